@@ -1,0 +1,21 @@
+"""The paper's study on CMU-MOSI: ten held-out speakers, MulT of 5 layers, 40 epochs.
+
+  python -m launch.study --config=configs/mosi.py --config.data.root=DIR --workdir=runs/mosi
+
+DIR holds the .csd files of CMU-MOSI named below; `python -m launch.check_data` says what is in them.
+"""
+
+import ml_collections
+
+from persona_jax import config as configuration
+
+
+def get_config(mode: str = '') -> ml_collections.ConfigDict:
+  """`mode` is '' or 'smoke', which shrinks the study to seconds."""
+  config = configuration.paper()
+  config.data = configuration.csd_data(
+      labels='CMU_MOSI_Opinion_Labels.csd',
+      language='CMU_MOSI_TimestampedWordVectors.csd',
+      audio='CMU_MOSI_COVAREP.csd',
+      vision='CMU_MOSI_Visual_Facet_42.csd')
+  return configuration.shrunk(config, mode)

@@ -1,0 +1,119 @@
+"""The settings of a run: the paper's values, and the check that a run's values make sense."""
+
+import ml_collections
+from ml_collections import config_dict
+
+from persona_jax.errors import UserError
+from persona_jax.types import MODALITIES
+
+
+def paper() -> ml_collections.ConfigDict:
+  """The paper's settings (sections 4.2 and 5.3), and MulT's public ones where it is silent.
+
+  The data fields, `config.data`, are for the config file to fill.
+  """
+  return ml_collections.ConfigDict(dict(
+      seed=0,
+      data=dict(),
+      model=dict(
+          name='mult',  # an entry of persona_jax.model.build.BASE_MODELS
+          attention='masked',  # or 'reference': as the public code, which attends to padding
+          modalities=MODALITIES,
+          width=30,
+          num_layers=5,
+          num_heads=10,
+          prompt_length=1,
+          kernel_sizes=dict(language=1, audio=1, vision=1),
+          dropout=dict(embedding=0.25, attention=0.1, relu=0.1, residual=0.1, output=0.0)),
+      pretrain=dict(
+          num_epochs=40,
+          batch_size=24,
+          learning_rate=1e-3,
+          clip_norm=0.8,
+          plateau_patience=20,  # epochs without a better validation loss before the rate falls
+          plateau_factor=0.1,
+          train_fraction=0.7),  # of the other speakers' clips; the rest validates
+      adapt=dict(
+          num_steps=20,
+          base_learning_rate=1e-4,
+          adapter_learning_rate=1e-3,
+          weight=0.6),  # the paper's lambda: weight of the labels against the teacher
+      study=dict(
+          num_users=10,
+          num_draws=20,
+          num_support=5,
+          num_query=config_dict.placeholder(int),  # at most so many query clips; None: all
+          folds=())))  # ranks of the users to run, such as (0, 3); empty: all
+
+
+def csd_data(**files: str) -> ml_collections.ConfigDict:
+  """`config.data` for computational sequences in one folder.
+
+  Args:
+    **files: file names in `root` of language, audio, vision and labels.
+  """
+  return ml_collections.ConfigDict(dict(
+      name='csd', root='', **files,
+      speakers='',  # a CSV "video,speaker" in `root`; empty: every video is a speaker
+      missing='mask',  # or 'drop': what becomes of a clip that lacks a modality
+      max_steps=dict(language=50, audio=375, vision=500)))
+
+
+def validate(config: ml_collections.ConfigDict) -> None:
+  """Raises `UserError` for the first field whose value cannot work, saying what would."""
+  from persona_jax.model.build import BASE_MODELS  # the registry, known only to the model's side
+
+  def expect(field: str, holds: bool, expected: str) -> None:
+    if not holds:
+      value = config
+      for part in field.split('.'):
+        value = value[part]
+      value = tuple(value) if isinstance(value, (list, tuple)) else value
+      raise UserError(f'config.{field} = {value!r}: expected {expected}.')
+
+  expect('seed', config.seed >= 0, 'an integer of at least 0')
+  expect('data.name', config.data.name in ('csd', 'synthetic'), "'csd' or 'synthetic'")
+  if config.data.name == 'csd':
+    expect('data.missing', config.data.missing in ('mask', 'drop'), "'mask' or 'drop'")
+    for modality in MODALITIES:
+      expect(f'data.max_steps.{modality}', config.data.max_steps[modality] >= 1, 'at least 1 step')
+  else:
+    expect('data.seed', config.data.seed >= 0, 'an integer of at least 0')
+    expect('data.num_speakers', config.data.num_speakers >= 2, 'at least 2')
+    expect('data.clips_per_speaker', config.data.clips_per_speaker >= 4, 'at least 4')
+  _validate_model(config, expect, BASE_MODELS)
+  for field in ('num_epochs', 'batch_size', 'plateau_patience'):
+    expect(f'pretrain.{field}', config.pretrain[field] >= 1, 'at least 1')
+  for field in ('learning_rate', 'clip_norm'):
+    expect(f'pretrain.{field}', config.pretrain[field] > 0, 'more than 0')
+  for field in ('plateau_factor', 'train_fraction'):
+    expect(f'pretrain.{field}', 0 < config.pretrain[field] < 1, 'between 0 and 1')
+  expect('adapt.num_steps', config.adapt.num_steps >= 1, 'at least 1')
+  for field in ('base_learning_rate', 'adapter_learning_rate'):
+    expect(f'adapt.{field}', config.adapt[field] >= 0, 'at least 0')
+  expect('adapt.weight', 0 <= config.adapt.weight <= 1, '0 to 1')
+  for field in ('num_users', 'num_draws', 'num_support'):
+    expect(f'study.{field}', config.study[field] >= 1, 'at least 1')
+  expect('study.num_query', config.study.num_query is None or config.study.num_query >= 1,
+         'at least 1, or None for all')
+  folds = config.study.folds
+  expect('study.folds', len(set(folds)) == len(folds)
+         and all(isinstance(f, int) and 0 <= f < config.study.num_users for f in folds),
+         f'distinct ranks of 0 to {config.study.num_users - 1}')
+
+
+def _validate_model(config, expect, base_models) -> None:
+  model = config.model
+  expect('model.name', model.name in base_models, f'one of {", ".join(base_models)}')
+  expect('model.attention', model.attention in ('masked', 'reference'), "'masked' or 'reference'")
+  expect('model.modalities', len(model.modalities) > 0
+         and tuple(m for m in MODALITIES if m in model.modalities) == tuple(model.modalities),
+         f'some of {", ".join(MODALITIES)}, in this order')
+  for field in ('width', 'num_layers', 'num_heads', 'prompt_length'):
+    expect(f'model.{field}', model[field] >= 1, 'at least 1')
+  expect('model.num_heads', model.width % model.num_heads == 0,
+         f'a divisor of config.model.width = {model.width}')
+  for modality in MODALITIES:
+    expect(f'model.kernel_sizes.{modality}', model.kernel_sizes[modality] >= 1, 'at least 1 step')
+  for place, rate in model.dropout.items():
+    expect(f'model.dropout.{place}', 0 <= rate < 1, '0 or more, and less than 1')

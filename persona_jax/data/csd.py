@@ -1,0 +1,79 @@
+"""Computational sequences (.csd), the HDF5 files of the CMU Multimodal SDK.
+
+A file holds one root group, whatever its name, with `data/<video>/features [n, D]` and
+`data/<video>/intervals [n, 2]`, seconds in the whole video.
+Source: https://github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK
+"""
+
+import pathlib
+
+import h5py
+import numpy as np
+
+from persona_jax.errors import UserError
+
+
+class ComputationalSequence:
+  """One open .csd file; videos are read one at a time, when asked for.
+
+  Attributes:
+    root: the name of the root group, read from the file.
+    videos: the file's video names, sorted.
+  """
+
+  def __init__(self, path: str | pathlib.Path):
+    """Opens `path`. Raises `UserError` when it is missing, not HDF5, or not a .csd."""
+    self.path = pathlib.Path(path)
+    if not self.path.is_file():
+      raise UserError(f'{self.path}: no such file; expected a .csd computational sequence there '
+                      '(see config.data.root and the modality fields beside it).')
+    try:
+      self._file = h5py.File(self.path, 'r')
+    except OSError as error:
+      raise UserError(f'{self.path}: not readable as HDF5 ({error}); expected a .csd '
+                      'computational sequence, so download it again.') from error
+    roots = [name for name, group in self._file.items()
+             if isinstance(group, h5py.Group) and isinstance(group.get('data'), h5py.Group)]
+    if len(roots) != 1:
+      found = sorted(self._file)
+      self.close()
+      raise UserError(f'{self.path}: expected one root group with a "data" group inside, found '
+                      f'{found}; is this a .csd computational sequence?')
+    self.root = roots[0]
+    self._data = self._file[self.root]['data']
+    self.videos = sorted(self._data)
+
+  def __enter__(self) -> 'ComputationalSequence':
+    return self
+
+  def __exit__(self, *exception) -> None:
+    self.close()
+
+  def close(self) -> None:
+    self._file.close()
+
+  def width(self) -> int:
+    """Feature width D of the file's first video. Raises `UserError` for an empty file."""
+    if not self.videos:
+      raise UserError(f'{self.path}: holds no video; expected data/<video>/features.')
+    return self.read(self.videos[0])[0].shape[1]
+
+  def read(self, video: str) -> tuple[np.ndarray, np.ndarray]:
+    """Reads one video: features [n, D] float32 and intervals [n, 2] float64 in seconds.
+
+    Raises:
+      UserError: a dataset is missing, of the wrong shape, or holds text.
+    """
+    where = f'{self.path}: {self.root}/data/{video}'
+    group = self._data[video]
+    if not isinstance(group, h5py.Group) or not {'features', 'intervals'} <= set(group):
+      raise UserError(f'{where}: expected the datasets "features" and "intervals".')
+    features, intervals = group['features'], group['intervals']
+    if features.dtype.kind not in 'fiu':
+      raise UserError(f'{where}/features: holds {features.dtype}, expected numbers; name a file '
+                      'of vectors (for language, word vectors rather than words).')
+    if features.ndim != 2 or intervals.shape != (features.shape[0], 2):
+      raise UserError(f'{where}: features {features.shape} and intervals {intervals.shape} do not '
+                      'fit, expected [n, D] and [n, 2].')
+    with np.errstate(over='ignore'):  # a float64 beyond float32 becomes inf, and is counted later
+      return features[()].astype(np.float32), intervals[()].astype(np.float64)

@@ -1,0 +1,99 @@
+"""Leave-one-speaker-out folds as index arrays, and the few-shot draws inside a fold."""
+
+import dataclasses
+
+import numpy as np
+
+from persona_jax.data.corpus import Corpus, users_by_clips
+from persona_jax.errors import UserError
+
+_SPLIT, _DRAW, _EPOCH = range(3)  # what a random stream is for
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+  """One held-out speaker. All members but `rank` and `user` are indices into the corpus.
+
+  Attributes:
+    rank: the user's place by number of clips, 0 first; names the fold everywhere.
+    user: the held-out speaker.
+    train: [n] clips of other speakers, to learn from.
+    valid: [m] clips of the same other speakers, to choose the epoch by.
+    own: [k] the user's clips.
+  """
+
+  rank: int
+  user: str
+  train: np.ndarray
+  valid: np.ndarray
+  own: np.ndarray
+
+
+def make_folds(corpus: Corpus, num_users: int, train_fraction: float, seed: int) -> tuple[Fold, ...]:
+  """One fold for each of the `num_users` speakers with most clips (paper, section 5.1).
+
+  Raises:
+    UserError: the corpus has no more speakers than users are asked for.
+  """
+  users = users_by_clips(corpus)
+  if len(users) <= num_users:
+    raise UserError(f'the corpus has {len(users)} speakers, so config.study.num_users = '
+                    f'{num_users} leaves nobody to learn from; ask for fewer users.')
+  speakers = np.array(corpus.speakers)
+  folds = []
+  for rank, (user, _) in enumerate(users[:num_users]):
+    others = np.flatnonzero(speakers != user)
+    shuffled = np.random.default_rng([seed, _SPLIT, rank]).permutation(others)
+    cut = round(train_fraction * len(others))
+    fold = Fold(rank, user, np.sort(shuffled[:cut]), np.sort(shuffled[cut:]),
+                np.flatnonzero(speakers == user))
+    assert_held_out(fold, corpus)
+    folds.append(fold)
+  return tuple(folds)
+
+
+def assert_held_out(fold: Fold, corpus: Corpus) -> None:
+  """Asserts that the parts are disjoint and no clip of the user trains or validates."""
+  seen = {corpus.speakers[index] for index in np.concatenate([fold.train, fold.valid])}
+  assert fold.user not in seen, f'{fold.user} leaks into the training of its own fold'
+  parts = np.concatenate([fold.train, fold.valid, fold.own])
+  assert len(np.unique(parts)) == len(parts) == len(corpus.names)
+
+
+@dataclasses.dataclass(frozen=True)
+class Draws:
+  """Random few-shot trials of one user, as places in `Fold.own`.
+
+  Attributes:
+    support: [R, K] clips to personalise on.
+    query: [R, Q] clips to score on, the same for every arm, none of them in the support.
+  """
+
+  support: np.ndarray
+  query: np.ndarray
+
+
+def draw_supports(fold: Fold, seed: int, num_draws: int, num_support: int,
+                  num_query: int | None) -> Draws:
+  """Draws `num_draws` support sets; draw r depends on (seed, rank, r) alone.
+
+  Args:
+    num_query: how many query clips at most; None takes all the rest.
+
+  Raises:
+    UserError: the user has too few clips to leave a query clip.
+  """
+  if len(fold.own) <= num_support:
+    raise UserError(f'user {fold.user} has {len(fold.own)} clips, too few for '
+                    f'config.study.num_support = {num_support} and a query clip; lower it or '
+                    'config.study.num_users.')
+  orders = [np.random.default_rng([seed, _DRAW, fold.rank, draw]).permutation(len(fold.own))
+            for draw in range(num_draws)]
+  end = None if num_query is None else num_support + num_query
+  return Draws(support=np.array([order[:num_support] for order in orders]),
+               query=np.array([np.sort(order[num_support:end]) for order in orders]))
+
+
+def epoch_order(fold: Fold, seed: int, epoch: int) -> np.ndarray:
+  """[n] the training clips in the order of one epoch, from (seed, rank, epoch) alone."""
+  return np.random.default_rng([seed, _EPOCH, fold.rank, epoch]).permutation(fold.train)

@@ -1,0 +1,48 @@
+"""Column-wise standardisation, fitted on a fold's training clips and applied on the device."""
+
+from typing import Iterable
+
+import numpy as np
+
+from persona_jax.types import Array, Clips, Normaliser
+
+LIMIT = 8.0  # standard deviations; a frame beyond is an extractor's failure, not a louder voice
+CONSTANT = 1e-6  # a column whose deviation is below this share of its magnitude is constant
+
+
+def fit(clips: Clips, train: np.ndarray, fitted: Iterable[str]) -> Normaliser:
+  """Fits mean and standard deviation of every column over the valid frames of `train`.
+
+  Sums run in float64, since openSMILE's columns differ by five orders of magnitude. A column that
+  is constant in training gets inverse scale 0: it carries nothing to learn from, and a held-out
+  speaker who differs there cannot blow up.
+
+  Args:
+    clips: the corpus, host arrays.
+    train: [n] indices of the fold's training clips; no other clip is looked at.
+    fitted: the modalities to standardise; the others pass unchanged (word vectors have their own
+      geometry).
+  """
+  mean, inverse_scale, limit = {}, {}, {}
+  for modality, sequence in clips.sequences.items():
+    width = sequence.shape[-1]
+    mean[modality] = np.zeros(width, np.float32)
+    inverse_scale[modality] = np.ones(width, np.float32)
+    limit[modality] = np.float32(LIMIT if modality in fitted else np.inf)
+    if modality not in fitted:
+      continue
+    frames = sequence[train][clips.masks[modality][train]].astype(np.float64)
+    if not len(frames):
+      continue
+    centre, deviation = frames.mean(axis=0), frames.std(axis=0)
+    varies = deviation > CONSTANT * np.maximum(np.abs(frames).max(axis=0), 1e-30)
+    mean[modality] = centre.astype(np.float32)
+    inverse = np.where(varies, 1 / np.where(varies, deviation, 1), 0)
+    inverse_scale[modality] = inverse.astype(np.float32)
+  return Normaliser(mean, inverse_scale, limit)
+
+
+def apply(normaliser: Normaliser, modality: str, sequence: Array) -> Array:
+  """Standardises [..., D_m]; numpy in, numpy out, and the same under jax."""
+  scaled = (sequence - normaliser.mean[modality]) * normaliser.inverse_scale[modality]
+  return scaled.clip(-normaliser.limit[modality], normaliser.limit[modality])

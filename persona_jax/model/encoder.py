@@ -1,0 +1,146 @@
+"""The transformer encoder that MulT is made of: crossmodal with a source, else self-attention."""
+
+import dataclasses
+import math
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from persona_jax.model import attention
+from persona_jax.model.dropout import Dropout
+from persona_jax.types import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class DropoutRates:
+  """Where MulT drops: embeddings, attention weights, behind the ReLU, before each residual sum."""
+
+  embedding: float
+  attention: float
+  relu: float
+  residual: float
+
+
+class EncoderLayer(nn.Module):
+  """Pre-LayerNorm attention and feed-forward, each with a residual sum."""
+
+  num_heads: int
+  rates: DropoutRates
+
+  @nn.compact
+  def __call__(self, query: Array, key: Array, value: Array, allowed: Array, train: bool) -> Array:
+    """query [B, T_q, E], key and value [B, T_k, E], allowed [B, T_q, T_k] -> [B, T_q, E]."""
+    width = query.shape[-1]
+    attention_norm = layer_norm('attention_norm')
+    dense = lambda features, name: nn.Dense(
+        features, kernel_init=nn.initializers.xavier_uniform(), name=name)
+    residual_dropout = Dropout(self.rates.residual)
+
+    mixed = attention.MultiHeadAttention(self.num_heads, self.rates.attention, name='attention')(
+        attention_norm(query), attention_norm(key), attention_norm(value), allowed, train)
+    hidden = query + residual_dropout(mixed, train)
+    inner = nn.relu(dense(4 * width, 'expand')(layer_norm('feed_forward_norm')(hidden)))
+    inner = Dropout(self.rates.relu)(inner, train)
+    return hidden + residual_dropout(dense(width, 'contract')(inner), train)
+
+
+def layer_norm(name: str) -> nn.LayerNorm:
+  return nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, name=name)
+
+
+class _CrossmodalStep(nn.Module):
+  """`EncoderLayer` in the form `nn.scan` carries: the source stays, the target moves."""
+
+  num_heads: int
+  rates: DropoutRates
+  train: bool
+
+  @nn.compact
+  def __call__(self, target, source):
+    layer = EncoderLayer(self.num_heads, self.rates, name='layer')
+    return layer(target, *source, train=self.train), None
+
+
+class _SelfAttentionStep(nn.Module):
+  """`EncoderLayer` in the form `nn.scan` carries: the sequence attends to itself."""
+
+  num_heads: int
+  rates: DropoutRates
+  train: bool
+
+  @nn.compact
+  def __call__(self, sequence, allowed):
+    layer = EncoderLayer(self.num_heads, self.rates, name='layer')
+    return layer(sequence, sequence, sequence, allowed, train=self.train), None
+
+
+def _scanned(step, length: int):
+  """Stacks `length` layers' parameters on a leading axis: one layer is compiled, not all."""
+  return nn.scan(step, variable_axes={'params': 0}, split_rngs={'params': True, 'dropout': True},
+                 in_axes=nn.broadcast, length=length)
+
+
+class _Embedding(nn.Module):
+  """Scale by sqrt(E), add positions, drop."""
+
+  rate: float
+  reference_positions: bool
+
+  @nn.compact
+  def __call__(self, sequence: Array, mask: Array, train: bool) -> Array:
+    width = sequence.shape[-1]
+    positions = attention.sinusoids(attention.ranks(mask) + 1, width)
+    if self.reference_positions:  # the reference takes a frame whose first channel is 0 for padding
+      positions = jnp.where(sequence[..., :1] == 0, 0, positions)
+    return Dropout(self.rate)(math.sqrt(width) * sequence + positions, train)
+
+
+class CrossmodalEncoder(nn.Module):
+  """Reinforces a target sequence from a source sequence (Tsai et al. 2019, section 3.2).
+
+  Keys and values are embedded once and dropped apart, as in the reference.
+  """
+
+  num_layers: int
+  num_heads: int
+  rates: DropoutRates
+  reference_positions: bool = False
+
+  @nn.compact
+  def __call__(self, target: Array, source: Array, target_mask: Array, source_mask: Array,
+               train: bool) -> Array:
+    """target [B, T_q, E], source [B, T_k, E], masks [B, T] bool -> [B, T_q, E]."""
+    embed = _Embedding(self.rates.embedding, self.reference_positions)
+    hidden = embed(target, target_mask, train)
+    key, value = embed(source, source_mask, train), embed(source, source_mask, train)
+    allowed = attention.allowed_pairs(target_mask, source_mask)
+    layers = _scanned(_CrossmodalStep, self.num_layers)(
+        self.num_heads, self.rates, train, name='layers')
+    hidden, _ = layers(hidden, (key, value, allowed))
+    return layer_norm('norm')(hidden)
+
+
+class SelfAttentionEncoder(nn.Module):
+  """Encodes a sequence and returns its last steps.
+
+  Only those are read, so the last layer computes only those; the layers before it need all.
+  """
+
+  num_layers: int
+  num_heads: int
+  rates: DropoutRates
+  num_read: int = 1
+  reference_positions: bool = False
+
+  @nn.compact
+  def __call__(self, sequence: Array, mask: Array, train: bool) -> Array:
+    """sequence [B, T, E], mask [B, T] bool -> [B, num_read, E], the last steps."""
+    hidden = _Embedding(self.rates.embedding, self.reference_positions)(sequence, mask, train)
+    allowed = attention.allowed_pairs(mask, mask)
+    if self.num_layers > 1:
+      layers = _scanned(_SelfAttentionStep, self.num_layers - 1)(
+          self.num_heads, self.rates, train, name='layers')
+      hidden, _ = layers(hidden, allowed)
+    last = EncoderLayer(self.num_heads, self.rates, name='last_layer')(
+        hidden[:, -self.num_read:], hidden, hidden, allowed[:, -self.num_read:], train)
+    return layer_norm('norm')(last)

@@ -1,0 +1,31 @@
+"""Progress on a terminal; silence anywhere else."""
+
+import sys
+
+from rich import console as rich_console
+from rich import progress as rich_progress
+
+
+class Progress:
+  """A progress line with count, a free text and the time left. Use as a context manager."""
+
+  def __init__(self, what: str, total: int, unit: str, done: int = 0):
+    """Shows `done` of `total` `unit`s of `what`."""
+    self._bar = rich_progress.Progress(
+        rich_progress.TextColumn('{task.description}'), rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(), rich_progress.TextColumn(unit),
+        rich_progress.TimeElapsedColumn(), rich_progress.TextColumn('left'),
+        rich_progress.TimeRemainingColumn(), rich_progress.TextColumn('{task.fields[text]}'),
+        console=rich_console.Console(file=sys.stderr), disable=not sys.stderr.isatty())
+    self._task = self._bar.add_task(what, total=total, completed=done, text='')
+
+  def __enter__(self) -> 'Progress':
+    self._bar.start()
+    return self
+
+  def __exit__(self, *exception) -> None:
+    self._bar.stop()
+
+  def advance(self, text: str = '') -> None:
+    """One unit more is done."""
+    self._bar.update(self._task, advance=1, text=text)
