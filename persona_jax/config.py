@@ -1,9 +1,12 @@
 """The settings of a run: the paper's values, and the check that a run's values make sense."""
 
+from typing import Callable
+
 import ml_collections
 from ml_collections import config_dict
 
 from persona_jax.errors import UserError
+from persona_jax.model.build import BASE_MODELS
 from persona_jax.types import MODALITIES
 
 
@@ -59,10 +62,28 @@ def csd_data(**files: str) -> ml_collections.ConfigDict:
       max_steps=dict(language=50, audio=375, vision=500)))
 
 
+def shrunk(config: ml_collections.ConfigDict, mode: str) -> ml_collections.ConfigDict:
+  """Applies a config file's mode: '' changes nothing, 'smoke' shrinks the study to under a minute.
+
+  Raises:
+    UserError: any other mode.
+  """
+  if mode not in ('', 'smoke'):
+    raise UserError(f'config mode {mode!r}: expected "smoke" or nothing behind the colon.')
+  if mode == 'smoke':
+    config.model.update(num_layers=1, num_heads=2, width=8)
+    config.pretrain.update(num_epochs=2, batch_size=32)
+    config.adapt.num_steps = 3
+    config.study.update(num_users=3, num_draws=2)
+    if config.data.name == 'csd':
+      config.data.max_steps = dict(language=8, audio=12, vision=12)
+    else:
+      config.data.update(num_speakers=6, clips_per_speaker=12)
+  return config
+
+
 def validate(config: ml_collections.ConfigDict) -> None:
   """Raises `UserError` for the first field whose value cannot work, saying what would."""
-  from persona_jax.model.build import BASE_MODELS  # the registry, known only to the model's side
-
   def expect(field: str, holds: bool, expected: str) -> None:
     if not holds:
       value = config
@@ -81,7 +102,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     expect('data.seed', config.data.seed >= 0, 'an integer of at least 0')
     expect('data.num_speakers', config.data.num_speakers >= 2, 'at least 2')
     expect('data.clips_per_speaker', config.data.clips_per_speaker >= 4, 'at least 4')
-  _validate_model(config, expect, BASE_MODELS)
+  _validate_model(config, expect)
   for field in ('num_epochs', 'batch_size', 'plateau_patience'):
     expect(f'pretrain.{field}', config.pretrain[field] >= 1, 'at least 1')
   for field in ('learning_rate', 'clip_norm'):
@@ -102,9 +123,9 @@ def validate(config: ml_collections.ConfigDict) -> None:
          f'distinct ranks of 0 to {config.study.num_users - 1}')
 
 
-def _validate_model(config, expect, base_models) -> None:
+def _validate_model(config: ml_collections.ConfigDict, expect: Callable[..., None]) -> None:
   model = config.model
-  expect('model.name', model.name in base_models, f'one of {", ".join(base_models)}')
+  expect('model.name', model.name in BASE_MODELS, f'one of {", ".join(BASE_MODELS)}')
   expect('model.attention', model.attention in ('masked', 'reference'), "'masked' or 'reference'")
   expect('model.modalities', len(model.modalities) > 0
          and tuple(m for m in MODALITIES if m in model.modalities) == tuple(model.modalities),

@@ -9,15 +9,15 @@ from rich import progress as rich_progress
 class Progress:
   """A progress line with count, a free text and the time left. Use as a context manager."""
 
-  def __init__(self, what: str, total: int, unit: str, done: int = 0):
-    """Shows `done` of `total` `unit`s of `what`."""
+  def __init__(self, what: str, total: int, unit: str):
+    """Starts at 0 of `total` `unit`s of `what`."""
     self._bar = rich_progress.Progress(
         rich_progress.TextColumn('{task.description}'), rich_progress.BarColumn(),
         rich_progress.MofNCompleteColumn(), rich_progress.TextColumn(unit),
         rich_progress.TimeElapsedColumn(), rich_progress.TextColumn('left'),
         rich_progress.TimeRemainingColumn(), rich_progress.TextColumn('{task.fields[text]}'),
         console=rich_console.Console(file=sys.stderr), disable=not sys.stderr.isatty())
-    self._task = self._bar.add_task(what, total=total, completed=done, text='')
+    self._task = self._bar.add_task(what, total=total, text='')
 
   def __enter__(self) -> 'Progress':
     self._bar.start()
@@ -26,6 +26,6 @@ class Progress:
   def __exit__(self, *exception) -> None:
     self._bar.stop()
 
-  def advance(self, text: str = '') -> None:
-    """One unit more is done."""
-    self._bar.update(self._task, advance=1, text=text)
+  def advance(self, units: int = 1, text: str = '') -> None:
+    """So many units more are done."""
+    self._bar.update(self._task, advance=units, text=text)

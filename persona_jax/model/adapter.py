@@ -8,7 +8,6 @@ u = MLP(u').
 import jax.numpy as jnp
 from flax import linen as nn
 
-from persona_jax.model.dropout import Dropout
 from persona_jax.model.mult import torch_uniform
 from persona_jax.types import Array
 
@@ -39,7 +38,7 @@ class UserAdapter(nn.Module):
     projected, extended = {}, {}
     for modality, sequence in sequences.items():
       if modality == 'language':
-        sequence = Dropout(self.language_dropout)(sequence, train)
+        sequence = nn.Dropout(self.language_dropout, deterministic=not train)(sequence)
       frames = nn.Conv(self.width, (self.kernel_sizes[modality],), padding=self.padding,
                        use_bias=False, kernel_init=torch_uniform(),
                        name=f'{modality}_projection')(sequence)

@@ -1,12 +1,12 @@
 """Masks, positions, and multi-head attention from one sequence to another."""
 
 import math
+from typing import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from persona_jax.model import dropout
 from persona_jax.types import Array
 
 _LOWEST, _TINY = -1e30, 1e-30  # finite, so that a row without any allowed key has a gradient of 0
@@ -57,22 +57,20 @@ def masked_softmax(scores: Array, allowed: Array) -> Array:
 
 
 def attend(query: Array, key: Array, value: Array, allowed: Array,
-           keep: tuple[Array, float] | None) -> Array:
+           drop: Callable[[Array], Array]) -> Array:
   """Softmax attention over the allowed keys; a query with none gets zeros.
 
   Args:
     query: [B, T_q, H, E/H], already scaled.
     key, value: [B, T_k, H, E/H].
     allowed: [B, T_q, T_k] bool.
-    keep: (key, rate) of dropout on the attention weights, or None.
+    drop: dropout of the attention weights.
 
   Returns:
     [B, T_q, H, E/H].
   """
   scores = jnp.einsum('bqhd,bkhd->bhqk', query, key)
-  weights = masked_softmax(scores, allowed[:, None])
-  if keep is not None:
-    weights = dropout.dropout(*keep, weights)
+  weights = drop(masked_softmax(scores, allowed[:, None]))
   return jnp.einsum('bhqk,bkhd->bqhd', weights, value)
 
 
@@ -99,8 +97,7 @@ class MultiHeadAttention(nn.Module):
       projected = inputs @ kernel[:, columns] + bias[columns]
       return projected.reshape(*projected.shape[:2], self.num_heads, head_width)
 
-    dropped = train and self.dropout_rate > 0
     mixed = attend(project(query, 0) * head_width**-0.5, project(key, 1), project(value, 2), allowed,
-                   (self.make_rng('dropout'), self.dropout_rate) if dropped else None)
+                   nn.Dropout(self.dropout_rate, deterministic=not train))
     return nn.Dense(width, kernel_init=nn.initializers.xavier_uniform(), name='output')(
         mixed.reshape(query.shape))

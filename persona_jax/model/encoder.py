@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from persona_jax.model import attention
-from persona_jax.model.dropout import Dropout
 from persona_jax.types import Array
 
 
@@ -34,14 +33,14 @@ class EncoderLayer(nn.Module):
     attention_norm = layer_norm('attention_norm')
     dense = lambda features, name: nn.Dense(
         features, kernel_init=nn.initializers.xavier_uniform(), name=name)
-    residual_dropout = Dropout(self.rates.residual)
+    residual_dropout = nn.Dropout(self.rates.residual, deterministic=not train)
 
     mixed = attention.MultiHeadAttention(self.num_heads, self.rates.attention, name='attention')(
         attention_norm(query), attention_norm(key), attention_norm(value), allowed, train)
-    hidden = query + residual_dropout(mixed, train)
+    hidden = query + residual_dropout(mixed)
     inner = nn.relu(dense(4 * width, 'expand')(layer_norm('feed_forward_norm')(hidden)))
-    inner = Dropout(self.rates.relu)(inner, train)
-    return hidden + residual_dropout(dense(width, 'contract')(inner), train)
+    inner = nn.Dropout(self.rates.relu, deterministic=not train)(inner)
+    return hidden + residual_dropout(dense(width, 'contract')(inner))
 
 
 def layer_norm(name: str) -> nn.LayerNorm:
@@ -74,10 +73,14 @@ class _SelfAttentionStep(nn.Module):
     return layer(sequence, sequence, sequence, allowed, train=self.train), None
 
 
-def _scanned(step, length: int):
-  """Stacks `length` layers' parameters on a leading axis: one layer is compiled, not all."""
-  return nn.scan(step, variable_axes={'params': 0}, split_rngs={'params': True, 'dropout': True},
-                 in_axes=nn.broadcast, length=length)
+def _scanned(step: type[nn.Module], length: int) -> type[nn.Module]:
+  """Stacks `length` layers' parameters on a leading axis: one layer is compiled, not all.
+
+  The backward pass recomputes a layer from its input. Stacking every layer's inner activations in
+  a loop costs more in copies than that, and several times the memory.
+  """
+  return nn.scan(nn.remat(step, prevent_cse=False), variable_axes={'params': 0},
+                 split_rngs={'params': True, 'dropout': True}, in_axes=nn.broadcast, length=length)
 
 
 class _Embedding(nn.Module):
@@ -92,7 +95,7 @@ class _Embedding(nn.Module):
     positions = attention.sinusoids(attention.ranks(mask) + 1, width)
     if self.reference_positions:  # the reference takes a frame whose first channel is 0 for padding
       positions = jnp.where(sequence[..., :1] == 0, 0, positions)
-    return Dropout(self.rate)(math.sqrt(width) * sequence + positions, train)
+    return nn.Dropout(self.rate, deterministic=not train)(math.sqrt(width) * sequence + positions)
 
 
 class CrossmodalEncoder(nn.Module):

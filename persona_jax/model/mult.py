@@ -5,7 +5,6 @@ import dataclasses
 import jax.numpy as jnp
 from flax import linen as nn
 
-from persona_jax.model.dropout import Dropout
 from persona_jax.model.encoder import CrossmodalEncoder, DropoutRates, SelfAttentionEncoder
 from persona_jax.types import Array
 
@@ -26,7 +25,7 @@ class ResidualHead(nn.Module):
   def __call__(self, hidden: Array, train: bool) -> Array:
     width = hidden.shape[-1]
     inner = nn.relu(nn.Dense(width, kernel_init=torch_uniform(), name='expand')(hidden))
-    inner = Dropout(self.dropout_rate)(inner, train)
+    inner = nn.Dropout(self.dropout_rate, deterministic=not train)(inner)
     block = hidden + nn.Dense(width, kernel_init=torch_uniform(), name='contract')(inner)
     return nn.Dense(1, kernel_init=torch_uniform(), name='score')(block)[..., 0]
 

@@ -1,0 +1,97 @@
+"""What every launcher shares: the flags, and how it starts and fails."""
+
+import logging as std_logging
+import os
+import pathlib
+import sys
+import traceback
+from typing import Callable
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+from rich import console, markdown
+
+from persona_jax.errors import UserError
+
+FLAGS = flags.FLAGS
+CACHE = pathlib.Path('~/.cache/persona_jax/jit')
+
+DEBUG = flags.DEFINE_bool('debug', False, 'Show the traceback when something is wrong.')
+
+
+def define_config() -> flags.FlagHolder:
+  """Defines --config, with every field open to override as --config.field=value."""
+  return config_flags.DEFINE_config_file(
+      'config', 'configs/synthetic.py',
+      'The settings: a config file, with ":smoke" behind it for a run of seconds. Every field can '
+      'be set on the command line, as in --config.pretrain.num_epochs=12.')
+
+
+def define_workdir(default: str | None = 'runs/demo') -> flags.FlagHolder:
+  return flags.DEFINE_string(
+      'workdir', default, 'The folder of the run: its checkpoints, records and report. '
+      'The same command run again goes on from what lies there.')
+
+
+def run(main: Callable[[], None]) -> None:
+  """Parses the flags, calls `main`, and ends a user's mistake with one sentence and exit code 1."""
+  logging.set_verbosity(logging.WARNING)  # --verbosity=0 shows a line an epoch
+  flags.adopt_module_key_flags(sys.modules[__name__])
+  app.run(lambda _: _guarded(main), flags_parser=_parse)
+
+
+def start_jax(num_folds: int) -> None:
+  """Readies JAX: the compilation cache, and on a CPU one device a core for folds side by side.
+
+  Small tensors use one core nearly as well as two, so two folds on a device each take little more
+  time than one fold over both cores.
+  """
+  if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
+    jax.config.update('jax_compilation_cache_dir', str(CACHE.expanduser()))
+  if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    jax.config.update('jax_num_cpu_devices', max(1, min(cores, num_folds)))
+
+
+def num_folds(config) -> int:
+  return len(config.study.folds) or config.study.num_users
+
+
+def show(text: str) -> None:
+  """Prints Markdown: rendered on a terminal, as it is elsewhere."""
+  if sys.stdout.isatty():
+    console.Console().print(markdown.Markdown(text))
+  else:
+    print(text)
+
+
+def _parse(argv: list[str]) -> list[str]:
+  if {'--help', '-h', '-help'} & set(argv):
+    app.usage(shorthelp=True, writeto_stdout=True)
+    sys.exit(0)
+  try:
+    rest = FLAGS(argv)
+    if len(rest) > 1:
+      raise UserError(f'argument {rest[1]!r} is not a flag; flags start with --, see --help.')
+    return rest
+  except Exception as error:  # config_flags raises whatever a config file raises
+    _fail(error, '--debug' in argv)
+
+
+def _guarded(main: Callable[[], None]) -> None:
+  for library in ('absl', 'jax'):  # with --verbosity=0 Orbax would report every file
+    std_logging.getLogger(library).setLevel(std_logging.WARNING)
+  try:
+    main()
+  except (UserError, OSError) as error:
+    _fail(error, DEBUG.value)
+
+
+def _fail(error: Exception, with_traceback: bool) -> None:
+  if with_traceback:
+    traceback.print_exception(error)
+  else:
+    sentence = ' '.join(str(error).split())
+    print(f'{pathlib.Path(sys.argv[0]).stem}: {sentence}', file=sys.stderr)
+  sys.exit(1)

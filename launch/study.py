@@ -1,0 +1,22 @@
+"""Runs the leave-one-speaker-out study: pre-train, personalise, score, report.
+
+  python -m launch.study --config=configs/synthetic.py --workdir=runs/demo
+
+Run the same line again to go on after an interruption.
+"""
+
+import pathlib
+
+from launch import common
+from persona_jax.evaluation import study
+
+CONFIG, WORKDIR = common.define_config(), common.define_workdir()
+
+
+def main() -> None:
+  common.start_jax(common.num_folds(CONFIG.value))
+  common.show(study.run(CONFIG.value, pathlib.Path(WORKDIR.value)))
+
+
+if __name__ == '__main__':
+  common.run(main)

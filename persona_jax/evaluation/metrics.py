@@ -1,0 +1,48 @@
+"""The paper's figures of merit for one set of query clips (section 5.1, as MulT's code has them)."""
+
+import warnings
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics
+
+METRICS = ('mae', 'corr', 'acc7', 'acc2_non0', 'acc2_has0', 'f1_non0', 'f1_has0')
+
+
+def evaluate(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float | None]:
+  """All figures of [n] labels and predictions; None where a figure is undefined.
+
+  mae: mean |y_hat - y|. corr: Pearson. acc7: both clipped to -3..3 and rounded, equal. non0: clips
+  with y = 0 are left out and positive means > 0. has0: all clips, non-negative means >= 0. F1 is
+  weighted by the true classes' support.
+  """
+  labels, predictions = np.asarray(labels, float), np.asarray(predictions, float)
+  opinionated = labels != 0
+  return {
+      'mae': float(np.abs(predictions - labels).mean()),
+      'corr': correlation(labels, predictions),
+      'acc7': float((seven_classes(predictions) == seven_classes(labels)).mean()),
+      **_binary('non0', labels[opinionated] > 0, predictions[opinionated] > 0),
+      **_binary('has0', labels >= 0, predictions >= 0)}
+
+
+def seven_classes(scores: np.ndarray) -> np.ndarray:
+  """[n] float: the nearest of -3..3, ties to even."""
+  return np.round(np.clip(scores, -3, 3))
+
+
+def correlation(labels: np.ndarray, predictions: np.ndarray) -> float | None:
+  """Pearson's r, or None for fewer than two clips or a constant side."""
+  if len(labels) < 2:
+    return None
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore', stats.ConstantInputWarning)  # answered by the None below
+    value = stats.pearsonr(labels, predictions).statistic
+  return None if np.isnan(value) else float(value)
+
+
+def _binary(suffix: str, truth: np.ndarray, guess: np.ndarray) -> dict[str, float | None]:
+  if not len(truth):
+    return {f'acc2_{suffix}': None, f'f1_{suffix}': None}
+  return {f'acc2_{suffix}': float((truth == guess).mean()),
+          f'f1_{suffix}': float(metrics.f1_score(truth, guess, average='weighted', zero_division=0))}

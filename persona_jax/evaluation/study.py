@@ -1,0 +1,161 @@
+"""The leave-one-speaker-out study: pre-train, personalise, predict, record, report."""
+
+import pathlib
+from typing import Sequence
+
+import ml_collections
+import numpy as np
+
+from persona_jax import config as configuration
+from persona_jax import parallel, workdir as work
+from persona_jax.data import batching, corpus as data_corpus, folds as data_folds
+from persona_jax.data.corpus import Corpus
+from persona_jax.data.folds import Draws, Fold
+from persona_jax.evaluation import predict
+from persona_jax.model.build import build
+from persona_jax.progress import Progress
+from persona_jax.reporting import records, tables
+from persona_jax.training import pretrain
+from persona_jax.training.adapt import FoldTask, Personalising, predict_draws
+from persona_jax.training.checkpoint import Checkpoints, fold_name
+from persona_jax.training.pretrain import Plan, Pretrained
+
+STAGE = 'adapt'
+REPORT = 'report.md'
+
+
+def label_weights(config: ml_collections.ConfigDict) -> dict[str, float]:
+  """{arm: lambda} of the arms that fine-tune; `config` is `config.adapt`."""
+  return {'fs_ua': 1.0, 'fs_ua_kd': config.weight}
+
+
+def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> tuple[Corpus, Plan]:
+  """Checks the config, opens the workdir, loads the corpus and makes the folds.
+
+  Raises:
+    UserError: something of it is not as expected.
+  """
+  configuration.validate(config)
+  work.open_workdir(workdir, config)
+  corpus = data_corpus.load(config)
+  plan = Plan(corpus, config)
+  work.write_corpus(workdir, corpus, config.study.num_users)
+  return corpus, plan
+
+
+def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
+  """Runs the whole study, or what a killed one left to do; returns the report."""
+  corpus, plan = prepare(config, workdir)
+  draws = [draws_of(fold, config) for fold in plan.chosen]  # before hours of training: may refuse
+  teachers = pretrain.pretrain(corpus, plan, config, workdir)
+  baseline = predict_users(corpus, plan, config, teachers)
+  personal = personalise_users(corpus, plan, config, workdir, teachers, draws)
+  trials = []
+  for fold, fold_draws, base, arms in zip(plan.chosen, draws, baseline, personal):
+    trials += fold_trials(corpus, fold, fold_draws, config.seed, base, arms)
+  records.write(workdir, trials)
+  return write_report([workdir], workdir)
+
+
+def draws_of(fold: Fold, config: ml_collections.ConfigDict) -> Draws:
+  study = config.study
+  return data_folds.draw_supports(fold, config.seed, study.num_draws, study.num_support,
+                                  study.num_query)
+
+
+def predict_users(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
+                  teachers: Sequence[Pretrained]) -> list[np.ndarray]:
+  """Every fold's user predicted by the fold's teacher, all folds in one compiled call.
+
+  Returns:
+    For each chosen fold, [k] predictions of the user's clips.
+  """
+  mesh, model = parallel.fold_mesh(), build(config.model)
+  devices = mesh.size
+  size = -(-len(plan.chosen) // devices) * devices
+
+  def one_fold(params, inputs, shared):
+    normaliser, own = inputs
+    return predict.predict(model, params, normaliser, shared.clips, own)
+
+  inputs = [(pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser,
+             batching.pad(fold.own, plan.num_own).clips) for fold in plan.chosen]
+  stacked = [parallel.shard(parallel.stack(trees, size), mesh)
+             for trees in ([teacher.params for teacher in teachers], inputs)]
+  predictions = parallel.over_folds(one_fold, mesh)(
+      *stacked, parallel.replicate(pretrain.shared_corpus(corpus), mesh))
+  return [row[:len(fold.own)] for row, fold in zip(np.asarray(predictions), plan.chosen)]
+
+
+def personalise_users(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
+                      workdir: pathlib.Path, teachers: Sequence[Pretrained],
+                      draws: Sequence[Draws]) -> list[dict[str, np.ndarray]]:
+  """Personalises every draw of every arm, group by group, each fold's result checkpointed.
+
+  Returns:
+    For each chosen fold, {arm: [R, k] predictions of all the user's clips}.
+  """
+  mesh, model = parallel.fold_mesh(), build(config.model)
+  personalising = Personalising(model, config)
+  weights = label_weights(config.adapt)
+  arm_weights = np.array(list(weights.values()), np.float32)
+  program = parallel.over_folds(
+      lambda params, task, shared: predict_draws(personalising, model, params, task, *shared), mesh)
+  shared = parallel.replicate((pretrain.shared_corpus(corpus), arm_weights), mesh)
+  size = parallel.group_size(len(plan.chosen))
+  results = {}
+  with Progress('personalising', len(plan.chosen), 'users') as progress:
+    for fold in plan.chosen:
+      shape = (len(weights), config.study.num_draws, len(fold.own))
+      with Checkpoints(workdir, STAGE, fold_name(fold.rank)) as saved:
+        if saved.steps():
+          like = {'predictions': np.zeros(shape, np.float32)}
+          results[fold.rank] = saved.restore(1, like)['predictions']
+          progress.advance()
+    todo = [i for i, fold in enumerate(plan.chosen) if fold.rank not in results]
+    for group in (todo[i:i + size] for i in range(0, len(todo), size)):
+      tasks = [_task(corpus, plan, plan.chosen[i], draws[i]) for i in group]
+      predictions = np.asarray(program(
+          parallel.shard(parallel.stack([teachers[i].params for i in group], size), mesh),
+          parallel.shard(parallel.stack(tasks, size), mesh), shared))
+      for row, i in zip(predictions, group):
+        fold = plan.chosen[i]
+        results[fold.rank] = row[..., :len(fold.own)]
+        with Checkpoints(workdir, STAGE, fold_name(fold.rank)) as saved:
+          saved.save(1, {'predictions': results[fold.rank]})
+        progress.advance(text=f'user {fold.user}')
+  return [dict(zip(weights, results[fold.rank])) for fold in plan.chosen]
+
+
+def _task(corpus: Corpus, plan: Plan, fold: Fold, draws: Draws) -> FoldTask:
+  return FoldTask(pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser,
+                  fold.own[draws.support].astype(np.int32),
+                  batching.pad(fold.own, plan.num_own).clips)
+
+
+def fold_trials(corpus: Corpus, fold: Fold, draws: Draws, seed: int, baseline: np.ndarray,
+                arms: dict[str, np.ndarray]) -> list[records.Trial]:
+  """A fold's trials: in each draw every arm is scored on the same query clips."""
+  predictions = {'baseline': np.broadcast_to(baseline, (len(draws.query), len(baseline))), **arms}
+  trials = []
+  for arm, rows in predictions.items():
+    for number, (row, support, query) in enumerate(zip(rows, draws.support, draws.query)):
+      assert not set(support) & set(query)
+      clips = fold.own[query]
+      trials.append(records.Trial(
+          user=fold.user, arm=arm, seed=seed, draw=number, num_support=len(support),
+          clips=tuple(corpus.names[clip] for clip in clips), labels=corpus.labels[clips],
+          predictions=row[query]))
+  return trials
+
+
+def write_report(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
+  """Makes `report.md` in `target` from the records of one or several workdirs; returns its text."""
+  environment = records.read_json(sources[0] / work.ENVIRONMENT)
+  config = records.read_json(sources[0] / work.CONFIG)
+  notes = [f'Made with jax {environment["packages"]["jax"]} on {environment["backend"]} '
+           f'({len(environment["devices"])} devices), commit {environment["commit"] or "unknown"}, '
+           f'config.seed {config["seed"]}.']
+  text = tables.report(records.read(sources), records.read_json(sources[0] / work.CORPUS), notes)
+  records.write_text(target / REPORT, text)
+  return text

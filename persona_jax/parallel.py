@@ -1,0 +1,93 @@
+"""Folds laid over devices: one program runs a group of folds, whatever the machine.
+
+A function of one fold is mapped over a leading fold axis. Between devices the axis is sharded.
+Within a device it is `vmap` on accelerators, where one fold alone leaves the chip idle, and a loop
+on CPUs: there the work is bound by caches, and batching ten folds' weights only makes each slower.
+"""
+
+from typing import Any, Callable
+
+import jax
+import numpy as np
+from jax import lax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+Tree = Any
+AXIS = 'fold'
+
+
+def fold_mesh() -> Mesh:
+  """All devices in a row."""
+  return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def group_size(num_folds: int) -> int:
+  """How many folds one program holds: a multiple of the devices.
+
+  On CPUs one a device, so that a group's epoch is short and little is lost when a run is killed; on
+  accelerators all folds.
+  """
+  devices = jax.device_count()
+  return devices if _loops() else -(-num_folds // devices) * devices
+
+
+def vmapped_draws(num_trials: int) -> int:
+  """How many personalisations are batched into one: all on accelerators, a few in turn on CPUs."""
+  return min(4, num_trials) if _loops() else num_trials
+
+
+def _loops() -> bool:
+  return jax.default_backend() == 'cpu'
+
+
+def over_folds(function: Callable[[Tree, Tree, Tree], Tree], mesh: Mesh,
+               donate_state: bool = False) -> Callable[[Tree, Tree, Tree], Tree]:
+  """Jits `function(state, inputs, shared)` over the leading fold axis of `state` and `inputs`.
+
+  Args:
+    function: of one fold; every leaf it returns gets the fold axis in front.
+    mesh: from `fold_mesh`; the fold axis must be a multiple of its size.
+    donate_state: the state's memory is reused for the result.
+  """
+
+  def local(state, inputs, shared):
+    def one(pair):
+      return function(*pair, shared)
+
+    pairs = (state, inputs)
+    return _loop(one, pairs) if _loops() else jax.vmap(one)(pairs)
+
+  folded, whole = PartitionSpec(AXIS), PartitionSpec()
+  mapped = jax.shard_map(local, mesh=mesh, in_specs=(folded, folded, whole), out_specs=folded,
+                         check_vma=False)
+  return jax.jit(mapped, donate_argnums=(0,) if donate_state else ())
+
+
+def _loop(function: Callable[[Tree], Tree], stacked: Tree) -> Tree:
+  """`lax.map`; a single fold, the usual case, is spared the loop and its copies."""
+  if len(jax.tree.leaves(stacked)[0]) > 1:
+    return lax.map(function, stacked)
+  result = function(jax.tree.map(lambda leaf: leaf[0], stacked))
+  return jax.tree.map(lambda leaf: leaf[None], result)
+
+
+def shard(tree: Tree, mesh: Mesh) -> Tree:
+  """Puts a tree with a leading fold axis on the mesh."""
+  return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
+def replicate(tree: Tree, mesh: Mesh) -> Tree:
+  """Puts a tree on every device of the mesh."""
+  return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def stack(trees: list[Tree], size: int) -> Tree:
+  """Stacks host trees on a new fold axis of length `size`, repeating the first to fill it."""
+  filled = trees + [trees[0]] * (size - len(trees))
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
+
+
+def unstack(tree: Tree, count: int) -> list[Tree]:
+  """The first `count` folds of a stacked tree, as host trees."""
+  host = jax.device_get(tree)
+  return [jax.tree.map(lambda leaf: np.asarray(leaf[index]), host) for index in range(count)]

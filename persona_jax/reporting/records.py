@@ -1,0 +1,123 @@
+"""The files that every figure is made from: `predictions.csv` and `records.jsonl`."""
+
+import collections
+import csv
+import dataclasses
+import io
+import json
+import os
+import pathlib
+from typing import Iterable, Iterator
+
+import numpy as np
+
+from persona_jax.errors import UserError
+from persona_jax.evaluation import metrics
+
+PREDICTIONS, RECORDS = 'predictions.csv', 'records.jsonl'
+_FIELDS = ('user', 'arm', 'seed', 'draw', 'clip', 'label', 'prediction')
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+  """One user x arm x seed x draw: what was predicted of its query clips, each [Q]."""
+
+  user: str
+  arm: str
+  seed: int
+  draw: int
+  num_support: int
+  clips: tuple[str, ...]
+  labels: np.ndarray
+  predictions: np.ndarray
+
+  def record(self) -> dict:
+    """The trial's line of `records.jsonl`, from the very numbers of `predictions.csv`."""
+    written = [_as_written(self.labels), _as_written(self.predictions)]
+    return dict(user=self.user, arm=self.arm, seed=self.seed, draw=self.draw,
+                num_support=self.num_support, num_query=len(self.clips),
+                **metrics.evaluate(*written))
+
+
+def _as_written(values: np.ndarray) -> np.ndarray:
+  """float32 values as the decimals that name them: 2.4, not 2.4000000953674316."""
+  return np.array([float(str(value)) for value in np.asarray(values, np.float32)])
+
+
+def write(workdir: pathlib.Path, trials: Iterable[Trial]) -> None:
+  """Writes both files whole and atomically, so that a reader never sees half a trial."""
+  trials = list(trials)
+  table = io.StringIO(newline='')
+  writer = csv.writer(table, lineterminator='\n')
+  writer.writerow(_FIELDS)
+  for trial in trials:
+    for clip, label, prediction in zip(trial.clips, _as_written(trial.labels),
+                                       _as_written(trial.predictions)):
+      writer.writerow((trial.user, trial.arm, trial.seed, trial.draw, clip, label, prediction))
+  write_text(workdir / PREDICTIONS, table.getvalue())
+  write_text(workdir / RECORDS, ''.join(json.dumps(trial.record()) + '\n' for trial in trials))
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+  """Replaces a file in one step: it is the old one or the new one, never a part."""
+  temporary = path.with_name(f'.{path.name}.tmp')
+  temporary.write_text(text)
+  os.replace(temporary, path)
+
+
+def write_json(path: pathlib.Path, content: dict) -> None:
+  write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def read_json(path: pathlib.Path) -> dict:
+  """Raises `UserError` when the file is absent or not JSON."""
+  try:
+    return json.loads(path.read_text())
+  except OSError as error:
+    raise UserError(f'{path}: not readable ({error.strerror}); is {path.parent} the workdir of a '
+                    'study?') from error
+  except json.JSONDecodeError as error:
+    raise UserError(f'{path}: not JSON ({error}); expected a file that a study wrote.') from error
+
+
+def read(workdirs: Iterable[pathlib.Path]) -> list[dict]:
+  """The records of one or several workdirs, such as folds run as jobs of their own.
+
+  Raises:
+    UserError: no records, a broken line, or one trial in two workdirs.
+  """
+  records, seen = [], {}
+  for workdir in workdirs:
+    for record in _read_lines(workdir / RECORDS):
+      trial = tuple(record[field] for field in ('user', 'arm', 'seed', 'draw'))
+      if trial in seen:
+        raise UserError(f'{workdir / RECORDS}: user {record["user"]}, arm {record["arm"]}, seed '
+                        f'{record["seed"]}, draw {record["draw"]} is also in {seen[trial]}; name '
+                        'workdirs that share no trial.')
+      seen[trial] = workdir / RECORDS
+      records.append(record)
+  return records
+
+
+def _read_lines(path: pathlib.Path) -> Iterator[dict]:
+  if not path.is_file():
+    raise UserError(f'{path}: no such file; run launch.study with this workdir first.')
+  for number, line in enumerate(path.read_text().splitlines(), start=1):
+    try:
+      record = json.loads(line)
+    except json.JSONDecodeError as error:
+      raise UserError(f'{path}, line {number}: not JSON ({error}).') from error
+    missing = {'user', 'arm', 'seed', 'draw', *metrics.METRICS} - set(record)
+    if missing:
+      raise UserError(f'{path}, line {number}: no field {sorted(missing)[0]}.')
+    yield record
+
+
+def by_arm(records: list[dict], metric: str) -> dict[str, dict[str, np.ndarray]]:
+  """{arm: {user: [R] values over seeds and draws, NaN where undefined}}, in the records' order."""
+  values = collections.defaultdict(lambda: collections.defaultdict(list))
+  for record in records:
+    value = record[metric]
+    values[record['arm']][record['user']].append(np.nan if value is None else value)
+  return {arm: {user: np.array(draws) for user, draws in users.items()}
+          for arm, users in values.items()}

@@ -1,0 +1,23 @@
+"""Losses: L1 for pre-training, and the paper's distillation loss for personalising."""
+
+import jax.numpy as jnp
+
+from persona_jax.types import Array
+
+
+def l1(predictions: Array, labels: Array, weights: Array) -> Array:
+  """Weighted mean absolute error, []; predictions, labels, weights [B]."""
+  return (weights * jnp.abs(predictions - labels)).sum() / weights.sum()
+
+
+def distilled_l1(predictions: Array, labels: Array, teacher: Array, label_weight: Array) -> Array:
+  """(1 - lambda) |y_hat - y_old| + lambda |y_hat - y|, mean over clips (paper, section 4.2).
+
+  Args:
+    predictions: [K] of the student, y_hat.
+    labels: [K], y.
+    teacher: [K] predictions of the frozen pre-trained model, y_old.
+    label_weight: lambda, []; 1 leaves the teacher out.
+  """
+  distillation = jnp.abs(predictions - teacher).mean()
+  return (1 - label_weight) * distillation + label_weight * jnp.abs(predictions - labels).mean()

@@ -1,0 +1,161 @@
+"""Pre-training of every fold, in groups that share one program, resumed from checkpoints."""
+
+import contextlib
+import dataclasses
+import logging
+import pathlib
+from typing import Sequence
+
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+
+from persona_jax import parallel
+from persona_jax.data import batching, folds as data_folds, normalize
+from persona_jax.data.corpus import Corpus
+from persona_jax.data.folds import Fold
+from persona_jax.model.build import build
+from persona_jax.progress import Progress
+from persona_jax.training.checkpoint import Checkpoints, fold_name
+from persona_jax.training.state import TrainState
+from persona_jax.training.steps import FoldInputs, Pretraining, Shared
+from persona_jax.types import Params
+
+STAGE = 'pretrain'
+_LOG = logging.getLogger(__name__)
+NORMALISED = ('audio', 'vision')
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+  """The teacher of one fold, on the host.
+
+  Attributes:
+    params: of the best validation epoch.
+    best_epoch, best_loss: that epoch, counted from 1, and its validation MAE.
+    curves: [num_epochs, 2] training and validation loss of every epoch.
+  """
+
+  params: Params
+  best_epoch: int
+  best_loss: float
+  curves: np.ndarray
+
+
+def shared_corpus(corpus: Corpus) -> Shared:
+  return Shared(corpus.clips, corpus.labels)
+
+
+def fold_inputs(corpus: Corpus, fold: Fold, num_valid: int) -> FoldInputs:
+  """The fold's device inputs, its validation clips padded to `num_valid`."""
+  return FoldInputs(np.int32(fold.rank), normalize.fit(corpus.clips, fold.train, NORMALISED),
+                    batching.pad(fold.valid, num_valid))
+
+
+class Plan:
+  """What folds must agree on to share programs: computed from all folds, even when few are run.
+
+  So a fold run alone takes the same steps as in the whole study.
+  """
+
+  def __init__(self, corpus: Corpus, config: ml_collections.ConfigDict):
+    self.folds = data_folds.make_folds(
+        corpus, config.study.num_users, config.pretrain.train_fraction, config.seed)
+    chosen = sorted(config.study.folds) or range(len(self.folds))
+    self.chosen = [self.folds[rank] for rank in chosen]
+    self.num_valid = max(len(fold.valid) for fold in self.folds)
+    self.num_own = max(len(fold.own) for fold in self.folds)
+    self.num_batches = batching.num_batches(
+        max(len(fold.train) for fold in self.folds), config.pretrain.batch_size)
+
+
+def pretrain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
+             workdir: pathlib.Path) -> list[Pretrained]:
+  """Pre-trains the plan's chosen folds, or finishes what a killed run began; one result a fold."""
+  trainer = _GroupTrainer(corpus, plan, config, parallel.fold_mesh())
+  size = parallel.group_size(len(plan.chosen))
+  results = {}
+  with Progress('pre-training', len(plan.chosen) * config.pretrain.num_epochs,
+                'epochs') as progress:
+    todo = []
+    for fold in plan.chosen:
+      results[fold.rank] = trainer.finished(fold, workdir)
+      if results[fold.rank] is None:
+        todo.append(fold)
+      else:
+        progress.advance(config.pretrain.num_epochs)
+    for group in (todo[i:i + size] for i in range(0, len(todo), size)):
+      results |= zip((fold.rank for fold in group), trainer.train(group, size, workdir, progress))
+  return [results[fold.rank] for fold in plan.chosen]
+
+
+class _GroupTrainer:
+  """Compiles once, trains one group of folds after the other."""
+
+  def __init__(self, corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict, mesh: Mesh):
+    steps = Pretraining(build(config.model), config)
+    self._corpus, self._plan, self._config, self._mesh = corpus, plan, config, mesh
+    self._shared = parallel.replicate(shared_corpus(corpus), mesh)
+    self._create = parallel.over_folds(
+        lambda _, inputs, shared: steps.create_state(inputs, shared), mesh)
+    self._step = parallel.over_folds(steps.train_step, mesh, donate_state=True)
+    self._end_epoch = parallel.over_folds(steps.end_epoch, mesh, donate_state=True)
+    # All states have one shape, so the first fold's tells how to read any checkpoint.
+    self._like = jax.eval_shape(steps.create_state, self._inputs(plan.chosen[0]),
+                                shared_corpus(corpus))
+
+  def _inputs(self, fold: Fold) -> FoldInputs:
+    return fold_inputs(self._corpus, fold, self._plan.num_valid)
+
+  def finished(self, fold: Fold, workdir: pathlib.Path) -> Pretrained | None:
+    """The result of a fold that an earlier run finished, else None."""
+    with Checkpoints(workdir, STAGE, fold_name(fold.rank)) as saved:
+      if self._config.pretrain.num_epochs not in saved.steps():
+        return None
+      return _result(saved.restore(self._config.pretrain.num_epochs, self._like))
+
+  def train(self, group: Sequence[Fold], size: int, workdir: pathlib.Path,
+            progress: Progress) -> list[Pretrained]:
+    """Trains one group to its end, from the newest epoch that all of it have saved."""
+    inputs = parallel.shard(
+        parallel.stack([self._inputs(fold) for fold in group], size), self._mesh)
+    with contextlib.ExitStack() as stack:
+      saved = [stack.enter_context(Checkpoints(workdir, STAGE, fold_name(fold.rank)))
+               for fold in group]
+      begun = max({0}.union(set.intersection(*(checkpoints.steps() for checkpoints in saved))))
+      state = self._resume(saved, begun, size) if begun else self._create((), inputs, self._shared)
+      progress.advance(begun * len(group))
+      for epoch in range(begun, self._config.pretrain.num_epochs):
+        state = self._epoch(state, inputs, group, epoch, size)
+        for checkpoints, fold_state in zip(saved, parallel.unstack(state, len(group))):
+          checkpoints.save(epoch + 1, fold_state)
+        progress.advance(len(group), _summary(group, state, epoch))
+    return [_result(state) for state in parallel.unstack(state, len(group))]
+
+  def _resume(self, saved: list[Checkpoints], epoch: int, size: int) -> TrainState:
+    states = [checkpoints.restore(epoch, self._like) for checkpoints in saved]
+    return parallel.shard(parallel.stack(states, size), self._mesh)
+
+  def _epoch(self, state: TrainState, inputs: FoldInputs, group: Sequence[Fold], epoch: int,
+             size: int) -> TrainState:
+    batches = [batching.split(data_folds.epoch_order(fold, self._config.seed, epoch),
+                              self._plan.num_batches, self._config.pretrain.batch_size)
+               for fold in group]
+    step_inputs = (inputs, parallel.shard(parallel.stack(batches, size), self._mesh))
+    for _ in range(self._plan.num_batches):
+      state = self._step(state, step_inputs, self._shared)
+    return self._end_epoch(state, step_inputs, self._shared)
+
+
+def _summary(group: Sequence[Fold], state: TrainState, epoch: int) -> str:
+  """The losses of a finished epoch, for the progress line and the log."""
+  parts = [f'fold {fold.rank}: train {curve[epoch, 0]:.3f} valid {curve[epoch, 1]:.3f}'
+           for fold, curve in zip(group, np.asarray(state.curves))]
+  text = f'epoch {epoch + 1}: ' + ', '.join(parts)
+  _LOG.info('pre-training, %s', text)
+  return text
+
+
+def _result(state: TrainState) -> Pretrained:
+  return Pretrained(state.best_params, int(state.best_epoch), float(state.best_loss), state.curves)

@@ -1,0 +1,45 @@
+"""The state of one fold's pre-training, a pytree that a checkpoint holds whole."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from persona_jax.types import Array, Params
+
+
+@flax.struct.dataclass
+class TrainState:
+  """Everything that an uninterrupted run would carry into the next step.
+
+  Attributes:
+    params: {'adapter': ..., 'base': ...}.
+    optimizer: Adam's state.
+    plateau: the learning-rate schedule's state; its `scale` multiplies every update.
+    step, epoch: [] int32, done so far.
+    train_loss: [] float32, sum of the losses of this epoch's steps.
+    best_params: parameters of the epoch with the least validation loss.
+    best_loss, best_epoch: [], that loss, and its epoch counted from 1.
+    curves: [num_epochs, 2] float32 training and validation loss, NaN where still to come.
+  """
+
+  params: Params
+  optimizer: optax.OptState
+  plateau: optax.OptState
+  step: Array
+  epoch: Array
+  train_loss: Array
+  best_params: Params
+  best_loss: Array
+  best_epoch: Array
+  curves: Array
+
+
+def create(params: Params, optimizer: optax.GradientTransformation,
+           plateau: optax.GradientTransformation, num_epochs: int) -> TrainState:
+  """The state before the first step."""
+  return TrainState(
+      params=params, optimizer=optimizer.init(params), plateau=plateau.init(params),
+      step=jnp.int32(0), epoch=jnp.int32(0), train_loss=jnp.float32(0),
+      best_params=jax.tree.map(jnp.copy, params), best_loss=jnp.float32(jnp.inf),
+      best_epoch=jnp.int32(0), curves=jnp.full((num_epochs, 2), jnp.nan, jnp.float32))

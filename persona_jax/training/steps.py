@@ -1,0 +1,93 @@
+"""The pure steps of pre-training: one batch, and the end of an epoch. Both are of one fold."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from persona_jax.data.batching import Indices
+from persona_jax.evaluation import predict
+from persona_jax.model.build import PersonalPredictor
+from persona_jax.model.cheap_random import cheap_key
+from persona_jax.training import losses, optimizer, state as train_state
+from persona_jax.training.state import TrainState
+from persona_jax.types import Array, Clips, Normaliser
+
+_INIT, _DROPOUT = range(2)  # what a fold's keys are for
+
+
+class Shared(NamedTuple):
+  """What all folds look at: the corpus, on the device once. clips [N, ...], labels [N]."""
+
+  clips: Clips
+  labels: Array
+
+
+class FoldInputs(NamedTuple):
+  """What makes a fold: its rank [], its normaliser, its validation clips [V]."""
+
+  rank: Array
+  normaliser: Normaliser
+  valid: Indices
+
+
+class Pretraining:
+  """The steps of one model and config, as pure functions of a fold's state and inputs."""
+
+  def __init__(self, model: PersonalPredictor, config: ml_collections.ConfigDict):
+    self._model, self._seed = model, config.seed
+    self._num_epochs = config.pretrain.num_epochs
+    self._optimizer = optimizer.pretraining(config.pretrain)
+    self._plateau = optimizer.plateau(config.pretrain)
+
+  def _key(self, inputs: FoldInputs, use: int) -> Array:
+    return jax.random.fold_in(jax.random.fold_in(cheap_key(self._seed), inputs.rank), use)
+
+  def create_state(self, inputs: FoldInputs, shared: Shared) -> TrainState:
+    """Fresh parameters, from the seed and the fold's rank."""
+    example = predict.gather(shared.clips, inputs.normaliser, jnp.zeros(1, jnp.int32))
+    params = self._model.init(self._key(inputs, _INIT), example)['params']
+    return train_state.create(params, self._optimizer, self._plateau, self._num_epochs)
+
+  def train_step(self, state: TrainState, inputs: tuple[FoldInputs, Indices],
+                 shared: Shared) -> TrainState:
+    """One Adam step.
+
+    Args:
+      inputs: the fold, and the batches of its epoch [S, B]; the step count says which is next.
+    """
+    fold, epoch = inputs
+    batch = jax.tree.map(lambda batches: batches[state.step % len(batches)], epoch)
+    clips = predict.gather(shared.clips, fold.normaliser, batch.clips)
+    labels = shared.labels[batch.clips]
+    dropout_key = jax.random.fold_in(self._key(fold, _DROPOUT), state.step)
+
+    def loss_of(params):
+      predictions = self._model.apply({'params': params}, clips, train=True, rngs={'dropout': dropout_key})
+      return losses.l1(predictions, labels, batch.weights)
+
+    loss, gradients = jax.value_and_grad(loss_of)(state.params)
+    updates, optimizer_state = self._optimizer.update(gradients, state.optimizer, state.params)
+    updates = jax.tree.map(lambda update: update * state.plateau.scale, updates)
+    return state.replace(params=optax.apply_updates(state.params, updates),
+                         optimizer=optimizer_state, step=state.step + 1,
+                         train_loss=state.train_loss + loss)
+
+  def end_epoch(self, state: TrainState, inputs: tuple[FoldInputs, Indices],
+                shared: Shared) -> TrainState:
+    """Validates, keeps the best parameters, and steps the plateau schedule; `inputs` as above."""
+    fold, epoch = inputs
+    predictions = predict.predict(self._model, state.params, fold.normaliser, shared.clips,
+                                  fold.valid.clips)
+    loss = losses.l1(predictions, shared.labels[fold.valid.clips], fold.valid.weights)
+    better = loss < state.best_loss
+    _, plateau = self._plateau.update((), state.plateau, value=loss)
+    curves = state.curves.at[state.epoch].set(jnp.stack([state.train_loss / len(epoch.clips), loss]))
+    return state.replace(
+        epoch=state.epoch + 1, train_loss=jnp.float32(0), plateau=plateau, curves=curves,
+        best_params=jax.tree.map(lambda new, old: jnp.where(better, new, old), state.params,
+                                 state.best_params),
+        best_loss=jnp.where(better, loss, state.best_loss),
+        best_epoch=jnp.where(better, state.epoch + 1, state.best_epoch))
