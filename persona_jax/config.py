@@ -43,10 +43,11 @@ def paper() -> ml_collections.ConfigDict:
           weight=0.6),  # the paper's lambda: weight of the labels against the teacher
       study=dict(
           num_users=10,
+          first_user=0,  # pass over so many speakers; to choose settings on other speakers
           num_draws=20,
           num_support=5,
           num_query=config_dict.placeholder(int),  # at most so many query clips; None: all
-          folds=())))  # ranks of the users to run, such as (0, 3); empty: all
+          folds=())))  # which of the users to run, counted from 0, such as (0, 3); empty: all
 
 
 def csd_data(**files: str) -> ml_collections.ConfigDict:
@@ -115,12 +116,13 @@ def validate(config: ml_collections.ConfigDict) -> None:
   expect('adapt.weight', 0 <= config.adapt.weight <= 1, '0 to 1')
   for field in ('num_users', 'num_draws', 'num_support'):
     expect(f'study.{field}', config.study[field] >= 1, 'at least 1')
+  expect('study.first_user', config.study.first_user >= 0, 'at least 0')
   expect('study.num_query', config.study.num_query is None or config.study.num_query >= 1,
          'at least 1, or None for all')
   folds = config.study.folds
   expect('study.folds', len(set(folds)) == len(folds)
          and all(isinstance(f, int) and 0 <= f < config.study.num_users for f in folds),
-         f'distinct ranks of 0 to {config.study.num_users - 1}')
+         f'distinct numbers of 0 to {config.study.num_users - 1}')
 
 
 def _validate_model(config: ml_collections.ConfigDict, expect: Callable[..., None]) -> None:

@@ -29,19 +29,26 @@ class Fold:
   own: np.ndarray
 
 
-def make_folds(corpus: Corpus, num_users: int, train_fraction: float, seed: int) -> tuple[Fold, ...]:
+def make_folds(corpus: Corpus, num_users: int, train_fraction: float, seed: int,
+               first_user: int = 0) -> tuple[Fold, ...]:
   """One fold for each of the `num_users` speakers with most clips (paper, section 5.1).
 
+  Args:
+    first_user: how many speakers with still more clips to pass over. They then train like any
+      other, so settings can be chosen on the speakers behind the study's users.
+
   Raises:
-    UserError: the corpus has no more speakers than users are asked for.
+    UserError: the corpus has too few speakers.
   """
   users = users_by_clips(corpus)
-  if len(users) <= num_users:
-    raise UserError(f'the corpus has {len(users)} speakers, so config.study.num_users = '
-                    f'{num_users} leaves nobody to learn from; ask for fewer users.')
+  end = first_user + num_users
+  if len(users) < max(end, num_users + 1):
+    raise UserError(f'the corpus has {len(users)} speakers, too few for config.study.num_users = '
+                    f'{num_users} from config.study.first_user = {first_user} on and somebody to '
+                    'learn from; ask for fewer users.')
   speakers = np.array(corpus.speakers)
   folds = []
-  for rank, (user, _) in enumerate(users[:num_users]):
+  for rank, (user, _) in list(enumerate(users))[first_user:end]:
     others = np.flatnonzero(speakers != user)
     shuffled = np.random.default_rng([seed, _SPLIT, rank]).permutation(others)
     cut = round(train_fraction * len(others))

@@ -22,11 +22,12 @@ from persona_jax.training.pretrain import Plan, Pretrained
 
 STAGE = 'adapt'
 REPORT = 'report.md'
+FINE_TUNED = ('fs_ua', 'fs_ua_kd')
 
 
 def label_weights(config: ml_collections.ConfigDict) -> dict[str, float]:
   """{arm: lambda} of the arms that fine-tune; `config` is `config.adapt`."""
-  return {'fs_ua': 1.0, 'fs_ua_kd': config.weight}
+  return dict(zip(FINE_TUNED, (1.0, config.weight)))
 
 
 def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> tuple[Corpus, Plan]:
@@ -55,6 +56,13 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     trials += fold_trials(corpus, fold, fold_draws, config.seed, base, arms)
   records.write(workdir, trials)
   return write_report([workdir], workdir)
+
+
+def pretrain_only(config: ml_collections.ConfigDict,
+                  workdir: pathlib.Path) -> tuple[list[Fold], list[Pretrained]]:
+  """The study's first stage alone: the chosen folds and their teachers."""
+  corpus, plan = prepare(config, workdir)
+  return plan.chosen, pretrain.pretrain(corpus, plan, config, workdir)
 
 
 def draws_of(fold: Fold, config: ml_collections.ConfigDict) -> Draws:

@@ -16,6 +16,7 @@ from persona_jax.model.mult import MIN_SELF_ATTENTION_LAYERS, MulT
 from persona_jax.types import MODALITIES, Array
 
 _BUFFERS = ('.version', '._float_tensor')  # saved with the state, but not parameters
+_NAMED = 8  # how many parameters an error names of each kind
 _LETTER = {modality: modality[0] for modality in MODALITIES}
 _ENCODERS = {  # our name: the reference's
     f'{target}_from_{source}': f'trans_{_LETTER[target]}_with_{_LETTER[source]}'
@@ -113,8 +114,10 @@ def _check(parameters: Mapping[str, Array], expected: dict[str, tuple[int | None
   misshapen = [
       f'{name} {parameters[name].shape}, expected {shape}' for name, shape in expected.items()
       if name in parameters and not _fits(parameters[name].shape, shape)]
-  problems = [f'{what}: {", ".join(names)}' for what, names in
-              (('missing', missing), ('unexpected', unexpected), ('misshapen', misshapen)) if names]
+  problems = [f'{what}: {", ".join(names[:_NAMED])}'
+              + (f' and {len(names) - _NAMED} more' if len(names) > _NAMED else '')
+              for what, names in (('missing', missing), ('unexpected', unexpected),
+                                  ('misshapen', misshapen)) if names]
   if problems:
     raise UserError('the parameters do not fit a MulT of this many layers; ' + '; '.join(problems))
 

@@ -48,7 +48,8 @@ def _summary(records: list[dict], corpus: dict) -> str:
           f'{draws} draws of {"/".join(map(str, shots))} support clips a user.')
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
+def table(header: list[str], rows: list[list[str]]) -> str:
+  """A Markdown table."""
   lines = [header, ['---'] * len(header), *rows]
   return '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in lines)
 
@@ -59,14 +60,14 @@ def _per_user(records: list[dict], arm: str, paper: tuple[str, ...]) -> str:
   values = {metric: recording.by_arm(records, metric)[arm] for metric in COLUMNS}
   rows = []
   for number, user in enumerate(users):
-    cells = [_number(np.nanmean(values[m][user])) if np.isfinite(values[m][user]).any() else '–'
+    cells = [number(np.nanmean(values[m][user])) if np.isfinite(values[m][user]).any() else '–'
              for m in COLUMNS]
     beside = paper[number].split() if number < len(paper) else ['–'] * len(COLUMNS)
     rows.append([f'{number + 1}: {user}', *cells, ' / '.join(beside)])
-  means = [_number(statistics.bootstrap(_matrix(values[m])).mean) for m in COLUMNS]
+  means = [number(statistics.bootstrap(_matrix(values[m])).mean) for m in COLUMNS]
   paper_arm = PAPER_TABLE_3[arm].split()
   rows.append(['mean', *means, ' / '.join(paper_arm)])
-  return _table(['user', *COLUMNS.values(), 'paper'], rows)
+  return table(['user', *COLUMNS.values(), 'paper'], rows)
 
 
 def _means(records: list[dict], arms: list[str]) -> str:
@@ -76,7 +77,7 @@ def _means(records: list[dict], arms: list[str]) -> str:
              for metric in COLUMNS]
     rows.append([ARM_NAMES.get(arm, arm), *cells])
   rows += [[f'{ARM_NAMES[arm]}, paper', *figures.split()] for arm, figures in PAPER_TABLE_3.items()]
-  return _table(['arm', *COLUMNS.values()], rows)
+  return table(['arm', *COLUMNS.values()], rows)
 
 
 def paired(records: list[dict], metric: str, arm: str, reference: str) -> statistics.Interval:
@@ -92,7 +93,7 @@ def _differences(records: list[dict], arms: list[str]) -> str:
   rows = [[f'{ARM_NAMES.get(arm, arm)} − Baseline',
            *(_interval(paired(records, m, arm, 'baseline'), signed=True) for m in COLUMNS)]
           for arm in others]
-  return _table(['difference', *COLUMNS.values()], rows)
+  return table(['difference', *COLUMNS.values()], rows)
 
 
 def _won(records: list[dict], corpus: dict) -> list[str]:
@@ -124,11 +125,12 @@ def _matrix(users: dict[str, np.ndarray]) -> np.ndarray:
                    for values in users.values()])
 
 
-def _number(value: float, signed: bool = False) -> str:
-  return '–' if np.isnan(value) else f'{value:+.3f}' if signed else f'{value:.3f}'
+def number(value: float | None, signed: bool = False) -> str:
+  """Three decimals; a dash where undefined."""
+  return '–' if value is None or np.isnan(value) else f'{value:+.3f}' if signed else f'{value:.3f}'
 
 
 def _interval(interval: statistics.Interval, signed: bool = False) -> str:
-  text = f'{_number(interval.mean, signed)} [{_number(interval.low, signed)}, ' \
-         f'{_number(interval.high, signed)}]'
+  text = f'{number(interval.mean, signed)} [{number(interval.low, signed)}, ' \
+         f'{number(interval.high, signed)}]'
   return text + (f' ({interval.undefined} undefined)' if interval.undefined else '')

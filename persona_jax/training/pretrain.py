@@ -61,9 +61,10 @@ class Plan:
 
   def __init__(self, corpus: Corpus, config: ml_collections.ConfigDict):
     self.folds = data_folds.make_folds(
-        corpus, config.study.num_users, config.pretrain.train_fraction, config.seed)
+        corpus, config.study.num_users, config.pretrain.train_fraction, config.seed,
+        config.study.first_user)
     chosen = sorted(config.study.folds) or range(len(self.folds))
-    self.chosen = [self.folds[rank] for rank in chosen]
+    self.chosen = [self.folds[number] for number in chosen]
     self.num_valid = max(len(fold.valid) for fold in self.folds)
     self.num_own = max(len(fold.own) for fold in self.folds)
     self.num_batches = batching.num_batches(
@@ -80,7 +81,7 @@ def pretrain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
                 'epochs') as progress:
     todo = []
     for fold in plan.chosen:
-      results[fold.rank] = trainer.finished(fold, workdir)
+      results[fold.rank] = load(corpus, plan, config, workdir, fold)
       if results[fold.rank] is None:
         todo.append(fold)
       else:
@@ -88,6 +89,23 @@ def pretrain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
     for group in (todo[i:i + size] for i in range(0, len(todo), size)):
       results |= zip((fold.rank for fold in group), trainer.train(group, size, workdir, progress))
   return [results[fold.rank] for fold in plan.chosen]
+
+
+def load(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict, workdir: pathlib.Path,
+         fold: Fold) -> Pretrained | None:
+  """The result of a fold that an earlier run finished, else None."""
+  with Checkpoints(workdir, STAGE, fold_name(fold.rank)) as saved:
+    if config.pretrain.num_epochs not in saved.steps():
+      return None
+    like = _state_shapes(corpus, plan, config)
+    return _result(saved.restore(config.pretrain.num_epochs, like))
+
+
+def _state_shapes(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict) -> TrainState:
+  """Shapes and types of a fold's state, by which a checkpoint is read; all folds' are alike."""
+  steps = Pretraining(build(config.model), config)
+  inputs = fold_inputs(corpus, plan.folds[0], plan.num_valid)
+  return jax.eval_shape(steps.create_state, inputs, shared_corpus(corpus))
 
 
 class _GroupTrainer:
@@ -101,19 +119,10 @@ class _GroupTrainer:
         lambda _, inputs, shared: steps.create_state(inputs, shared), mesh)
     self._step = parallel.over_folds(steps.train_step, mesh, donate_state=True)
     self._end_epoch = parallel.over_folds(steps.end_epoch, mesh, donate_state=True)
-    # All states have one shape, so the first fold's tells how to read any checkpoint.
-    self._like = jax.eval_shape(steps.create_state, self._inputs(plan.chosen[0]),
-                                shared_corpus(corpus))
+    self._like = _state_shapes(corpus, plan, config)
 
   def _inputs(self, fold: Fold) -> FoldInputs:
     return fold_inputs(self._corpus, fold, self._plan.num_valid)
-
-  def finished(self, fold: Fold, workdir: pathlib.Path) -> Pretrained | None:
-    """The result of a fold that an earlier run finished, else None."""
-    with Checkpoints(workdir, STAGE, fold_name(fold.rank)) as saved:
-      if self._config.pretrain.num_epochs not in saved.steps():
-        return None
-      return _result(saved.restore(self._config.pretrain.num_epochs, self._like))
 
   def train(self, group: Sequence[Fold], size: int, workdir: pathlib.Path,
             progress: Progress) -> list[Pretrained]:

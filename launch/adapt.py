@@ -1,0 +1,35 @@
+"""Personalises the predictor to one held-out user, from a few of that user's labelled clips.
+
+  python -m launch.adapt --config=configs/synthetic.py --workdir=runs/demo --user=speaker03
+
+The workdir must hold the user's pre-trained predictor (launch.pretrain or launch.study).
+"""
+
+import pathlib
+
+from absl import flags
+
+from launch import common
+from persona_jax.evaluation import study
+from persona_jax.evaluation.personal import UserSession
+from persona_jax.reporting import summaries
+
+CONFIG, WORKDIR = common.define_config(), common.define_workdir()
+USER = flags.DEFINE_string('user', None, 'The held-out speaker to personalise to.', required=True)
+ARM = flags.DEFINE_enum('arm', 'fs_ua_kd', study.FINE_TUNED,
+                        'How: few-shot alone, or with distillation from the pre-trained predictor.')
+SUPPORT = flags.DEFINE_list('support', None, "The user's clips to learn from, as video[3],video[7]; "
+                            'without it, those of a random draw of the study.')
+DRAW = flags.DEFINE_integer('draw', 0, 'Which draw of the study to take the clips of.')
+
+
+def main() -> None:
+  common.start_jax(1)
+  session = UserSession(CONFIG.value, pathlib.Path(WORKDIR.value), USER.value)
+  session.personalise(SUPPORT.value or session.drawn_support(DRAW.value), ARM.value)
+  common.show(summaries.before_and_after(
+      USER.value, session.predict('baseline'), session.predict(ARM.value)))
+
+
+if __name__ == '__main__':
+  common.run(main)

@@ -1,0 +1,36 @@
+"""Predicts the sentiment of one user's clips, with the pre-trained or a personalised predictor.
+
+  python -m launch.predict --config=configs/synthetic.py --workdir=runs/demo --user=speaker03
+
+Writes CSV: clip, label, prediction, and whether the predictor had learned from the clip.
+"""
+
+import pathlib
+
+from absl import flags
+
+from launch import common
+from persona_jax.evaluation import study
+from persona_jax.evaluation.personal import UserSession
+from persona_jax.reporting import records, summaries
+
+CONFIG, WORKDIR = common.define_config(), common.define_workdir()
+USER = flags.DEFINE_string('user', None, 'The held-out speaker whose clips to predict.',
+                           required=True)
+ARM = flags.DEFINE_enum('arm', 'baseline', ['baseline', *study.FINE_TUNED],
+                        'Which predictor: pre-trained, or personalised with launch.adapt.')
+OUTPUT = flags.DEFINE_string('output', None, 'The file to write; without it, the screen.')
+
+
+def main() -> None:
+  common.start_jax(1)
+  session = UserSession(CONFIG.value, pathlib.Path(WORKDIR.value), USER.value)
+  text = summaries.prediction_csv(session.predict(ARM.value))
+  if OUTPUT.value:
+    records.write_text(pathlib.Path(OUTPUT.value), text)
+  else:
+    print(text, end='')
+
+
+if __name__ == '__main__':
+  common.run(main)

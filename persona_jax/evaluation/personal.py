@@ -1,0 +1,132 @@
+"""One user at a time: personalise from chosen clips, keep the predictor, predict with it."""
+
+import dataclasses
+import pathlib
+import urllib.parse
+
+import jax
+import ml_collections
+import numpy as np
+
+from persona_jax.data.corpus import Corpus
+from persona_jax.data.folds import Fold
+from persona_jax.errors import UserError
+from persona_jax.evaluation import predict, study
+from persona_jax.model.build import build
+from persona_jax.training import pretrain
+from persona_jax.training.adapt import Personalising
+from persona_jax.training.checkpoint import Checkpoints
+from persona_jax.training.pretrain import Plan
+from persona_jax.types import Params
+
+STAGE = 'personal'
+_STEP = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+  """What a predictor says of a user's clips.
+
+  Attributes:
+    clips: [k] names.
+    labels, predictions: [k] sentiment.
+    in_support: [k] bool, the predictor was personalised on this clip.
+  """
+
+  clips: tuple[str, ...]
+  labels: np.ndarray
+  predictions: np.ndarray
+  in_support: np.ndarray
+
+
+class UserSession:
+  """A study's workdir seen from one held-out user.
+
+  Raises:
+    UserError: from the constructor, when `user` is none of the study's, or not pre-trained yet.
+  """
+
+  def __init__(self, config: ml_collections.ConfigDict, workdir: pathlib.Path, user: str):
+    self._config, self._workdir = config, workdir
+    self.corpus, plan = study.prepare(config, workdir)
+    self.fold = _fold_of(plan, user)
+    teacher = pretrain.load(self.corpus, plan, config, workdir, self.fold)
+    if teacher is None:
+      raise UserError(f'{workdir}: no pre-trained predictor for user {user} (fold '
+                      f'{self.fold.rank}); run launch.pretrain or launch.study there first.')
+    self._teacher = teacher
+    self._model = build(config.model)
+    self._normaliser = pretrain.fold_inputs(self.corpus, self.fold, plan.num_valid).normaliser
+    self._shared = jax.device_put(pretrain.shared_corpus(self.corpus))
+
+  def drawn_support(self, draw: int) -> list[str]:
+    """The clips that the study's `draw` personalises on."""
+    draws = study.draws_of(self.fold, self._config)
+    if not 0 <= draw < len(draws.support):
+      raise UserError(f'draw {draw}: expected 0 to {len(draws.support) - 1} '
+                      '(config.study.num_draws).')
+    return [self.corpus.names[clip] for clip in self.fold.own[draws.support[draw]]]
+
+  def personalise(self, support: list[str], arm: str) -> None:
+    """Fine-tunes on the clips named in `support`, and keeps the predictor in the workdir.
+
+    Raises:
+      UserError: a clip is not the user's, or none is left to score.
+    """
+    indices = self._own_clips(support)
+    weights = study.label_weights(self._config.adapt)
+    personalising = Personalising(self._model, self._config)
+    params = jax.jit(personalising.personalise)(
+        self._teacher.params, self._normaliser, self._shared, indices, weights[arm])
+    with self._checkpoints(arm) as saved:
+      saved.save(_STEP, {'params': jax.device_get(params), 'support': self._mask(indices)})
+
+  def predict(self, arm: str) -> Prediction:
+    """Predicts all the user's clips with the pre-trained (`baseline`) or a personalised predictor.
+
+    Raises:
+      UserError: the user was not personalised with this arm yet.
+    """
+    params, in_support = self._teacher.params, self._mask(np.array([], int))
+    if arm != 'baseline':
+      params, in_support = self._personal(arm)
+    predict_all = jax.jit(lambda p: predict.predict(
+        self._model, p, self._normaliser, self._shared.clips, self.fold.own))
+    own = self.fold.own
+    return Prediction(tuple(self.corpus.names[i] for i in own), self.corpus.labels[own],
+                      np.asarray(predict_all(params)), in_support)
+
+  def _personal(self, arm: str) -> tuple[Params, np.ndarray]:
+    with self._checkpoints(arm) as saved:
+      if _STEP not in saved.steps():
+        raise UserError(f'{self._workdir}: user {self.fold.user} has no {arm} predictor yet; run '
+                        'launch.adapt first.')
+      like = {'params': self._teacher.params, 'support': self._mask(np.array([], int))}
+      tree = saved.restore(_STEP, like)
+    return tree['params'], tree['support']
+
+  def _checkpoints(self, arm: str) -> Checkpoints:
+    return Checkpoints(self._workdir, STAGE,
+                       f'{urllib.parse.quote(self.fold.user, safe="")}-{arm}')
+
+  def _mask(self, indices: np.ndarray) -> np.ndarray:
+    return np.isin(self.fold.own, indices)
+
+  def _own_clips(self, names: list[str]) -> np.ndarray:
+    place = {self.corpus.names[clip]: clip for clip in self.fold.own}
+    for name in names:
+      if name not in place:
+        raise UserError(f'support clip {name!r} is no clip of user {self.fold.user}; they are '
+                        f'{next(iter(place))} to {list(place)[-1]}.')
+    if not names or len(set(names)) != len(names) or len(names) >= len(place):
+      raise UserError(f'support of {len(names)} clips: expected 1 to {len(place) - 1} different '
+                      f'clips of user {self.fold.user}.')
+    return np.array([place[name] for name in names], np.int32)
+
+
+def _fold_of(plan: Plan, user: str) -> Fold:
+  for fold in plan.folds:
+    if fold.user == user:
+      return fold
+  raise UserError(f'user {user!r} is none of the study\'s; they are '
+                  f'{", ".join(fold.user for fold in plan.folds)}.')

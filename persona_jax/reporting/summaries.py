@@ -1,0 +1,65 @@
+"""Short Markdown for the single stages: the data, the pre-training, one user before and after."""
+
+import csv
+import io
+from typing import Sequence
+
+import numpy as np
+
+from persona_jax.data.corpus import Corpus, users_by_clips
+from persona_jax.data.folds import Fold
+from persona_jax.evaluation import metrics
+from persona_jax.evaluation.personal import Prediction
+from persona_jax.reporting.tables import COLUMNS, number, table
+from persona_jax.training.pretrain import Pretrained
+
+
+def corpus(loaded: Corpus, num_users: int) -> str:
+  """What a corpus holds, and every note that loading it made."""
+  rows = []
+  for modality, sequence in loaded.clips.sequences.items():
+    lengths = loaded.clips.masks[modality].sum(axis=1)
+    rows.append([modality, str(sequence.shape[-1]), str(lengths.min()),
+                 f'{np.median(lengths):g}', str(lengths.max()), str((lengths == 0).sum())])
+  users = users_by_clips(loaded)
+  labels = loaded.labels
+  return '\n\n'.join([
+      '# Corpus',
+      f'{len(loaded.names)} clips of {len(users)} speakers; sentiment {labels.min():g} to '
+      f'{labels.max():g}, mean {labels.mean():.3f}, {(labels == 0).sum()} clips at 0.',
+      table(['modality', 'width', 'fewest steps', 'median', 'most', 'clips without'], rows),
+      'Users: ' + ', '.join(f'{user} ({count} clips)' for user, count in users[:num_users]) + '.',
+      '\n'.join(f'- {note}' for note in loaded.notes)]) + '\n'
+
+
+def pretraining(folds: Sequence[Fold], trained: Sequence[Pretrained]) -> str:
+  """A row a fold: who is held out, and the best epoch."""
+  rows = [[str(fold.rank), fold.user, str(len(fold.train)), str(len(fold.valid)),
+           str(teacher.best_epoch), number(teacher.best_loss)]
+          for fold, teacher in zip(folds, trained)]
+  return '# Pre-training\n\n' + table(
+      ['fold', 'held out', 'training clips', 'validation clips', 'best epoch', 'validation MAE'],
+      rows) + '\n'
+
+
+def before_and_after(user: str, before: Prediction, after: Prediction) -> str:
+  """The figures of the clips that the user was not personalised on."""
+  query = ~after.in_support
+  rows = []
+  for name, prediction in (('before', before), ('after', after)):
+    figures = metrics.evaluate(prediction.labels[query], prediction.predictions[query])
+    rows.append([name, *(number(figures[metric]) for metric in COLUMNS)])
+  learned = ', '.join(np.array(after.clips)[after.in_support])
+  return (f'# {user}\n\nPersonalised on {learned}; scored on the other {query.sum()} clips.\n\n'
+          + table(['', *COLUMNS.values()], rows) + '\n')
+
+
+def prediction_csv(prediction: Prediction) -> str:
+  """One line a clip: clip, label, prediction, in_support."""
+  text = io.StringIO(newline='')
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(('clip', 'label', 'prediction', 'in_support'))
+  for clip, label, predicted, known in zip(prediction.clips, prediction.labels,
+                                           prediction.predictions, prediction.in_support):
+    writer.writerow((clip, label, predicted, int(known)))
+  return text.getvalue()

@@ -1,0 +1,37 @@
+import numpy as np
+
+from persona_jax.data import normalize
+from persona_jax.types import Clips
+
+
+def corpus_of(rows, masks=None):
+  sequence = np.array(rows, np.float32)
+  mask = np.ones(sequence.shape[:2], bool) if masks is None else np.array(masks)
+  return Clips({'language': sequence, 'audio': sequence}, {'language': mask, 'audio': mask})
+
+
+def test_standardises_by_the_training_clips_alone():
+  clips = corpus_of([[[1.0, 5e5]], [[3.0, 7e5]], [[1000.0, 1e12]]])
+  fitted = normalize.fit(clips, np.array([0, 1]), ['audio'])
+  scaled = normalize.apply(fitted, 'audio', clips.sequences['audio'])
+  np.testing.assert_allclose(scaled[:2, 0], [[-1, -1], [1, 1]], rtol=1e-6)  # mean 2, deviation 1
+  np.testing.assert_array_equal(scaled[2, 0], [normalize.LIMIT] * 2)  # clipped, not exploded
+
+
+def test_language_passes_unchanged():
+  clips = corpus_of([[[1.0, 500.0]], [[3.0, 700.0]]])
+  fitted = normalize.fit(clips, np.array([0, 1]), ['audio'])
+  np.testing.assert_array_equal(
+      normalize.apply(fitted, 'language', clips.sequences['language']), clips.sequences['language'])
+
+
+def test_padding_does_not_count():
+  clips = corpus_of([[[1.0], [99.0]], [[3.0], [99.0]]], masks=[[True, False], [True, False]])
+  assert normalize.fit(clips, np.array([0, 1]), ['audio']).mean['audio'] == 2
+
+
+def test_constant_columns_become_zero_even_for_a_speaker_who_differs():
+  clips = corpus_of([[[0.1, 4.0]], [[0.1, 6.0]], [[8.0, 5.0]]])
+  fitted = normalize.fit(clips, np.array([0, 1]), ['audio'])
+  scaled = normalize.apply(fitted, 'audio', clips.sequences['audio'])
+  np.testing.assert_array_equal(scaled[:, 0, 0], [0, 0, 0])

@@ -1,0 +1,39 @@
+"""Small corpora and files that tests are made on."""
+
+import pathlib
+
+import h5py
+import numpy as np
+
+MOSI_FILES = dict(labels='CMU_MOSI_Opinion_Labels.csd',
+                  language='CMU_MOSI_TimestampedWordVectors.csd',
+                  audio='CMU_MOSI_openSMILE_utterance.csd',
+                  vision='CMU_MOSI_Visual_3DCNN_utterance.csd')
+
+
+def write_csd(path: pathlib.Path, videos: dict[str, tuple[np.ndarray, np.ndarray]],
+              root: str = 'any root') -> pathlib.Path:
+  """Writes {video: (features [n, D], intervals [n, 2])} as a computational sequence."""
+  with h5py.File(path, 'w') as file:
+    for video, (features, intervals) in videos.items():
+      group = file.create_group(f'{root}/data/{video}')
+      group['features'], group['intervals'] = features, intervals
+  return path
+
+
+def write_corpus(root: pathlib.Path, clips_of: dict[str, int]) -> dict[str, str]:
+  """Writes a CMU-MOSI in small: {video: clips} of 2 s, frames at three rates and widths."""
+  random = np.random.default_rng(0)
+  files = dict(labels='y.csd', language='words.csd', audio='covarep.csd', vision='facet.csd')
+  shapes = {'language': (2, 5), 'audio': (12.5, 74), 'vision': (15, 47)}
+  spans = {v: np.arange(n)[:, None] * 2.0 + [0, 2] for v, n in clips_of.items()}
+  write_csd(root / files['labels'],
+            {v: (random.uniform(-3, 3, (len(s), 1)).round(1), s) for v, s in spans.items()})
+  for modality, (rate, width) in shapes.items():
+    videos = {}
+    for video, span in spans.items():
+      starts = np.arange(0, span[-1, 1], 1 / rate)
+      videos[video] = (random.normal(size=(len(starts), width)).astype(np.float32),
+                       np.stack([starts, starts + 1 / rate], axis=1))
+    write_csd(root / files[modality], videos)
+  return files

@@ -1,0 +1,129 @@
+"""What must hold of every base model, and of the adapter in front."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from persona_jax import config as configuration
+from persona_jax.model.build import BASE_MODELS, build
+from persona_jax.model.cheap_random import cheap_key
+from persona_jax.types import Clips
+
+STEPS = {'language': 5, 'audio': 11, 'vision': 7}
+WIDTHS = {'language': 13, 'audio': 3, 'vision': 17}
+LENGTHS = {'language': [5, 2, 3], 'audio': [11, 4, 0], 'vision': [7, 1, 6]}  # one clip lacks audio
+
+
+def config_of(name='mult', **model):
+  config = configuration.paper().model
+  config.update(name=name, num_layers=2, num_heads=3, width=6, **model)
+  return config
+
+
+def clips_of(modalities=tuple(STEPS), padding=0):
+  random = np.random.default_rng(0)
+  sequences = {m: random.normal(size=(3, STEPS[m], WIDTHS[m])).astype(np.float32) for m in STEPS}
+  masks = {m: np.arange(STEPS[m]) < np.array(LENGTHS[m])[:, None] for m in STEPS}
+  for m in STEPS:
+    sequences[m] = np.pad(sequences[m], [(0, 0), (0, padding), (0, 0)], constant_values=1e3)
+    masks[m] = np.pad(masks[m], [(0, 0), (0, padding)])
+  return Clips({m: sequences[m] for m in modalities}, {m: masks[m] for m in modalities})
+
+
+def initialised(config, clips):
+  model = build(config)
+  return model, jax.jit(model.init)(cheap_key(0), clips)
+
+
+VARIANTS = [config_of(name) for name in BASE_MODELS] + [
+    config_of(prompt_length=3), config_of(kernel_sizes=dict(language=3, audio=5, vision=1))]
+
+
+@pytest.fixture(params=VARIANTS, ids=['mult', 'early_fusion', 'prompt3', 'kernels'], scope='module')
+def predictor(request):
+  clips = clips_of()
+  model, variables = initialised(request.param, clips)
+  return jax.jit(lambda c: model.apply(variables, c)), clips
+
+
+def test_padding_and_what_lies_in_it_changes_nothing(predictor):
+  predict, clips = predictor
+  np.testing.assert_allclose(predict(clips_of(padding=4)), predict(clips), atol=2e-6)
+
+
+def test_batch_neighbours_and_order_change_nothing(predictor):
+  predict, clips = predictor
+  together = predict(clips)
+  for index in (0, 1, 2):
+    alone = predict(jax.tree.map(lambda x: x[index:index + 1], clips))
+    np.testing.assert_allclose(alone, together[index:index + 1], atol=2e-6)
+  turned = predict(jax.tree.map(lambda x: x[::-1], clips))
+  np.testing.assert_allclose(turned[::-1], together, atol=2e-6)
+
+
+def test_every_valid_frame_matters(predictor):
+  predict, clips = predictor
+  before = predict(clips)
+  for modality, lengths in LENGTHS.items():
+    for clip, length in enumerate(lengths):
+      for step in range(length):
+        changed = jax.tree.map(np.copy, clips)
+        changed.sequences[modality][clip, step] += 1
+        moved = np.abs(predict(changed) - before) > 1e-7
+        assert moved.tolist() == [i == clip for i in range(3)], (modality, clip, step)
+
+
+@pytest.mark.parametrize('modalities', [('language',), ('audio', 'vision')])
+def test_modality_subsets(modalities):
+  clips = clips_of(modalities)
+  model, variables = initialised(config_of(modalities=modalities), clips)
+  predictions = jax.jit(model.apply)(variables, clips)
+  assert predictions.shape == (3,) and np.isfinite(predictions).all()
+  encoders = {name for name in variables['params']['base'] if '_from_' in name}
+  assert encoders == ({'audio_from_vision', 'vision_from_audio'} if len(modalities) == 2 else set())
+
+
+def test_parameters_are_adapter_and_base_and_all_are_used():
+  clips = clips_of()
+  model, variables = initialised(config_of(), clips)
+  params = variables['params']
+  assert set(params) == {'adapter', 'base'}
+  assert params['adapter']['audio_projection']['kernel'].shape == (1, 3, 6)
+  assert params['adapter']['vision_tokens']['embedding'].shape == (1, 6)
+  assert params['adapter']['vision_tokens']['hidden']['kernel'].shape == (6, 512)
+  gradients = jax.jit(jax.grad(lambda p: jnp.abs(model.apply({'params': p}, clips)).sum()))(params)
+  for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
+    assert np.abs(leaf).max() > 0, jax.tree_util.keystr(path)
+
+
+def test_masked_is_the_reference_where_nothing_is_padded():
+  clips = Clips(clips_of().sequences, {m: np.ones((3, t), bool) for m, t in STEPS.items()})
+  masked, variables = initialised(config_of(), clips)
+  by_mask = jax.jit(lambda c: masked.apply(variables, c))
+  by_reference = jax.jit(lambda c: build(config_of(attention='reference')).apply(variables, c))
+  np.testing.assert_allclose(by_reference(clips), by_mask(clips), atol=1e-6)
+  assert np.abs(by_reference(clips_of()) - by_mask(clips_of())).max() > 1e-3
+
+
+def test_dropout_follows_its_key():
+  clips = clips_of()
+  model, variables = initialised(config_of(), clips)
+  train = jax.jit(lambda n: model.apply(variables, clips, train=True,
+                                        rngs={'dropout': jax.random.fold_in(cheap_key(0), n)}))
+  np.testing.assert_array_equal(train(1), train(1))
+  assert np.abs(train(1) - train(2)).min() > 1e-4
+
+
+def test_attention_dropout_only_where_the_target_is_language():
+  """Paper facts: 0.1 towards language and in self-attention, none towards audio and vision."""
+  rates = dict(embedding=0.0, attention=0.9, relu=0.0, residual=0.0, output=0.0)
+  clips = clips_of()
+  model, variables = initialised(config_of(dropout=rates), clips)
+  captured = dict(capture_intermediates=lambda module, _: '_from_' in (module.name or ''))
+  _, state = jax.jit(lambda: model.apply(variables, clips, train=True,
+                                         rngs={'dropout': cheap_key(0)}, **captured))()
+  _, plain = jax.jit(lambda: model.apply(variables, clips, **captured))()
+  for name, dropped in state['intermediates']['base'].items():
+    same = np.allclose(dropped['__call__'][0], plain['intermediates']['base'][name]['__call__'][0])
+    assert same == (not name.startswith('language')), name

@@ -1,0 +1,114 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as sklearn_metrics
+
+from persona_jax.errors import UserError
+from persona_jax.evaluation.metrics import METRICS
+from persona_jax.reporting import records, tables
+
+
+def trial(user='ann', arm='baseline', draw=0, shift=0.0, count=9):
+  random = np.random.default_rng(draw + len(user))
+  labels = (np.round(random.uniform(-3, 3, count) * 5) / 5).astype(np.float32)
+  predictions = (labels + random.normal(0, 1, count) + shift).astype(np.float32)
+  return records.Trial(user, arm, 0, draw, 5, tuple(f'{user}[{i}]' for i in range(count)), labels,
+                       predictions)
+
+
+TRIALS = [trial(user, arm, draw, shift) for user in ('ann', 'robert')
+          for arm, shift in (('baseline', 1.0), ('fs_ua', 0.5)) for draw in (0, 1)]
+
+
+def test_records_can_be_recomputed_from_the_predictions(tmp_path):
+  records.write(tmp_path, TRIALS)
+  with (tmp_path / 'predictions.csv').open() as file:
+    rows = list(csv.DictReader(file))
+  assert list(rows[0]) == ['user', 'arm', 'seed', 'draw', 'clip', 'label', 'prediction']
+  read = records.read([tmp_path])
+  assert len(read) == 8
+  for record in read:
+    mine = [r for r in rows if all(r[k] == str(record[k]) for k in ('user', 'arm', 'seed', 'draw'))]
+    labels, predictions = (np.array([float(r[k]) for r in mine]) for k in ('label', 'prediction'))
+    assert record['num_query'] == len(mine) == 9
+    assert record['mae'] == pytest.approx(abs(labels - predictions).mean(), abs=1e-9)
+    assert record['corr'] == pytest.approx(stats.pearsonr(labels, predictions)[0], abs=1e-9)
+    some = labels != 0
+    assert record['f1_non0'] == pytest.approx(sklearn_metrics.f1_score(
+        labels[some] > 0, predictions[some] > 0, average='weighted'), abs=1e-9)
+
+
+def test_labels_are_written_as_they_were_scored(tmp_path):
+  records.write(tmp_path, [trial()])
+  labels = {line.split(',')[5] for line in (tmp_path / 'predictions.csv').read_text().split()[1:]}
+  assert all(len(label) <= 4 for label in labels)  # -2.4, not -2.4000000953674316
+
+
+def test_undefined_is_null(tmp_path):
+  constant = trial()
+  constant = records.Trial('ann', 'fs_ua', 0, 0, 5, constant.clips, constant.labels,
+                           np.zeros(9, np.float32))
+  records.write(tmp_path, [constant])
+  assert json.loads((tmp_path / 'records.jsonl').read_text())['corr'] is None
+  assert np.isnan(records.by_arm(records.read([tmp_path]), 'corr')['fs_ua']['ann'][0])
+
+
+def test_writing_leaves_no_other_file_behind(tmp_path):
+  records.write(tmp_path, TRIALS)
+  records.write(tmp_path, TRIALS)
+  assert sorted(p.name for p in tmp_path.iterdir()) == ['predictions.csv', 'records.jsonl']
+
+
+def test_workdirs_merge_but_never_double(tmp_path):
+  one, two = tmp_path / 'one', tmp_path / 'two'
+  for folder, part in ((one, TRIALS[:4]), (two, TRIALS[4:])):
+    folder.mkdir()
+    records.write(folder, part)
+  assert len(records.read([one, two])) == 8
+  with pytest.raises(UserError, match='user ann, arm baseline, seed 0, draw 0 is also in'):
+    records.read([one, one])
+
+
+def test_broken_and_absent_records_are_named(tmp_path):
+  with pytest.raises(UserError, match='records.jsonl: no such file; run launch.study'):
+    records.read([tmp_path])
+  records.write(tmp_path, TRIALS[:1])
+  with (tmp_path / 'records.jsonl').open('a') as file:
+    file.write('{"user": "ann"\n')
+  with pytest.raises(UserError, match='records.jsonl, line 2: not JSON'):
+    records.read([tmp_path])
+
+
+CORPUS = dict(num_speakers=4, num_clips=40, notes=['made up.'], oracle_mae={'ann': 0.2, 'robert': 0.2})
+
+
+def test_report_has_the_three_tables_and_the_gain():
+  lines = [t.record() for t in TRIALS]
+  report = tables.report(lines, CORPUS, ['a note.'])
+  mean = np.mean([line['mae'] for line in lines if line['arm'] == 'baseline'])
+  assert f'| Baseline | {mean:.3f} [' in report
+  assert '| 1: ann |' in report and '.95 / .68 / .33 / .74 / .76' in report
+  assert '| FS-UA-KD, paper | .89 | .69 | .35 | .85 | .85 |' in report
+  difference = tables.paired(lines, 'mae', 'fs_ua', 'baseline')
+  assert f'| FS-UA − Baseline | {difference.mean:+.3f} [' in report
+  assert 'Of that gap the arms won: FS-UA' in report
+  assert '- a note.' in report and '- made up.' in report
+
+
+def test_report_of_one_arm_says_what_is_missing():
+  lines = [t.record() for t in TRIALS if t.arm == 'baseline']
+  report = tables.report(lines, CORPUS | {'oracle_mae': None}, [])
+  assert 'No records of the arm `fs_ua` yet.' in report
+  assert 'No pair of arms to compare yet.' in report
+
+
+def test_paper_means_are_those_of_its_rows():
+  """Table 1 and 2's averages and Table 3 are the paper's own; they must fit its rows."""
+  for rows, arm in ((tables.PAPER_TABLE_1, 'baseline'), (tables.PAPER_TABLE_2, 'fs_ua')):
+    means = np.mean([[float(cell) for cell in row.split()] for row in rows], axis=0)
+    stated = [float(cell) for cell in tables.PAPER_TABLE_3[arm].split()]
+    np.testing.assert_allclose(means, stated, atol=0.0101)
+  assert set(tables.COLUMNS) < set(METRICS)

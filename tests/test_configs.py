@@ -1,0 +1,55 @@
+"""Every config file, and what is said of values that cannot work."""
+
+import importlib
+import pathlib
+
+import pytest
+
+from persona_jax import config as configuration
+from persona_jax.errors import UserError
+
+NAMES = sorted(path.stem for path in (pathlib.Path(__file__).parents[1] / 'configs').glob('[a-z]*.py'))
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_config_and_its_smoke_are_valid(name):
+  module = importlib.import_module(f'configs.{name}')
+  configuration.validate(module.get_config())
+  smoke = module.get_config('smoke')
+  configuration.validate(smoke)
+  assert smoke.pretrain.num_epochs < module.get_config().pretrain.num_epochs
+  assert 'python -m launch.study' in module.__doc__
+  with pytest.raises(UserError, match="config mode 'smok': expected"):
+    module.get_config('smok')
+
+
+def test_mosi_is_the_paper():
+  config = importlib.import_module('configs.mosi').get_config()
+  assert (config.model.num_layers, config.model.num_heads, config.model.width) == (5, 10, 30)
+  assert (config.pretrain.num_epochs, config.pretrain.learning_rate) == (40, 1e-3)
+  assert (config.adapt.base_learning_rate, config.adapt.adapter_learning_rate) == (1e-4, 1e-3)
+  assert (config.adapt.weight, config.study.num_support, config.study.num_users) == (0.6, 5, 10)
+
+
+@pytest.mark.parametrize('field, value, complaint', [
+    ('model.name', 'bert', "config.model.name = 'bert': expected one of mult, early_fusion"),
+    ('model.num_heads', 7, 'config.model.num_heads = 7: expected a divisor of config.model.width'),
+    ('model.modalities', ('vision', 'audio'), 'expected some of language, audio, vision'),
+    ('model.dropout.relu', 1.0, 'config.model.dropout.relu = 1.0: expected 0 or more'),
+    ('model.attention', 'causal', "expected 'masked' or 'reference'"),
+    ('data.missing', 'guess', "config.data.missing = 'guess': expected 'mask' or 'drop'"),
+    ('pretrain.train_fraction', 1.0, 'between 0 and 1'),
+    ('adapt.weight', 1.5, 'config.adapt.weight = 1.5: expected 0 to 1'),
+    ('study.folds', (0, 10), r'config.study.folds = \(0, 10\): expected distinct numbers of 0 to 9'),
+    ('study.num_query', 0, 'at least 1, or None'),
+    ('seed', -1, 'config.seed = -1'),
+])
+def test_bad_values_are_explained(field, value, complaint):
+  config = importlib.import_module('configs.mosi').get_config()
+  *path, last = field.split('.')
+  section = config
+  for part in path:
+    section = section[part]
+  section[last] = value
+  with pytest.raises(UserError, match=complaint):
+    configuration.validate(config)

@@ -1,0 +1,36 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from persona_jax import config as configuration
+from persona_jax.training import optimizer
+
+PARAMS = {'adapter': {'a': jnp.zeros(2)}, 'base': {'b': {'c': jnp.zeros(3)}}}
+
+
+def test_labels_cover_every_parameter():
+  labels = optimizer.group_labels(PARAMS)
+  assert labels == {'adapter': {'a': 'adapter'}, 'base': {'b': {'c': 'base'}}}
+  with pytest.raises(ValueError, match='head'):
+    optimizer.group_labels(PARAMS | {'head': jnp.zeros(1)})
+
+
+def test_groups_have_their_own_learning_rates():
+  """Adam's first step is the learning rate itself, whatever the gradient's size."""
+  adam = optimizer.personalising(configuration.paper().adapt)
+  gradients = jax.tree.map(lambda x: jnp.full_like(x, 7.0), PARAMS)
+  updates, _ = adam.update(gradients, adam.init(PARAMS), PARAMS)
+  np.testing.assert_allclose(updates['adapter']['a'], [-1e-3] * 2, rtol=1e-4)
+  np.testing.assert_allclose(updates['base']['b']['c'], [-1e-4] * 3, rtol=1e-4)
+
+
+def test_rate_falls_after_patience_epochs_without_improvement():
+  config = configuration.paper().pretrain
+  config.plateau_patience = 2
+  plateau = optimizer.plateau(config)
+  state, scales = plateau.init(PARAMS), []
+  for loss in (1.0, 0.9, 0.95, 0.95, 0.95, 0.95):
+    _, state = plateau.update((), state, value=jnp.float32(loss))
+    scales.append(round(float(state.scale), 6))
+  assert scales == [1, 1, 1, 1, 0.1, 0.1]  # the third bad epoch is one more than tolerated

@@ -1,0 +1,195 @@
+"""The steps, the loop and its resumption, and personalising, on the smallest base model."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import synthetic
+from persona_jax import parallel
+from persona_jax.data import batching, corpus as data_corpus
+from persona_jax.evaluation import predict, study
+from persona_jax.model.build import build
+from persona_jax.training import adapt, pretrain, steps
+from persona_jax.training.checkpoint import Checkpoints
+
+
+@pytest.fixture(scope='module')
+def config():
+  config = synthetic.get_config('smoke')
+  config.model.name = 'early_fusion'
+  config.pretrain.num_epochs = 3
+  return config
+
+
+@pytest.fixture(scope='module')
+def corpus(config):
+  return data_corpus.load(config)
+
+
+@pytest.fixture(scope='module')
+def plan(corpus, config):
+  return pretrain.Plan(corpus, config)
+
+
+@pytest.fixture(scope='module')
+def fold(corpus, config, plan):
+  """One fold as the steps see it: (steps, inputs, shared)."""
+  inputs = pretrain.fold_inputs(corpus, plan.folds[0], plan.num_valid)
+  shared = jax.device_put(pretrain.shared_corpus(corpus))
+  return steps.Pretraining(build(config.model), config), inputs, shared
+
+
+@pytest.fixture(scope='module')
+def fresh(fold):
+  training, inputs, shared = fold
+  return jax.jit(training.create_state)(inputs, shared)
+
+
+def leaves(tree):
+  return jax.tree_util.tree_leaves_with_path(jax.device_get(tree))
+
+
+def test_one_step_moves_every_parameter_and_counts(fold, fresh, plan):
+  training, inputs, shared = fold
+  batch = batching.split(plan.folds[0].train[:8], 1, 8)
+  after = jax.jit(training.train_step)(fresh, (inputs, jax.device_put(batch)), shared)
+  assert after.step == 1 and after.train_loss > 0
+  for (path, old), (_, new) in zip(leaves(fresh.params), leaves(after.params)):
+    assert (old != new).any(), jax.tree_util.keystr(path)
+
+
+def test_padding_of_a_batch_changes_nothing(fold, fresh, plan):
+  training, inputs, shared = fold
+  step = jax.jit(lambda state, batch: training.end_epoch(
+      state, (inputs._replace(valid=batch), jnp.zeros((1, 1))), shared))
+  losses = [step(fresh, jax.device_put(batching.pad(plan.folds[0].valid[:5], n))).curves[0, 1]
+            for n in (5, 9)]
+  np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
+
+
+def test_end_of_epoch_keeps_the_best(fold, fresh):
+  training, inputs, shared = fold
+  one_batch = jnp.zeros((4, 1))
+  end = jax.jit(lambda state: training.end_epoch(state, (inputs, batching.Indices(one_batch, one_batch)),
+                                                 shared))
+  better = end(fresh.replace(best_loss=jnp.float32(99), train_loss=jnp.float32(8)))
+  assert better.best_epoch == better.epoch == 1 and better.train_loss == 0
+  np.testing.assert_allclose(better.curves[0], [2.0, better.best_loss], rtol=1e-6)  # 8 over 4 steps
+  moved = better.replace(params=jax.tree.map(lambda x: x + 1, better.params))
+  worse = end(moved.replace(best_loss=jnp.float32(0)))
+  assert worse.best_loss == 0 and worse.best_epoch == 1 and worse.epoch == 2
+  for (_, old), (_, kept) in zip(leaves(better.best_params), leaves(worse.best_params)):
+    np.testing.assert_array_equal(old, kept)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, corpus, config, plan):
+  workdir = tmp_path_factory.mktemp('run')
+  return workdir, pretrain.pretrain(corpus, plan, config, workdir)
+
+
+def test_training_learns(trained):
+  for teacher in trained[1]:
+    assert teacher.curves[-1, 0] < teacher.curves[0, 0]
+    assert teacher.best_loss == teacher.curves[:, 1].min()
+    assert teacher.best_epoch == teacher.curves[:, 1].argmin() + 1
+
+
+def test_resumed_is_uninterrupted(trained, tmp_path, corpus, config, plan, monkeypatch):
+  """Stops one fold after one epoch and another after two, as a kill between two saves would."""
+  class Killed(Exception):
+    pass
+
+  saves, save = [], Checkpoints.save
+
+  def save_until_killed(self, step, tree):
+    if len(saves) == 3:
+      raise Killed
+    saves.append(step)
+    save(self, step, tree)
+
+  monkeypatch.setattr(Checkpoints, 'save', save_until_killed)
+  with pytest.raises(Killed):
+    pretrain.pretrain(corpus, plan, config, tmp_path)
+  assert saves == [1, 1, 2]
+  monkeypatch.undo()
+  resumed = pretrain.pretrain(corpus, plan, config, tmp_path)
+  for ours, theirs in zip(resumed, trained[1]):
+    np.testing.assert_array_equal(ours.curves, theirs.curves)
+    for (path, a), (_, b) in zip(leaves(ours.params), leaves(theirs.params)):
+      np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
+
+
+def test_finished_folds_are_read_not_trained(trained, corpus, config, plan, monkeypatch):
+  monkeypatch.setattr(Checkpoints, 'save', None)  # to save again would fail
+  again = pretrain.pretrain(corpus, plan, config, trained[0])
+  np.testing.assert_array_equal(again[2].curves, trained[1][2].curves)
+
+
+def test_a_fold_alone_is_the_fold_in_the_study(trained, tmp_path, corpus, config):
+  alone = config.copy_and_resolve_references()
+  alone.study.folds = (2,)
+  result, = pretrain.pretrain(corpus, pretrain.Plan(corpus, alone), alone, tmp_path)
+  np.testing.assert_array_equal(result.curves, trained[1][2].curves)
+
+
+@pytest.fixture(scope='module')
+def personalising(config):
+  return adapt.Personalising(build(config.model), config)
+
+
+def support_of(corpus, config, plan, number=0):
+  fold = plan.folds[number]
+  return fold, fold.own[study.draws_of(fold, config).support].astype(np.int32)
+
+
+def test_personalising_moves_towards_the_user_and_distillation_holds_back(
+    trained, corpus, config, plan, personalising):
+  fold, supports = support_of(corpus, config, plan)
+  normaliser = pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser
+  shared = jax.device_put(pretrain.shared_corpus(corpus))
+  teacher = trained[1][0].params
+  run = jax.jit(lambda weight: personalising.personalise(
+      teacher, normaliser, shared, supports[0], weight))
+  distance = {weight: sum(np.abs(new - old).sum() for (_, new), (_, old)
+                          in zip(leaves(run(weight)), leaves(teacher))) for weight in (0.0, 0.6, 1.0)}
+  # With labels weighing nothing the student already is the teacher, and L1 has no pull at 0.
+  assert distance[0.0] == 0
+  assert distance[0.6] > 0 and distance[1.0] > 0
+
+  def error(params):
+    predictions = predict.predict(build(config.model), params, normaliser, shared.clips, supports[0])
+    return np.abs(predictions - corpus.labels[supports[0]]).mean()
+
+  assert error(run(1.0)) < error(teacher)
+
+
+def test_draws_together_are_draws_alone(trained, corpus, config, plan, personalising):
+  fold, supports = support_of(corpus, config, plan)
+  shared = jax.device_put(pretrain.shared_corpus(corpus))
+  normaliser = pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser
+  model, teacher = build(config.model), trained[1][0].params
+  task = adapt.FoldTask(normaliser, supports, fold.own.astype(np.int32))
+  together = jax.jit(lambda: adapt.predict_draws(
+      personalising, model, teacher, task, shared, jnp.array([1.0, 0.6])))()
+  assert together.shape == (2, 2, len(fold.own))
+  for arm, weight in enumerate((1.0, 0.6)):
+    for draw, support in enumerate(supports):
+      params = jax.jit(personalising.personalise)(teacher, normaliser, shared, support, weight)
+      alone = predict.predict(model, params, normaliser, shared.clips, task.own)
+      np.testing.assert_allclose(together[arm, draw], alone, atol=1e-5)
+
+
+def test_all_folds_predicted_in_one_call_are_each_predicted_alone(trained, corpus, config, plan):
+  together = study.predict_users(corpus, plan, config, trained[1])
+  shared = jax.device_put(pretrain.shared_corpus(corpus))
+  for fold, teacher, predictions in zip(plan.chosen, trained[1], together):
+    normaliser = pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser
+    alone = predict.predict(build(config.model), teacher.params, normaliser, shared.clips, fold.own)
+    np.testing.assert_allclose(predictions, alone, atol=1e-5)
+
+
+def test_groups_fill_the_devices():
+  assert parallel.fold_mesh().size == parallel.group_size(3) == 2
+  assert parallel.vmapped_draws(3) == 3 and parallel.vmapped_draws(40) == 4
