@@ -29,8 +29,8 @@ def report(records: list[dict], corpus: dict, notes: list[str]) -> str:
   """
   arms = list(dict.fromkeys(record['arm'] for record in records))
   parts = ['# Leave-one-speaker-out study', _summary(records, corpus)]
-  for number, arm, paper in ((1, 'baseline', PAPER_TABLE_1), (2, 'fs_ua', PAPER_TABLE_2)):
-    parts.append(f'## Table {number}. {ARM_NAMES[arm]}, per user')
+  for which, arm, paper in ((1, 'baseline', PAPER_TABLE_1), (2, 'fs_ua', PAPER_TABLE_2)):
+    parts.append(f'## Table {which}. {ARM_NAMES[arm]}, per user')
     parts.append(_per_user(records, arm, paper) if arm in arms
                  else f'No records of the arm `{arm}` yet.')
   parts += ['## Table 3. Means over users', _means(records, arms),
@@ -59,11 +59,11 @@ def _per_user(records: list[dict], arm: str, paper: tuple[str, ...]) -> str:
   users = list(dict.fromkeys(record['user'] for record in records))
   values = {metric: recording.by_arm(records, metric)[arm] for metric in COLUMNS}
   rows = []
-  for number, user in enumerate(users):
+  for place, user in enumerate(users):
     cells = [number(np.nanmean(values[m][user])) if np.isfinite(values[m][user]).any() else '–'
              for m in COLUMNS]
-    beside = paper[number].split() if number < len(paper) else ['–'] * len(COLUMNS)
-    rows.append([f'{number + 1}: {user}', *cells, ' / '.join(beside)])
+    beside = paper[place].split() if place < len(paper) else ['–'] * len(COLUMNS)
+    rows.append([f'{place + 1}: {user}', *cells, ' / '.join(beside)])
   means = [number(statistics.bootstrap(_matrix(values[m])).mean) for m in COLUMNS]
   paper_arm = PAPER_TABLE_3[arm].split()
   rows.append(['mean', *means, ' / '.join(paper_arm)])

@@ -1,13 +1,22 @@
 """Losses: L1 for pre-training, and the paper's distillation loss for personalising."""
 
 import jax.numpy as jnp
+from jax import lax
 
 from persona_jax.types import Array
 
 
+def absolute(error: Array) -> Array:
+  """|error| with gradient sign(error), so 0 at 0, where `jnp.abs` has 1.
+
+  A student starts as its teacher: there distillation must not pull, least of all to one side.
+  """
+  return error * lax.stop_gradient(jnp.sign(error))
+
+
 def l1(predictions: Array, labels: Array, weights: Array) -> Array:
   """Weighted mean absolute error, []; predictions, labels, weights [B]."""
-  return (weights * jnp.abs(predictions - labels)).sum() / weights.sum()
+  return (weights * absolute(predictions - labels)).sum() / weights.sum()
 
 
 def distilled_l1(predictions: Array, labels: Array, teacher: Array, label_weight: Array) -> Array:
@@ -19,5 +28,5 @@ def distilled_l1(predictions: Array, labels: Array, teacher: Array, label_weight
     teacher: [K] predictions of the frozen pre-trained model, y_old.
     label_weight: lambda, []; 1 leaves the teacher out.
   """
-  distillation = jnp.abs(predictions - teacher).mean()
-  return (1 - label_weight) * distillation + label_weight * jnp.abs(predictions - labels).mean()
+  distillation = absolute(predictions - teacher).mean()
+  return (1 - label_weight) * distillation + label_weight * absolute(predictions - labels).mean()
