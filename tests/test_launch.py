@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -17,8 +16,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 def start(launcher, *flags):
   return subprocess.Popen([sys.executable, '-m', f'launch.{launcher}', *map(str, flags)], cwd=ROOT,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          env=os.environ | {'JAX_PLATFORMS': 'cpu'})
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def run(launcher, *flags):
@@ -168,8 +166,7 @@ def test_help_is_there(launcher):
 
 
 @pytest.mark.parametrize('flags', ['synthetic'], indirect=True)
-@pytest.mark.parametrize('marker', [
-    'checkpoints/pretrain/fold_00', 'checkpoints/pretrain/fold_02/1', 'checkpoints/adapt/fold_00/1'])
+@pytest.mark.parametrize('marker', ['checkpoints/pretrain/fold_02/1', 'checkpoints/adapt/fold_00/1'])
 def test_killed_in_any_stage_a_study_finishes_the_same(flags, workdir, marker, tmp_path):
   """Killed as soon as the stage's files begin to appear."""
   process = start('study', *flags, f'--workdir={tmp_path}')
