@@ -22,10 +22,13 @@ DEBUG = flags.DEFINE_bool('debug', False, 'Show the traceback when something is 
 
 def define_config() -> flags.FlagHolder:
   """Defines --config, with every field open to override as --config.field=value."""
-  return config_flags.DEFINE_config_file(
-      'config', 'configs/synthetic.py',
-      'The settings: a config file, with ":smoke" behind it for a run of seconds. Every field can '
-      'be set on the command line, as in --config.pretrain.num_epochs=12.')
+  try:  # the file and the fields set on the command line are read here already
+    return config_flags.DEFINE_config_file(
+        'config', 'configs/synthetic.py',
+        'The settings: a config file, with ":smoke" behind it for a run of seconds. Every field can '
+        'be set on the command line, as in --config.pretrain.num_epochs=12.')
+  except Exception as error:  # config_flags raises whatever a config file raises
+    _fail(error, '--debug' in sys.argv)
 
 
 def define_workdir(default: str | None = 'runs/demo') -> flags.FlagHolder:
@@ -37,7 +40,8 @@ def define_workdir(default: str | None = 'runs/demo') -> flags.FlagHolder:
 def run(main: Callable[[], None]) -> None:
   """Parses the flags, calls `main`, and ends a user's mistake with one sentence and exit code 1."""
   logging.set_verbosity(logging.WARNING)  # --verbosity=0 shows a line an epoch
-  flags.adopt_module_key_flags(sys.modules[__name__])
+  for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__]):
+    FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # so that --help explains it
   app.run(lambda _: _guarded(main), flags_parser=_parse)
 
 
@@ -75,7 +79,7 @@ def _parse(argv: list[str]) -> list[str]:
     if len(rest) > 1:
       raise UserError(f'argument {rest[1]!r} is not a flag; flags start with --, see --help.')
     return rest
-  except Exception as error:  # config_flags raises whatever a config file raises
+  except Exception as error:  # as in define_config
     _fail(error, '--debug' in argv)
 
 
@@ -92,6 +96,13 @@ def _fail(error: Exception, with_traceback: bool) -> None:
   if with_traceback:
     traceback.print_exception(error)
   else:
-    sentence = ' '.join(str(error).split())
-    print(f'{pathlib.Path(sys.argv[0]).stem}: {sentence}', file=sys.stderr)
+    print(f'{pathlib.Path(sys.argv[0]).stem}: {_sentence(error)}', file=sys.stderr)
   sys.exit(1)
+
+
+def _sentence(error: Exception) -> str:
+  """The error on one line. config_flags quotes a config file's whole traceback; its end will do."""
+  text = str(error)
+  if 'Traceback (most recent call last)' in text:
+    text = text.strip().splitlines()[-1].split(': ', 1)[-1]
+  return ' '.join(text.replace(r'\n', ' ').replace(r"\'", "'").strip('\'"').split())
