@@ -101,8 +101,10 @@ def _fail(error: Exception, with_traceback: bool) -> None:
 
 
 def _sentence(error: Exception) -> str:
-  """The error on one line. config_flags quotes a config file's whole traceback; its end will do."""
+  """The error on one line, without the quoting and tracebacks that config_flags wraps it in."""
   text = str(error)
   if 'Traceback (most recent call last)' in text:
     text = text.strip().splitlines()[-1].split(': ', 1)[-1]
-  return ' '.join(text.replace(r'\n', ' ').replace(r"\'", "'").strip('\'"').split())
+  if isinstance(error, (AttributeError, KeyError)):
+    text = 'the config has no field ' + text.replace('\\n', '. ').replace("\\'", '').replace("'", '')
+  return ' '.join(text.split())
