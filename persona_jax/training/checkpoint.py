@@ -18,8 +18,7 @@ class Checkpoints(contextlib.AbstractContextManager):
   def __init__(self, workdir: pathlib.Path, stage: str, name: str):
     self._manager = ocp.CheckpointManager(
         (workdir / 'checkpoints' / stage / name).absolute(),
-        options=ocp.CheckpointManagerOptions(max_to_keep=KEPT, create=True,
-                                             cleanup_tmp_directories=True))
+        options=ocp.CheckpointManagerOptions(max_to_keep=KEPT, create=True))
 
   def __exit__(self, *exception) -> None:
     self._manager.close()
