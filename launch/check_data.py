@@ -13,7 +13,8 @@ CONFIG = common.define_config()
 
 def main() -> None:
   configuration.validate(CONFIG.value)
-  common.show(summaries.corpus(corpus.load(CONFIG.value), CONFIG.value.study.num_users))
+  study = CONFIG.value.study
+  common.show(summaries.corpus(corpus.load(CONFIG.value), study.first_user, study.num_users))
 
 
 if __name__ == '__main__':

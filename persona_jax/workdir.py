@@ -5,7 +5,7 @@ import pathlib
 import platform
 import subprocess
 from importlib import metadata
-from typing import Any
+from typing import Any, Sequence
 
 import jax
 import ml_collections
@@ -72,15 +72,16 @@ def _commit() -> str | None:
   return described.stdout.strip()
 
 
-def write_corpus(workdir: pathlib.Path, corpus: Corpus, num_users: int) -> None:
-  """Writes `corpus.json`: what was loaded, what was not and why, and who the users are."""
-  users = users_by_clips(corpus)
+def write_corpus(workdir: pathlib.Path, corpus: Corpus, users: Sequence[str]) -> None:
+  """Writes `corpus.json`: what was loaded, what was not and why, and who the study's users are."""
+  clips_of = dict(users_by_clips(corpus))
   oracle = None
   if corpus.oracle is not None:
     errors = abs(corpus.oracle - corpus.labels)
     oracle = {user: float(errors[[speaker == user for speaker in corpus.speakers]].mean())
-              for user, _ in users[:num_users]}
+              for user in users}
   records.write_json(workdir / CORPUS, dict(
-      num_clips=len(corpus.names), num_speakers=len(users), users=dict(users[:num_users]),
+      num_clips=len(corpus.names), num_speakers=len(clips_of),
+      users={user: clips_of[user] for user in users},
       sequences={m: list(x.shape) for m, x in corpus.clips.sequences.items()},
       left_out=corpus.left_out, notes=list(corpus.notes), oracle_mae=oracle))

@@ -40,7 +40,7 @@ def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> tuple[C
   work.open_workdir(workdir, config)
   corpus = data_corpus.load(config)
   plan = Plan(corpus, config)
-  work.write_corpus(workdir, corpus, config.study.num_users)
+  work.write_corpus(workdir, corpus, [fold.user for fold in plan.folds])
   return corpus, plan
 
 

@@ -1,20 +1,24 @@
 """Short Markdown for the single stages: the data, the pre-training, one user before and after."""
 
+from __future__ import annotations
+
 import csv
 import io
-from typing import Sequence
+from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 
 from persona_jax.data.corpus import Corpus, users_by_clips
 from persona_jax.data.folds import Fold
 from persona_jax.evaluation import metrics
-from persona_jax.evaluation.personal import Prediction
 from persona_jax.reporting.tables import COLUMNS, number, table
-from persona_jax.training.pretrain import Pretrained
+
+if TYPE_CHECKING:  # reporting runs without jax
+  from persona_jax.evaluation.personal import Prediction
+  from persona_jax.training.pretrain import Pretrained
 
 
-def corpus(loaded: Corpus, num_users: int) -> str:
+def corpus(loaded: Corpus, first_user: int, num_users: int) -> str:
   """What a corpus holds, and every note that loading it made."""
   rows = []
   for modality, sequence in loaded.clips.sequences.items():
@@ -28,7 +32,7 @@ def corpus(loaded: Corpus, num_users: int) -> str:
       f'{len(loaded.names)} clips of {len(users)} speakers; sentiment {labels.min():g} to '
       f'{labels.max():g}, mean {labels.mean():.3f}, {(labels == 0).sum()} clips at 0.',
       table(['modality', 'width', 'fewest steps', 'median', 'most', 'clips without'], rows),
-      'Users: ' + ', '.join(f'{user} ({count} clips)' for user, count in users[:num_users]) + '.',
+      'Users: ' + ', '.join(f'{user} ({count} clips)' for user, count in users[first_user:first_user + num_users]) + '.',
       '\n'.join(f'- {note}' for note in loaded.notes)]) + '\n'
 
 
