@@ -3,10 +3,12 @@
 import dataclasses
 import math
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from persona_jax.model import attention
+from persona_jax.model import attention, softmax_attention
+from persona_jax.model.softmax_attention import Reach
 from persona_jax.types import Array
 
 
@@ -27,8 +29,8 @@ class EncoderLayer(nn.Module):
   rates: DropoutRates
 
   @nn.compact
-  def __call__(self, query: Array, key: Array, value: Array, allowed: Array, train: bool) -> Array:
-    """query [B, T_q, E], key and value [B, T_k, E], allowed [B, T_q, T_k] -> [B, T_q, E]."""
+  def __call__(self, query: Array, key: Array, value: Array, seen: Reach, train: bool) -> Array:
+    """query [B, T_q, E], key and value [B, T_k, E] -> [B, T_q, E]."""
     width = query.shape[-1]
     attention_norm = layer_norm('attention_norm')
     dense = lambda features, name: nn.Dense(
@@ -36,7 +38,7 @@ class EncoderLayer(nn.Module):
     residual_dropout = nn.Dropout(self.rates.residual, deterministic=not train)
 
     mixed = attention.MultiHeadAttention(self.num_heads, self.rates.attention, name='attention')(
-        attention_norm(query), attention_norm(key), attention_norm(value), allowed, train)
+        attention_norm(query), attention_norm(key), attention_norm(value), seen, train)
     hidden = query + residual_dropout(mixed)
     inner = nn.relu(dense(4 * width, 'expand')(layer_norm('feed_forward_norm')(hidden)))
     inner = nn.Dropout(self.rates.relu, deterministic=not train)(inner)
@@ -68,18 +70,20 @@ class _SelfAttentionStep(nn.Module):
   train: bool
 
   @nn.compact
-  def __call__(self, sequence, allowed):
+  def __call__(self, sequence, seen):
     layer = EncoderLayer(self.num_heads, self.rates, name='layer')
-    return layer(sequence, sequence, sequence, allowed, train=self.train), None
+    return layer(sequence, sequence, sequence, seen, train=self.train), None
 
 
 def _scanned(step: type[nn.Module], length: int) -> type[nn.Module]:
   """Stacks `length` layers' parameters on a leading axis: one layer is compiled, not all.
 
-  The backward pass recomputes a layer from its input. Stacking every layer's inner activations in
-  a loop costs more in copies than that, and several times the memory.
+  The backward pass recomputes a layer from its input, but for what attention came to. Stacking
+  every layer's inner activations in a loop costs more in copies than that, and several times the
+  memory.
   """
-  return nn.scan(nn.remat(step, prevent_cse=False), variable_axes={'params': 0},
+  policy = jax.checkpoint_policies.save_only_these_names(softmax_attention.SAVED)
+  return nn.scan(nn.remat(step, prevent_cse=False, policy=policy), variable_axes={'params': 0},
                  split_rngs={'params': True, 'dropout': True}, in_axes=nn.broadcast, length=length)
 
 
@@ -116,10 +120,10 @@ class CrossmodalEncoder(nn.Module):
     embed = _Embedding(self.rates.embedding, self.reference_positions)
     hidden = embed(target, target_mask, train)
     key, value = embed(source, source_mask, train), embed(source, source_mask, train)
-    allowed = attention.allowed_pairs(target_mask, source_mask)
+    seen = attention.reach(target_mask, source_mask)
     layers = _scanned(_CrossmodalStep, self.num_layers)(
         self.num_heads, self.rates, train, name='layers')
-    hidden, _ = layers(hidden, (key, value, allowed))
+    hidden, _ = layers(hidden, (key, value, seen))
     return layer_norm('norm')(hidden)
 
 
@@ -139,11 +143,12 @@ class SelfAttentionEncoder(nn.Module):
   def __call__(self, sequence: Array, mask: Array, train: bool) -> Array:
     """sequence [B, T, E], mask [B, T] bool -> [B, num_read, E], the last steps."""
     hidden = _Embedding(self.rates.embedding, self.reference_positions)(sequence, mask, train)
-    allowed = attention.allowed_pairs(mask, mask)
+    seen = attention.reach(mask, mask)
     if self.num_layers > 1:
       layers = _scanned(_SelfAttentionStep, self.num_layers - 1)(
           self.num_heads, self.rates, train, name='layers')
-      hidden, _ = layers(hidden, allowed)
+      hidden, _ = layers(hidden, seen)
     last = EncoderLayer(self.num_heads, self.rates, name='last_layer')(
-        hidden[:, -self.num_read:], hidden, hidden, allowed[:, -self.num_read:], train)
+        hidden[:, -self.num_read:], hidden, hidden,
+        seen._replace(last_seen=seen.last_seen[:, -self.num_read:]), train)
     return layer_norm('norm')(last)

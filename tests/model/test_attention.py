@@ -1,30 +1,35 @@
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from persona_jax.model import attention
+from persona_jax.model.softmax_attention import Reach
+
+
+def pairs(seen: Reach) -> np.ndarray:
+  """[B, T_q, T_k] bool."""
+  return np.asarray(seen.key_rank)[:, None, :] <= np.asarray(seen.last_seen)[:, :, None]
 
 
 def test_more_keys_than_queries_see_offset_diagonal():
-  allowed = attention.allowed_pairs(jnp.ones((1, 3), bool), jnp.ones((1, 5), bool))
-  np.testing.assert_array_equal(allowed[0], [
+  seen = pairs(attention.reach(jnp.ones((1, 3), bool), jnp.ones((1, 5), bool)))
+  np.testing.assert_array_equal(seen[0], [
       [1, 1, 1, 0, 0],
       [1, 1, 1, 1, 0],
       [1, 1, 1, 1, 1]])
 
 
 def test_more_queries_than_keys_see_offset_diagonal():
-  allowed = attention.allowed_pairs(jnp.ones((1, 3), bool), jnp.ones((1, 2), bool))
-  np.testing.assert_array_equal(allowed[0], [[1, 1], [1, 1], [1, 1]])
-  allowed = attention.allowed_pairs(jnp.ones((1, 3), bool), jnp.ones((1, 3), bool))
-  np.testing.assert_array_equal(allowed[0], np.tril(np.ones((3, 3))))
+  seen = pairs(attention.reach(jnp.ones((1, 3), bool), jnp.ones((1, 2), bool)))
+  np.testing.assert_array_equal(seen[0], [[1, 1], [1, 1], [1, 1]])
+  seen = pairs(attention.reach(jnp.ones((1, 3), bool), jnp.ones((1, 3), bool)))
+  np.testing.assert_array_equal(seen[0], np.tril(np.ones((3, 3))))
 
 
 def test_padding_is_skipped_in_the_count():
   query = jnp.array([[True, False, True]])  # a frame, padding, the token
   key = jnp.array([[True, True, False, True]])
   np.testing.assert_array_equal(attention.ranks(query)[0], [0, 0, 1])
-  np.testing.assert_array_equal(attention.allowed_pairs(query, key)[0, [0, 2]], [
+  np.testing.assert_array_equal(pairs(attention.reach(query, key))[0, [0, 2]], [
       [1, 1, 0, 0],
       [1, 1, 0, 1]])
 
@@ -34,15 +39,3 @@ def test_sinusoids_have_sines_then_cosines():
   # width 5: rates 1 and 1/10000, and a zero to fill.
   expected = [[0, 0, 1, 1, 0], [np.sin(1), np.sin(1e-4), np.cos(1), np.cos(1e-4), 0]]
   np.testing.assert_allclose(waves, expected, atol=1e-6)
-
-
-def test_masked_softmax_by_hand():
-  scores = jnp.log(jnp.array([[1.0, 3.0, 100.0], [1.0, 2.0, 3.0]]))
-  allowed = jnp.array([[True, True, False], [False, False, False]])
-  np.testing.assert_allclose(attention.masked_softmax(scores, allowed), [[0.25, 0.75, 0], [0, 0, 0]],
-                             rtol=1e-6)
-
-
-def test_a_row_without_keys_has_no_gradient():
-  gradient = jax.grad(lambda s: attention.masked_softmax(s, jnp.zeros(3, bool)).sum())(jnp.ones(3))
-  np.testing.assert_array_equal(gradient, [0, 0, 0])

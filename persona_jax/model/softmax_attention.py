@@ -1,0 +1,161 @@
+"""Softmax attention that never holds the scores of a whole batch.
+
+MulT's heads are 3 to 6 channels wide, so attention moves memory rather than computes: at 500 x 500
+steps, 10 heads and 24 clips the scores alone are 240 MB, written and read several times a layer. Here
+a few clips at a time are worked out from start to end while their scores are in the cache, and the
+backward pass works the scores out again from what each query kept, the logarithm of its softmax's
+normaliser (Dao et al. 2022, FlashAttention, https://arxiv.org/abs/2205.14135).
+
+cuDNN's fused attention (`jax.nn.dot_product_attention`) takes half precision and head widths that
+are multiples of 8 only, so accelerators run this as well, with larger chunks.
+"""
+
+import functools
+import math
+from typing import Callable, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.ad_checkpoint import checkpoint_name
+
+from persona_jax.types import Array
+
+SAVED = 'attended'  # the checkpoint name of what the backward pass needs; see `encoder._scanned`
+_LOWEST, _HIGHEST = -1e30, 1e30  # finite, so that a query without any key has a gradient of 0
+_LOG2_E, _LN_2 = math.log2(math.e), math.log(2)  # XLA's exp2 on CPUs is twice as fast as its exp
+_CHUNK_BYTES = {'cpu': 2**21}  # of scores: stays in a core's own cache
+_ACCELERATOR_CHUNK_BYTES = 2**30
+
+
+class Reach(NamedTuple):
+  """Which keys a query may attend to: key j is seen by query i if key_rank[j] <= last_seen[i].
+
+  Attributes:
+    last_seen: [B, T_q] int32.
+    key_rank: [B, T_k] int32.
+  """
+
+  last_seen: Array
+  key_rank: Array
+
+
+class _Operands(NamedTuple):
+  """Of B clips. Scores lie as [B, H, T_k, T_q]: sums over keys then run along contiguous queries.
+
+  Attributes:
+    query: [B, H, D, T_q], scaled for exponents of 2.
+    key, value: [B, H, T_k, D].
+    reach: of the same clips.
+    dropout_keys: [B] keys, or None where nothing is dropped.
+  """
+
+  query: Array
+  key: Array
+  value: Array
+  reach: Reach
+  dropout_keys: Array | None
+
+
+def attend(query: Array, key: Array, value: Array, reach: Reach, dropout_rate: float = 0.0,
+           dropout_key: Array | None = None) -> Array:
+  """Softmax attention over the keys in reach; a query with none gets zeros.
+
+  Args:
+    query: [B, T_q, H, D], already scaled.
+    key, value: [B, T_k, H, D].
+    dropout_rate: of the attention weights.
+    dropout_key: needed if the rate is above 0.
+
+  Returns:
+    [B, T_q, H, D].
+  """
+  keys = jax.random.split(dropout_key, len(query)) if dropout_rate else None
+  operands = _Operands(query.transpose(0, 2, 3, 1) * _LOG2_E, key.transpose(0, 2, 1, 3),
+                       value.transpose(0, 2, 1, 3), reach, keys)
+  return _attend(dropout_rate, operands).transpose(0, 3, 1, 2)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _attend(rate: float, operands: _Operands) -> Array:
+  """[B, H, D, T_q]."""
+  return _forward(rate, operands)[0]
+
+
+def _forward(rate: float, operands: _Operands):
+  attended, log_normaliser = _in_chunks(
+      functools.partial(_attend_chunk, rate), operands, operands.value.swapaxes(2, 3))
+  attended = checkpoint_name(attended, SAVED)
+  return attended, (operands, attended, checkpoint_name(log_normaliser, SAVED))
+
+
+def _backward(rate: float, residuals, gradient: Array):
+  operands, attended, log_normaliser = residuals
+  query, key, value = _in_chunks(functools.partial(_gradient_chunk, rate), operands,
+                                 operands.key.swapaxes(2, 3), attended, log_normaliser, gradient)
+  return _Operands(query, key, value, None, None),
+
+
+_attend.defvjp(_forward, _backward)
+
+
+def _attend_chunk(rate: float, operands: _Operands, value: Array) -> tuple[Array, Array]:
+  """Attended values [B, H, D, T_q], and the log2 of each query's normaliser [B, H, T_q].
+
+  Args:
+    value: [B, H, D, T_k]; XLA's matrix products are several times faster this way round.
+  """
+  scores = _scores(operands)
+  peak = scores.max(axis=2)
+  weights = jnp.exp2(scores - peak[:, :, None])
+  total = weights.sum(axis=2)
+  attended = jnp.einsum('bhdk,bhkq->bhdq', value, _dropped(rate, operands, weights))
+  sees_any = peak > _LOWEST / 2
+  return (jnp.where(sees_any[:, :, None], attended / total[:, :, None], 0),
+          jnp.where(sees_any, peak + jnp.log2(total), _HIGHEST))
+
+
+def _gradient_chunk(rate: float, operands: _Operands, key: Array, attended: Array,
+                    log_normaliser: Array, gradient: Array) -> tuple[Array, Array, Array]:
+  """Gradients of query, key and value, given the attended values' [B, H, D, T_q].
+
+  Args:
+    key: [B, H, D, T_k], as above.
+  """
+  weights = jnp.exp2(_scores(operands) - log_normaliser[:, :, None])
+  weight_gradient = _dropped(rate, operands,
+                             jnp.einsum('bhkd,bhdq->bhkq', operands.value, gradient))
+  mean_gradient = (gradient * attended).sum(axis=2, keepdims=True)
+  score_gradient = _LN_2 * weights * (weight_gradient - mean_gradient)
+  return (jnp.einsum('bhdk,bhkq->bhdq', key, score_gradient),
+          jnp.einsum('bhkq,bhdq->bhkd', score_gradient, operands.query),
+          jnp.einsum('bhkq,bhdq->bhkd', _dropped(rate, operands, weights), gradient))
+
+
+def _scores(operands: _Operands) -> Array:
+  """[B, H, T_k, T_q], exponents of 2, `_LOWEST` out of reach."""
+  last_seen, key_rank = operands.reach
+  seen = key_rank[:, None, :, None] <= last_seen[:, None, None, :]
+  return jnp.where(seen, jnp.einsum('bhkd,bhdq->bhkq', operands.key, operands.query), _LOWEST)
+
+
+def _dropped(rate: float, operands: _Operands, weights: Array) -> Array:
+  """Inverted dropout; the same keys drop the same weights again in the backward pass."""
+  if not rate:
+    return weights
+  bits = jax.vmap(lambda key: jax.random.bits(key, weights.shape[1:]))(operands.dropout_keys)
+  return jnp.where(bits >= jnp.uint32(rate * 2**32), weights / (1 - rate), 0)
+
+
+def _in_chunks(function: Callable, operands: _Operands, *arrays: Array):
+  """Maps over equal chunks of clips, as many at a time as the scores' cache holds."""
+  num_clips, num_heads, _, num_queries = operands.query.shape
+  clip_bytes = 4 * num_heads * num_queries * operands.key.shape[2]
+  budget = _CHUNK_BYTES.get(jax.default_backend(), _ACCELERATOR_CHUNK_BYTES)
+  size = max(n for n in range(1, num_clips + 1)
+             if num_clips % n == 0 and (n == 1 or n * clip_bytes <= budget))
+  if size == num_clips:
+    return function(operands, *arrays)
+  chunks = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), (operands, *arrays))
+  results = lax.map(lambda chunk: function(*chunk), chunks)
+  return jax.tree.map(lambda x: x.reshape(num_clips, *x.shape[2:]), results)
