@@ -1,0 +1,46 @@
+"""Times a training step, an evaluation and the compilation, and prints a JSON line a shape.
+
+  python -m launch.benchmark --shape=utterance --shape=aligned
+
+Seconds are medians, for one fold and one batch; peak_rss_mb is the whole process's. Named shapes take
+the paper's model (5 layers, 10 heads, width 30, batch 24), the shape "config" the corpus and model of
+--config. Keep the machine idle, and compare figures of one run only.
+"""
+
+import concurrent.futures
+import json
+import multiprocessing
+
+import jax
+import ml_collections
+from absl import flags
+
+from launch import common
+from persona_jax import config as configuration, timing
+
+CONFIG = common.define_config()
+SHAPE = flags.DEFINE_multi_enum(
+    'shape', ['utterance', 'aligned'], [*timing.SHAPES, timing.OF_CONFIG], 'What to time.')
+FOLDS = flags.DEFINE_integer(
+    'folds', 1, 'Folds trained by one program; seconds are given a fold.', lower_bound=1)
+REPEATS = flags.DEFINE_integer('repeats', 10, 'Runs of which the median counts.', lower_bound=1)
+
+
+def main() -> None:
+  if timing.OF_CONFIG in SHAPE.value:
+    configuration.validate(CONFIG.value)
+  spawn = multiprocessing.get_context('spawn')  # a process a shape: memory peaks do not add up
+  with concurrent.futures.ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
+    for shape in SHAPE.value:
+      result = pool.submit(measure, shape, CONFIG.value.to_json(), FOLDS.value, REPEATS.value)
+      print(json.dumps(result.result()), flush=True)
+
+
+def measure(shape: str, config: str, folds: int, repeats: int) -> dict:
+  common.start_jax(folds)
+  jax.config.update('jax_enable_compilation_cache', False)  # compile_s is to be a first run's
+  return timing.measure(shape, ml_collections.ConfigDict(json.loads(config)), folds, repeats)
+
+
+if __name__ == '__main__':
+  common.run(main)

@@ -1,0 +1,117 @@
+"""What a training step and an evaluation cost on this machine: seconds, compilation, memory."""
+
+import resource
+import statistics
+import sys
+import time
+from typing import Any, Callable
+
+import jax
+import ml_collections
+import numpy as np
+
+from persona_jax import config as configuration, parallel
+from persona_jax.data import batching, corpus as data_corpus, normalize
+from persona_jax.data.batching import Indices
+from persona_jax.evaluation import predict
+from persona_jax.model.build import build
+from persona_jax.training import pretrain
+from persona_jax.training.steps import FoldInputs, Pretraining, Shared
+from persona_jax.types import MODALITIES, Clips
+
+SHAPES = {  # steps and widths of language, audio, vision
+    'utterance': ((50, 1, 1), (100, 73, 100)),
+    'aligned': ((50, 50, 50), (300, 5, 20)),
+    'unaligned': ((50, 375, 500), (300, 5, 20)),
+}
+OF_CONFIG = 'config'
+
+
+def measure(shape: str, config: ml_collections.ConfigDict, num_folds: int,
+            repeats: int) -> dict[str, Any]:
+  """Times training and evaluation of one batch a fold, all folds in one program.
+
+  Args:
+    shape: one of `SHAPES`, with random clips and the paper's model; or 'config', with the corpus
+      and model of `config`.
+    num_folds: that the program holds. Seconds are given a fold.
+    repeats: of which the median is taken.
+
+  Returns:
+    What `launch.benchmark` prints. `peak_rss_mb` is of the whole process: measure one shape in each.
+  """
+  if shape == OF_CONFIG:
+    shared, inputs, clips = _of_corpus(config)
+  else:
+    config = configuration.paper()
+    shared, inputs, clips = _random(SHAPES[shape], config.pretrain.batch_size)
+  mesh, model = parallel.fold_mesh(), build(config.model)
+  steps = Pretraining(model, config)
+  batch = batching.stack([batching.pad(clips, config.pretrain.batch_size)])
+  size = -(-num_folds // mesh.size) * mesh.size
+  folds = [(inputs._replace(rank=np.int32(rank)), batch) for rank in range(size)]
+  folds = parallel.shard(parallel.stack(folds, size), mesh)
+  shared = parallel.replicate(shared, mesh)
+  state = parallel.over_folds(
+      lambda _, fold, shared: steps.create_state(fold[0], shared), mesh)((), folds, shared)
+  num_parameters = sum(leaf[0].size for leaf in jax.tree.leaves(state.params))
+
+  def evaluate(params, fold: tuple[FoldInputs, Indices], shared: Shared):
+    inputs, batch = fold
+    clips = predict.gather(shared.clips, inputs.normaliser, batch.clips[0])
+    return model.apply({'params': params}, clips)
+
+  train = parallel.over_folds(steps.train_step, mesh, donate_state=True).lower(state, folds, shared)
+  started = time.perf_counter()
+  train = train.compile()
+  compile_s = time.perf_counter() - started
+  evaluate = parallel.over_folds(evaluate, mesh).lower(state.params, folds, shared).compile()
+
+  def train_once():
+    nonlocal state
+    state = jax.block_until_ready(train(state, folds, shared))
+
+  return dict(
+      shape=shape, batch=config.pretrain.batch_size, layers=config.model.num_layers,
+      folds=size, device=f'{jax.device_count()} x {jax.devices()[0].device_kind}',
+      train_step_s=round(_median(train_once, repeats) / size, 5),
+      eval_s=round(_median(lambda: jax.block_until_ready(evaluate(state.params, folds, shared)),
+                           repeats) / size, 5),
+      compile_s=round(compile_s, 1), peak_rss_mb=_peak_rss_mb(), parameters=num_parameters)
+
+
+def _median(function: Callable[[], Any], repeats: int) -> float:
+  """Median seconds of a call, after one that does not count."""
+  function()
+  seconds = []
+  for _ in range(repeats):
+    started = time.perf_counter()
+    function()
+    seconds.append(time.perf_counter() - started)
+  return statistics.median(seconds)
+
+
+def _peak_rss_mb() -> int:
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak // (2**20 if sys.platform == 'darwin' else 2**10)  # bytes there, KiB elsewhere
+
+
+def _random(sizes, batch_size: int) -> tuple[Shared, FoldInputs, np.ndarray]:
+  random, clips = np.random.default_rng(0), np.arange(batch_size)
+  steps, widths = sizes
+  sequences = {modality: random.normal(size=(batch_size, length, width)).astype(np.float32)
+               for modality, length, width in zip(MODALITIES, steps, widths)}
+  masks = {modality: np.ones(x.shape[:2], bool) for modality, x in sequences.items()}
+  corpus = Clips(sequences, masks)
+  normaliser = normalize.fit(corpus, clips, pretrain.NORMALISED)
+  labels = random.uniform(-3, 3, batch_size).astype(np.float32)
+  inputs = FoldInputs(np.int32(0), normaliser, batching.pad(clips, batch_size))
+  return Shared(corpus, labels), inputs, clips
+
+
+def _of_corpus(config: ml_collections.ConfigDict) -> tuple[Shared, FoldInputs, np.ndarray]:
+  corpus = data_corpus.load(config)
+  plan = pretrain.Plan(corpus, config)
+  fold = plan.folds[0]
+  return (pretrain.shared_corpus(corpus), pretrain.fold_inputs(corpus, fold, plan.num_valid),
+          fold.train[:config.pretrain.batch_size])
