@@ -12,12 +12,16 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 from rich import console, markdown
 
+from persona_jax import parallel
 from persona_jax.errors import UserError
 
 FLAGS = flags.FLAGS
 CACHE = pathlib.Path('~/.cache/persona_jax/jit')
 
 DEBUG = flags.DEFINE_bool('debug', False, 'Show the traceback when something is wrong.')
+DISTRIBUTED = flags.DEFINE_bool(
+    'distributed', False, 'Run as one of several processes that share the work and the workdir, as '
+    'started by Slurm, Open MPI or Kubernetes.')
 
 
 def define_config() -> flags.FlagHolder:
@@ -53,6 +57,8 @@ def start_jax(num_folds: int) -> None:
   """
   if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
     jax.config.update('jax_compilation_cache_dir', str(CACHE.expanduser()))
+  if DISTRIBUTED.value:
+    _join()
   if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     jax.config.update('jax_num_cpu_devices', max(1, min(cores, num_folds)))
@@ -62,8 +68,19 @@ def num_folds(config) -> int:
   return len(config.study.folds) or config.study.num_users
 
 
+def _join() -> None:
+  """Joins the other processes; JAX finds them in what the cluster tells its processes."""
+  try:
+    jax.distributed.initialize()
+  except (RuntimeError, ValueError) as error:
+    raise UserError('--distributed: no other processes found; start this with srun, mpirun or as an '
+                    f'indexed Kubernetes job ({error}).') from error
+
+
 def show(text: str) -> None:
-  """Prints Markdown: rendered on a terminal, as it is elsewhere."""
+  """Prints Markdown: rendered on a terminal, as it is elsewhere; once if there are several processes."""
+  if not parallel.writes():
+    return
   if sys.stdout.isatty():
     console.Console().print(markdown.Markdown(text))
   else:

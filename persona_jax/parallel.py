@@ -3,6 +3,9 @@
 A function of one fold is mapped over a leading fold axis. Between devices the axis is sharded.
 Within a device it is `vmap` on accelerators, where one fold alone leaves the chip idle, and a loop
 on CPUs: there the work is bound by caches, and batching ten folds' weights only makes each slower.
+
+With several processes (`jax.distributed`) the mesh spans them all. Every process then runs the same
+program on the same host values, and process 0 alone writes files and speaks.
 """
 
 from typing import Any, Callable
@@ -10,6 +13,7 @@ from typing import Any, Callable
 import jax
 import numpy as np
 from jax import lax
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 Tree = Any
@@ -71,14 +75,35 @@ def _loop(function: Callable[[Tree], Tree], stacked: Tree) -> Tree:
   return jax.tree.map(lambda leaf: leaf[None], result)
 
 
+def writes() -> bool:
+  """Whether this process writes the run's files and shows its results; one does."""
+  return jax.process_index() == 0
+
+
 def shard(tree: Tree, mesh: Mesh) -> Tree:
-  """Puts a tree with a leading fold axis on the mesh."""
-  return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+  """Puts a host tree with a leading fold axis on the mesh."""
+  return _put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
 
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
-  """Puts a tree on every device of the mesh."""
-  return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+  """Puts a host tree on every device of the mesh."""
+  return _put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def _put(tree: Tree, sharding: NamedSharding) -> Tree:
+  """Each process fills its own devices from its own copy of the host arrays."""
+  def put(leaf):
+    leaf = np.asarray(leaf)
+    return jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index])
+
+  return jax.tree.map(put, tree)
+
+
+def fetch(tree: Tree) -> Tree:
+  """A sharded tree as host arrays, whole on every process."""
+  if jax.process_count() > 1:
+    tree = multihost_utils.process_allgather(tree, tiled=True)
+  return jax.device_get(tree)
 
 
 def stack(trees: list[Tree], size: int) -> Tree:
@@ -89,5 +114,5 @@ def stack(trees: list[Tree], size: int) -> Tree:
 
 def unstack(tree: Tree, count: int) -> list[Tree]:
   """The first `count` folds of a stacked tree, as host trees."""
-  host = jax.device_get(tree)
+  host = fetch(tree)
   return [jax.tree.map(lambda leaf: np.asarray(leaf[index]), host) for index in range(count)]

@@ -10,6 +10,7 @@ from typing import Any, Sequence
 import jax
 import ml_collections
 
+from persona_jax import parallel
 from persona_jax.data.corpus import Corpus, users_by_clips
 from persona_jax.errors import UserError
 from persona_jax.reporting import records
@@ -32,8 +33,9 @@ def open_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> No
   wanted = json.loads(json.dumps(config.to_dict()))
   if (workdir / CONFIG).exists():
     _expect_same(workdir / CONFIG, _flat(records.read_json(workdir / CONFIG)), _flat(wanted))
-  records.write_json(workdir / CONFIG, wanted)
-  records.write_json(workdir / ENVIRONMENT, environment())
+  if parallel.writes():
+    records.write_json(workdir / CONFIG, wanted)
+    records.write_json(workdir / ENVIRONMENT, environment())
 
 
 def _expect_same(path: pathlib.Path, begun: dict[str, Any], wanted: dict[str, Any]) -> None:

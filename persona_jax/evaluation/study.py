@@ -40,17 +40,24 @@ def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> tuple[C
   work.open_workdir(workdir, config)
   corpus = data_corpus.load(config)
   plan = Plan(corpus, config)
-  work.write_corpus(workdir, corpus, [fold.user for fold in plan.folds])
+  if parallel.writes():
+    work.write_corpus(workdir, corpus, [fold.user for fold in plan.folds])
   return corpus, plan
 
 
 def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
-  """Runs the whole study, or what a killed one left to do; returns the report."""
+  """Runs the whole study, or what a killed one left to do.
+
+  Returns:
+    The report; nothing on a process that does not write.
+  """
   corpus, plan = prepare(config, workdir)
   draws = [draws_of(fold, config) for fold in plan.chosen]  # before hours of training: may refuse
   teachers = pretrain.pretrain(corpus, plan, config, workdir)
   baseline = predict_users(corpus, plan, config, teachers)
   personal = personalise_users(corpus, plan, config, workdir, teachers, draws)
+  if not parallel.writes():
+    return ''
   trials = []
   for fold, fold_draws, base, arms in zip(plan.chosen, draws, baseline, personal):
     trials += fold_trials(corpus, fold, fold_draws, config.seed, base, arms)
@@ -92,7 +99,7 @@ def predict_users(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
              for trees in ([teacher.params for teacher in teachers], inputs)]
   predictions = parallel.over_folds(one_fold, mesh)(
       *stacked, parallel.replicate(pretrain.shared_corpus(corpus), mesh))
-  return [row[:len(fold.own)] for row, fold in zip(np.asarray(predictions), plan.chosen)]
+  return [row[:len(fold.own)] for row, fold in zip(parallel.fetch(predictions), plan.chosen)]
 
 
 def personalise_users(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
@@ -123,7 +130,7 @@ def personalise_users(corpus: Corpus, plan: Plan, config: ml_collections.ConfigD
     todo = [i for i, fold in enumerate(plan.chosen) if fold.rank not in results]
     for group in (todo[i:i + size] for i in range(0, len(todo), size)):
       tasks = [_task(corpus, plan, plan.chosen[i], draws[i]) for i in group]
-      predictions = np.asarray(program(
+      predictions = parallel.fetch(program(
           parallel.shard(parallel.stack([teachers[i].params for i in group], size), mesh),
           parallel.shard(parallel.stack(tasks, size), mesh), shared))
       for row, i in zip(predictions, group):

@@ -1,5 +1,6 @@
 """Masks, positions, and multi-head attention from one sequence to another."""
 
+import itertools
 import math
 
 import jax.numpy as jnp
@@ -57,17 +58,16 @@ class MultiHeadAttention(nn.Module):
   def __call__(self, query: Array, key: Array, value: Array, seen: Reach, train: bool) -> Array:
     """query [B, T_q, E], key and value [B, T_k, E] -> [B, T_q, E]."""
     width = query.shape[-1]
-    head_width = width // self.num_heads
     kernel = self.param('kernel', nn.initializers.xavier_uniform(), (width, 3 * width))
     bias = self.param('bias', nn.initializers.zeros, (3 * width,))
 
-    def project(inputs, part):
-      columns = slice(part * width, (part + 1) * width)
-      projected = inputs @ kernel[:, columns] + bias[columns]
-      return projected.reshape(*projected.shape[:2], self.num_heads, head_width)
+    projected = []
+    for _, group in itertools.groupby((query, key, value), key=id):
+      count, inputs = len(same := list(group)), same[0]  # one array is one product
+      columns = slice(len(projected) * width, (len(projected) + count) * width)
+      projected += jnp.split(inputs @ kernel[:, columns] + bias[columns], count, axis=-1)
 
     rate = self.dropout_rate if train else 0.0
-    mixed = attend(project(query, 0) * head_width**-0.5, project(key, 1), project(value, 2), seen,
-                   rate, self.make_rng('dropout') if rate else None)
-    return nn.Dense(width, kernel_init=nn.initializers.xavier_uniform(), name='output')(
-        mixed.reshape(query.shape))
+    mixed = attend(*projected, self.num_heads, seen, rate,
+                   self.make_rng('dropout') if rate else None)
+    return nn.Dense(width, kernel_init=nn.initializers.xavier_uniform(), name='output')(mixed)

@@ -37,8 +37,9 @@ class EncoderLayer(nn.Module):
         features, kernel_init=nn.initializers.xavier_uniform(), name=name)
     residual_dropout = nn.Dropout(self.rates.residual, deterministic=not train)
 
+    normed = {id(array): attention_norm(array) for array in (query, key, value)}
     mixed = attention.MultiHeadAttention(self.num_heads, self.rates.attention, name='attention')(
-        attention_norm(query), attention_norm(key), attention_norm(value), seen, train)
+        normed[id(query)], normed[id(key)], normed[id(value)], seen, train)
     hidden = query + residual_dropout(mixed)
     inner = nn.relu(dense(4 * width, 'expand')(layer_norm('feed_forward_norm')(hidden)))
     inner = nn.Dropout(self.rates.relu, deterministic=not train)(inner)
@@ -58,8 +59,9 @@ class _CrossmodalStep(nn.Module):
 
   @nn.compact
   def __call__(self, target, source):
+    key, value, seen = source
     layer = EncoderLayer(self.num_heads, self.rates, name='layer')
-    return layer(target, *source, train=self.train), None
+    return layer(target, key, key if value is None else value, seen, train=self.train), None
 
 
 class _SelfAttentionStep(nn.Module):
@@ -119,7 +121,8 @@ class CrossmodalEncoder(nn.Module):
     """target [B, T_q, E], source [B, T_k, E], masks [B, T] bool -> [B, T_q, E]."""
     embed = _Embedding(self.rates.embedding, self.reference_positions)
     hidden = embed(target, target_mask, train)
-    key, value = embed(source, source_mask, train), embed(source, source_mask, train)
+    key = embed(source, source_mask, train)
+    value = embed(source, source_mask, train) if train else None  # the key's own array
     seen = attention.reach(target_mask, source_mask)
     layers = _scanned(_CrossmodalStep, self.num_layers)(
         self.num_heads, self.rates, train, name='layers')

@@ -24,6 +24,7 @@ from persona_jax.types import Array
 SAVED = 'attended'  # the checkpoint name of what the backward pass needs; see `encoder._scanned`
 _LOWEST, _HIGHEST = -1e30, 1e30  # finite, so that a query without any key has a gradient of 0
 _LOG2_E, _LN_2 = math.log2(math.e), math.log(2)  # XLA's exp2 on CPUs is twice as fast as its exp
+_FEW = 8  # steps; for fewer, a matrix product costs more to start than to compute
 _CHUNK_BYTES = {'cpu': 2**21}  # of scores: stays in a core's own cache
 _ACCELERATOR_CHUNK_BYTES = 2**30
 
@@ -57,23 +58,29 @@ class _Operands(NamedTuple):
   dropout_keys: Array | None
 
 
-def attend(query: Array, key: Array, value: Array, reach: Reach, dropout_rate: float = 0.0,
-           dropout_key: Array | None = None) -> Array:
-  """Softmax attention over the keys in reach; a query with none gets zeros.
+def attend(query: Array, key: Array, value: Array, num_heads: int, reach: Reach,
+           dropout_rate: float = 0.0, dropout_key: Array | None = None) -> Array:
+  """Multi-head softmax attention over the keys in reach; a query with none gets zeros.
+
+  Scores are scaled by 1/sqrt(D), D = E/H.
 
   Args:
-    query: [B, T_q, H, D], already scaled.
-    key, value: [B, T_k, H, D].
+    query: [B, T_q, E].
+    key, value: [B, T_k, E].
     dropout_rate: of the attention weights.
     dropout_key: needed if the rate is above 0.
 
   Returns:
-    [B, T_q, H, D].
+    [B, T_q, E].
   """
-  keys = jax.random.split(dropout_key, len(query)) if dropout_rate else None
-  operands = _Operands(query.transpose(0, 2, 3, 1) * _LOG2_E, key.transpose(0, 2, 1, 3),
-                       value.transpose(0, 2, 1, 3), reach, keys)
-  return _attend(dropout_rate, operands).transpose(0, 3, 1, 2)
+  num_clips, num_queries, width = query.shape
+  scale = _LOG2_E * (width // num_heads)**-0.5
+  keys = jax.random.split(dropout_key, num_clips) if dropout_rate else None
+  rows = lambda array: array.reshape(*array.shape[:2], num_heads, -1).transpose(0, 2, 1, 3)
+  operands = _Operands((scale * query).swapaxes(1, 2).reshape(num_clips, num_heads, -1, num_queries),
+                       rows(key), rows(value), reach, keys)
+  attended = _attend(dropout_rate, operands)
+  return attended.reshape(num_clips, width, num_queries).swapaxes(1, 2)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -123,8 +130,7 @@ def _gradient_chunk(rate: float, operands: _Operands, key: Array, attended: Arra
     key: [B, H, D, T_k], as above.
   """
   weights = jnp.exp2(_scores(operands) - log_normaliser[:, :, None])
-  weight_gradient = _dropped(rate, operands,
-                             jnp.einsum('bhkd,bhdq->bhkq', operands.value, gradient))
+  weight_gradient = _dropped(rate, operands, _products(operands.value, gradient))
   mean_gradient = (gradient * attended).sum(axis=2, keepdims=True)
   score_gradient = _LN_2 * weights * (weight_gradient - mean_gradient)
   return (jnp.einsum('bhdk,bhkq->bhdq', key, score_gradient),
@@ -136,7 +142,14 @@ def _scores(operands: _Operands) -> Array:
   """[B, H, T_k, T_q], exponents of 2, `_LOWEST` out of reach."""
   last_seen, key_rank = operands.reach
   seen = key_rank[:, None, :, None] <= last_seen[:, None, None, :]
-  return jnp.where(seen, jnp.einsum('bhkd,bhdq->bhkq', operands.key, operands.query), _LOWEST)
+  return jnp.where(seen, _products(operands.key, operands.query), _LOWEST)
+
+
+def _products(left: Array, right: Array) -> Array:
+  """[B, H, T_k, D] and [B, H, D, T_q] -> [B, H, T_k, T_q], inner products over D."""
+  if min(left.shape[2], right.shape[3]) < _FEW:
+    return sum(left[:, :, :, d, None] * right[:, :, d, None, :] for d in range(left.shape[3]))
+  return jnp.einsum('bhkd,bhdq->bhkq', left, right)
 
 
 def _dropped(rate: float, operands: _Operands, weights: Array) -> Array:

@@ -160,7 +160,7 @@ class _GroupTrainer:
 def _summary(group: Sequence[Fold], state: TrainState, epoch: int) -> str:
   """The losses of a finished epoch, for the progress line and the log."""
   parts = [f'fold {fold.rank}: train {curve[epoch, 0]:.3f} valid {curve[epoch, 1]:.3f}'
-           for fold, curve in zip(group, np.asarray(state.curves))]
+           for fold, curve in zip(group, parallel.fetch(state.curves))]
   text = f'epoch {epoch + 1}: ' + ', '.join(parts)
   _LOG.info('pre-training, %s', text)
   return text

@@ -10,17 +10,27 @@ from persona_jax.model.cheap_random import cheap_key
 from persona_jax.model.softmax_attention import Reach, attend
 
 
+NUM_HEADS = 2
+
+
 def plain(query, key, value, seen, keep=1.0):
   """Attention written out over the whole batch; `keep` multiplies the weights [B, H, T_q, T_k]."""
+  shape = query.shape
+  query, key, value = (x.reshape(*x.shape[:2], NUM_HEADS, -1) for x in (query, key, value))
   visible = (seen.key_rank[:, None, :] <= seen.last_seen[:, :, None])[:, None]
-  scores = jnp.where(visible, jnp.einsum('bqhd,bkhd->bhqk', query, key), -jnp.inf)
+  scores = jnp.where(visible, jnp.einsum('bqhd,bkhd->bhqk', query, key) * key.shape[3]**-0.5,
+                     -jnp.inf)
   weights = jnp.where(visible.any(-1, keepdims=True), jax.nn.softmax(scores), 0)
-  return jnp.einsum('bhqk,bkhd->bqhd', weights * keep, value)
+  return jnp.einsum('bhqk,bkhd->bqhd', weights * keep, value).reshape(shape)
 
 
-def operands(num_queries=5, num_keys=7, head_width=3, num_clips=4):
+def ours(query, key, value, seen):
+  return attend(query, key, value, NUM_HEADS, seen)
+
+
+def operands(num_queries=9, num_keys=11, head_width=3, num_clips=4):
   random = np.random.default_rng(0)
-  draw = lambda length: jnp.asarray(random.normal(size=(num_clips, length, 2, head_width)),
+  draw = lambda length: jnp.asarray(random.normal(size=(num_clips, length, NUM_HEADS * head_width)),
                                     jnp.float32)
   last_seen = random.integers(0, num_keys, (num_clips, num_queries))
   last_seen[0, 0] = -1  # a query that sees nothing
@@ -31,21 +41,23 @@ def operands(num_queries=5, num_keys=7, head_width=3, num_clips=4):
 
 @pytest.fixture(params=[1, 2, 4], ids=['clip by clip', 'two clips', 'all clips'])
 def chunk_bytes(request, monkeypatch):
-  clip_bytes = 4 * 2 * 5 * 7  # float32 scores of `operands()`
+  clip_bytes = 4 * NUM_HEADS * 9 * 11  # float32 scores of `operands()`
   monkeypatch.setitem(softmax_attention._CHUNK_BYTES, 'cpu', request.param * clip_bytes)
 
 
 def test_by_hand():
-  query, key = jnp.ones((1, 1, 1, 1)), jnp.log(jnp.array([1.0, 3.0, 100.0])).reshape(1, 3, 1, 1)
-  value = jnp.array([8.0, 4.0, 1e6]).reshape(1, 3, 1, 1)
+  query, key = jnp.ones((1, 1, 1)), jnp.log(jnp.array([1.0, 3.0, 100.0])).reshape(1, 3, 1)
+  value = jnp.array([8.0, 4.0, 1e6]).reshape(1, 3, 1)
   seen = Reach(jnp.array([[1]]), jnp.array([[0, 1, 2]]))
-  np.testing.assert_allclose(attend(query, key, value, seen), [[[[0.25 * 8 + 0.75 * 4]]]], rtol=1e-6)
+  np.testing.assert_allclose(attend(query, key, value, 1, seen), [[[0.25 * 8 + 0.75 * 4]]],
+                             rtol=1e-6)
 
 
 @pytest.mark.parametrize('head_width', [1, 3, 16])
-def test_is_softmax_attention(chunk_bytes, head_width):
-  query, key, value, seen = operands(head_width=head_width)
-  np.testing.assert_allclose(attend(query, key, value, seen), plain(query, key, value, seen),
+@pytest.mark.parametrize('num_queries, num_keys', [(9, 11), (1, 11), (9, 2)])
+def test_is_softmax_attention(chunk_bytes, num_queries, num_keys, head_width):
+  query, key, value, seen = operands(num_queries, num_keys, head_width)
+  np.testing.assert_allclose(attend(query, key, value, NUM_HEADS, seen), plain(query, key, value, seen),
                              rtol=1e-5, atol=1e-6)
 
 
@@ -53,55 +65,55 @@ def test_gradients_are_those_of_softmax_attention(chunk_bytes):
   *arrays, seen = operands()
   target = jnp.asarray(np.random.default_rng(1).normal(size=arrays[0].shape), jnp.float32)
   loss = lambda function, *arrays: (function(*arrays, seen) * target).sum()
-  got = jax.grad(functools.partial(loss, attend), (0, 1, 2))(*arrays)
+  got = jax.grad(functools.partial(loss, ours), (0, 1, 2))(*arrays)
   expected = jax.grad(functools.partial(loss, plain), (0, 1, 2))(*arrays)
-  for ours, theirs in zip(got, expected):
-    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+  for mine, theirs in zip(got, expected):
+    np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_large_scores_do_not_overflow():
   query, key, value, seen = operands()
-  attended = attend(1e3 * query, 1e3 * key, value, seen)
+  attended = attend(1e3 * query, 1e3 * key, value, NUM_HEADS, seen)
   np.testing.assert_allclose(attended, plain(1e3 * query, 1e3 * key, value, seen), rtol=1e-4, atol=1e-4)
 
 
 def test_a_query_without_keys_gets_zeros_and_no_gradient():
   query, key, value, seen = operands()
   blind = seen._replace(last_seen=jnp.full_like(seen.last_seen, -1))
-  np.testing.assert_array_equal(attend(query, key, value, blind), jnp.zeros_like(query))
-  gradients = jax.grad(lambda *arrays: attend(*arrays, blind).sum(), (0, 1, 2))(query, key, value)
+  np.testing.assert_array_equal(attend(query, key, value, NUM_HEADS, blind), jnp.zeros_like(query))
+  gradients = jax.grad(lambda *arrays: attend(*arrays, NUM_HEADS, blind).sum(), (0, 1, 2))(query, key, value)
   for gradient in gradients:
     np.testing.assert_array_equal(gradient, jnp.zeros_like(gradient))
 
 
 def dropped(query, key, value, seen):
-  return attend(query, key, value, seen, 0.4, cheap_key(3))
+  return attend(query, key, value, NUM_HEADS, seen, 0.4, cheap_key(3))
 
 
 def kept(shape, rate=0.4):
   """What `attend` keeps with this key, [B, H, T_q, T_k], read off values that are one-hot."""
   num_clips, num_queries, num_heads, num_keys = shape
-  query = jnp.zeros((num_clips, num_queries, num_heads, num_keys))
-  key = jnp.zeros((num_clips, num_keys, num_heads, num_keys))
-  value = jnp.broadcast_to(jnp.eye(num_keys)[None, :, None], key.shape)
+  query = jnp.zeros((num_clips, num_queries, num_heads * num_keys))
+  value = jnp.tile(jnp.eye(num_keys), (num_clips, 1, num_heads))
   seen = Reach(jnp.full((num_clips, num_queries), num_keys),
                jnp.zeros((num_clips, num_keys), jnp.int32))
-  return num_keys * attend(query, key, value, seen, rate, cheap_key(3)).transpose(0, 2, 1, 3)
+  shares = attend(query, jnp.zeros_like(value), value, num_heads, seen, rate, cheap_key(3))
+  return num_keys * shares.reshape(num_clips, num_queries, num_heads, num_keys).swapaxes(1, 2)
 
 
 def test_dropout_drops_weights_and_the_gradient_drops_the_same(chunk_bytes):
   *arrays, seen = operands()
-  keep = kept((4, 5, 2, 7))
+  keep = kept((4, 9, 2, 11))
   np.testing.assert_allclose(np.unique(np.round(keep, 4)), [0, round(1 / 0.6, 4)])
   assert 0.25 < (keep == 0).mean() < 0.55
   np.testing.assert_allclose(dropped(*arrays, seen), plain(*arrays, seen, keep), rtol=1e-5, atol=1e-6)
   got = jax.grad(lambda *a: (dropped(*a, seen)**2).sum(), (0, 1, 2))(*arrays)
   expected = jax.grad(lambda *a: (plain(*a, seen, keep)**2).sum(), (0, 1, 2))(*arrays)
-  for ours, theirs in zip(got, expected):
-    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+  for mine, theirs in zip(got, expected):
+    np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_same_under_vmap():
   query, key, value, seen = operands()
-  batched = jax.vmap(lambda scale: attend(scale * query, key, value, seen))(jnp.array([1.0, 2.0]))
-  np.testing.assert_allclose(batched[1], attend(2 * query, key, value, seen), rtol=1e-5, atol=1e-6)
+  batched = jax.vmap(lambda scale: attend(scale * query, key, value, NUM_HEADS, seen))(jnp.array([1.0, 2.0]))
+  np.testing.assert_allclose(batched[1], attend(2 * query, key, value, NUM_HEADS, seen), rtol=1e-5, atol=1e-6)
