@@ -86,8 +86,9 @@ def predict_users(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
     For each chosen fold, [k] predictions of the user's clips.
   """
   mesh, model = parallel.fold_mesh(), build(config.model)
-  devices = mesh.size
-  size = -(-len(plan.chosen) // devices) * devices
+  # At least two folds a device: XLA drops a loop of one and rounds otherwise, and a fold's records
+  # would depend on how many devices and neighbours it had.
+  size = mesh.size * max(2, -(-len(plan.chosen) // mesh.size))
 
   def one_fold(params, inputs, shared):
     normaliser, own = inputs

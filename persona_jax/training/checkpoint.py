@@ -16,9 +16,12 @@ class Checkpoints(contextlib.AbstractContextManager):
   """The checkpoints of one stage of one fold; saves in the background, waits on exit."""
 
   def __init__(self, workdir: pathlib.Path, stage: str, name: str):
+    processes = ocp.options.MultiprocessingOptions(  # they meet at barriers of this manager's own
+        barrier_sync_key_prefix=f'{stage}_{name}' if jax.process_count() > 1 else None)
     self._manager = ocp.CheckpointManager(
         (workdir / 'checkpoints' / stage / name).absolute(),
-        options=ocp.CheckpointManagerOptions(max_to_keep=KEPT, create=True))
+        options=ocp.CheckpointManagerOptions(max_to_keep=KEPT, create=True,
+                                             multiprocessing_options=processes))
 
   def __exit__(self, *exception) -> None:
     self._manager.close()
