@@ -2,7 +2,7 @@
 
   python -m launch.benchmark --shape=utterance --shape=aligned
 
-Seconds are medians, for one fold and one batch; peak_rss_mb is the whole process's. Named shapes take
+Seconds are medians, a fold and a batch; peak_rss_mb is the whole process's, compiler included. Named shapes take
 the paper's model (5 layers, 10 heads, width 30, batch 24), the shape "config" the corpus and model of
 --config. Keep the machine idle, and compare figures of one run only.
 """
@@ -22,7 +22,8 @@ CONFIG = common.define_config()
 SHAPE = flags.DEFINE_multi_enum(
     'shape', ['utterance', 'aligned'], [*timing.SHAPES, timing.OF_CONFIG], 'What to time.')
 FOLDS = flags.DEFINE_integer(
-    'folds', 1, 'Folds trained by one program; seconds are given a fold.', lower_bound=1)
+    'folds', common.num_cores(), 'Folds in one program; seconds are given a fold. On a CPU the study '
+    'runs one a core side by side, which is the default here.', lower_bound=1)
 REPEATS = flags.DEFINE_integer('repeats', 10, 'Runs of which the median counts.', lower_bound=1)
 
 

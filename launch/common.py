@@ -19,9 +19,6 @@ FLAGS = flags.FLAGS
 CACHE = pathlib.Path('~/.cache/persona_jax/jit')
 
 DEBUG = flags.DEFINE_bool('debug', False, 'Show the traceback when something is wrong.')
-DISTRIBUTED = flags.DEFINE_bool(
-    'distributed', False, 'Run as one of several processes that share the work and the workdir, as '
-    'started by Slurm, Open MPI or Kubernetes.')
 
 
 def define_config() -> flags.FlagHolder:
@@ -41,6 +38,12 @@ def define_workdir(default: str | None = 'runs/demo') -> flags.FlagHolder:
       'The same command run again goes on from what lies there.')
 
 
+def define_distributed() -> flags.FlagHolder:
+  return flags.DEFINE_bool(
+      'distributed', False, 'Run as one of several processes that share the work and the workdir, as '
+      'started by Slurm, Open MPI or Kubernetes.')
+
+
 def run(main: Callable[[], None]) -> None:
   """Parses the flags, calls `main`, and ends a user's mistake with one sentence and exit code 1."""
   logging.set_verbosity(logging.WARNING)  # --verbosity=0 shows a line an epoch
@@ -49,7 +52,7 @@ def run(main: Callable[[], None]) -> None:
   app.run(lambda _: _guarded(main), flags_parser=_parse)
 
 
-def start_jax(num_folds: int) -> None:
+def start_jax(num_folds: int, distributed: bool = False) -> None:
   """Readies JAX: the compilation cache, and on a CPU one device a core for folds side by side.
 
   Small tensors use one core nearly as well as two, so two folds on a device each take little more
@@ -57,11 +60,15 @@ def start_jax(num_folds: int) -> None:
   """
   if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
     jax.config.update('jax_compilation_cache_dir', str(CACHE.expanduser()))
-  if DISTRIBUTED.value:
+  if distributed:
     _join()
   if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    jax.config.update('jax_num_cpu_devices', max(1, min(cores, num_folds)))
+    jax.config.update('jax_num_cpu_devices', max(1, min(num_cores(), num_folds)))
+
+
+def num_cores() -> int:
+  """The cores that this process may use."""
+  return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
 
 
 def num_folds(config) -> int:

@@ -12,10 +12,11 @@ from persona_jax.evaluation import study
 from persona_jax.reporting import summaries
 
 CONFIG, WORKDIR = common.define_config(), common.define_workdir()
+DISTRIBUTED = common.define_distributed()
 
 
 def main() -> None:
-  common.start_jax(common.num_folds(CONFIG.value))
+  common.start_jax(common.num_folds(CONFIG.value), DISTRIBUTED.value)
   folds, trained = study.pretrain_only(CONFIG.value, pathlib.Path(WORKDIR.value))
   common.show(summaries.pretraining(folds, trained))
 

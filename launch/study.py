@@ -11,10 +11,11 @@ from launch import common
 from persona_jax.evaluation import study
 
 CONFIG, WORKDIR = common.define_config(), common.define_workdir()
+DISTRIBUTED = common.define_distributed()
 
 
 def main() -> None:
-  common.start_jax(common.num_folds(CONFIG.value))
+  common.start_jax(common.num_folds(CONFIG.value), DISTRIBUTED.value)
   common.show(study.run(CONFIG.value, pathlib.Path(WORKDIR.value)))
 
 

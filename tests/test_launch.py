@@ -1,43 +1,13 @@
-"""The launchers as a user starts them: each its own process."""
+"""What the launchers do, print, leave and refuse."""
 
 import csv
 import json
-import pathlib
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
+from launchers import complaint, run, start
 from makers import write_corpus
-
-ROOT = pathlib.Path(__file__).parents[1]
-
-
-def start(launcher, *flags):
-  return subprocess.Popen([sys.executable, '-m', f'launch.{launcher}', *map(str, flags)], cwd=ROOT,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def run(launcher, *flags, resumed=False):
-  """Output of a launcher that must succeed, and be quiet when not on a terminal."""
-  process = start(launcher, *flags)
-  output, errors = process.communicate()
-  assert process.returncode == 0, errors
-  # Orbax says so when it removes what a killed save left behind.
-  lines = [line for line in errors.splitlines() if not (resumed and 'not finalized' in line)]
-  assert not lines, errors
-  return output
-
-
-def complaint(launcher, *flags):
-  """The one sentence of a launcher that must refuse."""
-  process = start(launcher, *flags)
-  _, errors = process.communicate()
-  assert process.returncode == 1
-  assert 'Traceback' not in errors and len(errors.strip().splitlines()) == 1, errors
-  return errors
-
 
 @pytest.fixture(scope='module', params=['synthetic', 'mosi'])
 def flags(request, tmp_path_factory):
@@ -162,10 +132,19 @@ def test_debug_shows_the_traceback(tmp_path):
 
 
 @pytest.mark.parametrize('launcher', ['study', 'pretrain', 'adapt', 'predict', 'report',
-                                      'check_data'])
+                                      'check_data', 'benchmark'])
 def test_help_is_there(launcher):
   text = run(launcher, '--help')
   assert '--[no]debug' in text and '--' + ('workdir' if launcher == 'report' else 'config') in text
+
+
+@pytest.mark.parametrize('flags', ['synthetic'], indirect=True)
+def test_benchmark_prints_a_line_a_shape(flags):
+  line, = map(json.loads, run('benchmark', *flags, '--shape=config', '--repeats=1').splitlines())
+  assert set(line) == {'shape', 'batch', 'layers', 'folds', 'device', 'train_step_s', 'eval_s',
+                       'compile_s', 'peak_rss_mb', 'parameters'}
+  assert line['shape'] == 'config' and line['batch'] == 32 and line['layers'] == 1
+  assert 0 < line['eval_s'] < line['train_step_s'] < line['compile_s']
 
 
 @pytest.mark.parametrize('flags', ['synthetic'], indirect=True)

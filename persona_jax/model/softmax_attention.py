@@ -2,7 +2,7 @@
 
 MulT's heads are 3 to 6 channels wide, so attention moves memory rather than computes: at 500 x 500
 steps, 10 heads and 24 clips the scores alone are 240 MB, written and read several times a layer. Here
-a few clips at a time are worked out from start to end while their scores are in the cache, and the
+a few heads at a time are worked out from start to end while their scores are in the cache, and the
 backward pass works the scores out again from what each query kept, the logarithm of its softmax's
 normaliser (Dao et al. 2022, FlashAttention, https://arxiv.org/abs/2205.14135).
 
@@ -25,7 +25,7 @@ SAVED = 'attended'  # the checkpoint name of what the backward pass needs; see `
 _LOWEST, _HIGHEST = -1e30, 1e30  # finite, so that a query without any key has a gradient of 0
 _LOG2_E, _LN_2 = math.log2(math.e), math.log(2)  # XLA's exp2 on CPUs is twice as fast as its exp
 _FEW = 8  # steps; for fewer, a matrix product costs more to start than to compute
-_CHUNK_BYTES = {'cpu': 2**21}  # of scores: stays in a core's own cache
+_CHUNK_BYTES = {'cpu': 2**21}  # of scores: about a core's own cache
 _ACCELERATOR_CHUNK_BYTES = 2**30
 
 
@@ -42,13 +42,13 @@ class Reach(NamedTuple):
 
 
 class _Operands(NamedTuple):
-  """Of B clips. Scores lie as [B, H, T_k, T_q]: sums over keys then run along contiguous queries.
+  """Of N = B H heads, each by itself. Scores lie as [N, T_k, T_q]: sums run along contiguous queries.
 
   Attributes:
-    query: [B, H, D, T_q], scaled for exponents of 2.
-    key, value: [B, H, T_k, D].
-    reach: of the same clips.
-    dropout_keys: [B] keys, or None where nothing is dropped.
+    query: [N, D, T_q], scaled for exponents of 2.
+    key, value: [N, T_k, D].
+    reach: [N, T_q] and [N, T_k].
+    dropout_keys: [N] keys, or None where nothing is dropped.
   """
 
   query: Array
@@ -74,24 +74,27 @@ def attend(query: Array, key: Array, value: Array, num_heads: int, reach: Reach,
     [B, T_q, E].
   """
   num_clips, num_queries, width = query.shape
-  scale = _LOG2_E * (width // num_heads)**-0.5
-  keys = jax.random.split(dropout_key, num_clips) if dropout_rate else None
-  rows = lambda array: array.reshape(*array.shape[:2], num_heads, -1).transpose(0, 2, 1, 3)
-  operands = _Operands((scale * query).swapaxes(1, 2).reshape(num_clips, num_heads, -1, num_queries),
-                       rows(key), rows(value), reach, keys)
+  head_width = width // num_heads
+  columns = lambda array: array.swapaxes(1, 2).reshape(-1, head_width, array.shape[1])
+  rows = lambda array: array.reshape(*array.shape[:2], num_heads, head_width).swapaxes(
+      1, 2).reshape(-1, array.shape[1], head_width)
+  operands = _Operands(
+      columns(query * (_LOG2_E * head_width**-0.5)), rows(key), rows(value),
+      jax.tree.map(lambda ranks: jnp.repeat(ranks, num_heads, axis=0), reach),
+      jax.random.split(dropout_key, num_clips * num_heads) if dropout_rate else None)
   attended = _attend(dropout_rate, operands)
   return attended.reshape(num_clips, width, num_queries).swapaxes(1, 2)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _attend(rate: float, operands: _Operands) -> Array:
-  """[B, H, D, T_q]."""
+  """[N, D, T_q]."""
   return _forward(rate, operands)[0]
 
 
 def _forward(rate: float, operands: _Operands):
   attended, log_normaliser = _in_chunks(
-      functools.partial(_attend_chunk, rate), operands, operands.value.swapaxes(2, 3))
+      functools.partial(_attend_chunk, rate), operands, operands.value.swapaxes(1, 2))
   attended = checkpoint_name(attended, SAVED)
   return attended, (operands, attended, checkpoint_name(log_normaliser, SAVED))
 
@@ -99,7 +102,7 @@ def _forward(rate: float, operands: _Operands):
 def _backward(rate: float, residuals, gradient: Array):
   operands, attended, log_normaliser = residuals
   query, key, value = _in_chunks(functools.partial(_gradient_chunk, rate), operands,
-                                 operands.key.swapaxes(2, 3), attended, log_normaliser, gradient)
+                                 operands.key.swapaxes(1, 2), attended, log_normaliser, gradient)
   return _Operands(query, key, value, None, None),
 
 
@@ -107,49 +110,49 @@ _attend.defvjp(_forward, _backward)
 
 
 def _attend_chunk(rate: float, operands: _Operands, value: Array) -> tuple[Array, Array]:
-  """Attended values [B, H, D, T_q], and the log2 of each query's normaliser [B, H, T_q].
+  """Attended values [N, D, T_q], and the log2 of each query's normaliser [N, T_q].
 
   Args:
-    value: [B, H, D, T_k]; XLA's matrix products are several times faster this way round.
+    value: [N, D, T_k]; XLA's matrix products are several times faster this way round.
   """
   scores = _scores(operands)
-  peak = scores.max(axis=2)
-  weights = jnp.exp2(scores - peak[:, :, None])
-  total = weights.sum(axis=2)
-  attended = jnp.einsum('bhdk,bhkq->bhdq', value, _dropped(rate, operands, weights))
+  peak = scores.max(axis=1)
+  weights = jnp.exp2(scores - peak[:, None])
+  total = weights.sum(axis=1)
+  attended = jnp.einsum('ndk,nkq->ndq', value, _dropped(rate, operands, weights))
   sees_any = peak > _LOWEST / 2
-  return (jnp.where(sees_any[:, :, None], attended / total[:, :, None], 0),
+  return (jnp.where(sees_any[:, None], attended / total[:, None], 0),
           jnp.where(sees_any, peak + jnp.log2(total), _HIGHEST))
 
 
 def _gradient_chunk(rate: float, operands: _Operands, key: Array, attended: Array,
                     log_normaliser: Array, gradient: Array) -> tuple[Array, Array, Array]:
-  """Gradients of query, key and value, given the attended values' [B, H, D, T_q].
+  """Gradients of query, key and value, given the attended values' [N, D, T_q].
 
   Args:
-    key: [B, H, D, T_k], as above.
+    key: [N, D, T_k], as above.
   """
-  weights = jnp.exp2(_scores(operands) - log_normaliser[:, :, None])
+  weights = jnp.exp2(_scores(operands) - log_normaliser[:, None])
   weight_gradient = _dropped(rate, operands, _products(operands.value, gradient))
-  mean_gradient = (gradient * attended).sum(axis=2, keepdims=True)
+  mean_gradient = (gradient * attended).sum(axis=1, keepdims=True)
   score_gradient = _LN_2 * weights * (weight_gradient - mean_gradient)
-  return (jnp.einsum('bhdk,bhkq->bhdq', key, score_gradient),
-          jnp.einsum('bhkq,bhdq->bhkd', score_gradient, operands.query),
-          jnp.einsum('bhkq,bhdq->bhkd', _dropped(rate, operands, weights), gradient))
+  return (jnp.einsum('ndk,nkq->ndq', key, score_gradient),
+          jnp.einsum('nkq,ndq->nkd', score_gradient, operands.query),
+          jnp.einsum('nkq,ndq->nkd', _dropped(rate, operands, weights), gradient))
 
 
 def _scores(operands: _Operands) -> Array:
-  """[B, H, T_k, T_q], exponents of 2, `_LOWEST` out of reach."""
+  """[N, T_k, T_q], exponents of 2, `_LOWEST` out of reach."""
   last_seen, key_rank = operands.reach
-  seen = key_rank[:, None, :, None] <= last_seen[:, None, None, :]
+  seen = key_rank[:, :, None] <= last_seen[:, None, :]
   return jnp.where(seen, _products(operands.key, operands.query), _LOWEST)
 
 
 def _products(left: Array, right: Array) -> Array:
-  """[B, H, T_k, D] and [B, H, D, T_q] -> [B, H, T_k, T_q], inner products over D."""
-  if min(left.shape[2], right.shape[3]) < _FEW:
-    return sum(left[:, :, :, d, None] * right[:, :, d, None, :] for d in range(left.shape[3]))
-  return jnp.einsum('bhkd,bhdq->bhkq', left, right)
+  """[N, T_k, D] and [N, D, T_q] -> [N, T_k, T_q], inner products over D."""
+  if min(left.shape[1], right.shape[2]) < _FEW:
+    return sum(left[:, :, d, None] * right[:, d, None, :] for d in range(left.shape[2]))
+  return jnp.einsum('nkd,ndq->nkq', left, right)
 
 
 def _dropped(rate: float, operands: _Operands, weights: Array) -> Array:
@@ -161,14 +164,14 @@ def _dropped(rate: float, operands: _Operands, weights: Array) -> Array:
 
 
 def _in_chunks(function: Callable, operands: _Operands, *arrays: Array):
-  """Maps over equal chunks of clips, as many at a time as the scores' cache holds."""
-  num_clips, num_heads, _, num_queries = operands.query.shape
-  clip_bytes = 4 * num_heads * num_queries * operands.key.shape[2]
+  """Maps over equal chunks of heads, as many at a time as the scores' cache holds."""
+  num_heads, num_keys, _ = operands.key.shape
+  head_bytes = 4 * num_keys * operands.query.shape[2]
   budget = _CHUNK_BYTES.get(jax.default_backend(), _ACCELERATOR_CHUNK_BYTES)
-  size = max(n for n in range(1, num_clips + 1)
-             if num_clips % n == 0 and (n == 1 or n * clip_bytes <= budget))
-  if size == num_clips:
+  size = max(n for n in range(1, num_heads + 1)
+             if num_heads % n == 0 and (n == 1 or n * head_bytes <= budget))
+  if size == num_heads:
     return function(operands, *arrays)
   chunks = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), (operands, *arrays))
   results = lax.map(lambda chunk: function(*chunk), chunks)
-  return jax.tree.map(lambda x: x.reshape(num_clips, *x.shape[2:]), results)
+  return jax.tree.map(lambda x: x.reshape(num_heads, *x.shape[2:]), results)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from persona_jax.errors import UserError
 from persona_jax.evaluation import statistics
 from persona_jax.reporting import records as recording
 
@@ -26,18 +27,31 @@ def report(records: list[dict], corpus: dict, notes: list[str]) -> str:
     records: as `reporting.records.read` gives them.
     corpus: `corpus.json` of the workdir.
     notes: further sentences for its end.
+
+  Raises:
+    UserError: a record's user is none of the corpus's.
   """
+  records = _by_rank(records, list(corpus['users']))
   arms = list(dict.fromkeys(record['arm'] for record in records))
   parts = ['# Leave-one-speaker-out study', _summary(records, corpus)]
   for which, arm, paper in ((1, 'baseline', PAPER_TABLE_1), (2, 'fs_ua', PAPER_TABLE_2)):
     parts.append(f'## Table {which}. {ARM_NAMES[arm]}, per user')
-    parts.append(_per_user(records, arm, paper) if arm in arms
+    parts.append(_per_user(records, arm, paper, list(corpus['users'])) if arm in arms
                  else f'No records of the arm `{arm}` yet.')
   parts += ['## Table 3. Means over users', _means(records, arms),
             '## Paired differences from the baseline', _differences(records, arms)]
   parts += _won(records, corpus)
   parts += ['## Notes', '\n'.join(f'- {note}' for note in [*_legend(), *notes, *corpus['notes']])]
   return '\n\n'.join(parts) + '\n'
+
+
+def _by_rank(records: list[dict], users: list[str]) -> list[dict]:
+  """The records in the study's order of users, whatever jobs they come from."""
+  for record in records:
+    if record['user'] not in users:
+      raise UserError(f'records of user {record["user"]}, who is none of the study\'s '
+                      f'({", ".join(users)}); name workdirs of one study.')
+  return sorted(records, key=lambda record: users.index(record['user']))
 
 
 def _summary(records: list[dict], corpus: dict) -> str:
@@ -54,12 +68,13 @@ def table(header: list[str], rows: list[list[str]]) -> str:
   return '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in lines)
 
 
-def _per_user(records: list[dict], arm: str, paper: tuple[str, ...]) -> str:
+def _per_user(records: list[dict], arm: str, paper: tuple[str, ...], ranked: list[str]) -> str:
   """A row a user, the paper's row of the same rank beside it."""
   users = list(dict.fromkeys(record['user'] for record in records))
   values = {metric: recording.by_arm(records, metric)[arm] for metric in COLUMNS}
   rows = []
-  for place, user in enumerate(users):
+  for user in users:
+    place = ranked.index(user)
     cells = [number(np.nanmean(values[m][user])) if np.isfinite(values[m][user]).any() else '–'
              for m in COLUMNS]
     beside = paper[place].split() if place < len(paper) else ['–'] * len(COLUMNS)

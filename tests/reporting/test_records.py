@@ -82,7 +82,8 @@ def test_broken_and_absent_records_are_named(tmp_path):
     records.read([tmp_path])
 
 
-CORPUS = dict(num_speakers=4, num_clips=40, notes=['made up.'], oracle_mae={'ann': 0.2, 'robert': 0.2})
+CORPUS = dict(users={'ann': 12, 'robert': 10}, num_speakers=4, num_clips=40, notes=['made up.'],
+              oracle_mae={'ann': 0.2, 'robert': 0.2})
 
 
 def test_report_has_the_three_tables_and_the_gain():
@@ -96,6 +97,18 @@ def test_report_has_the_three_tables_and_the_gain():
   assert f'| FS-UA − Baseline | {difference.mean:+.3f} [' in report
   assert 'Of that gap the arms won: FS-UA' in report
   assert '- a note.' in report and '- made up.' in report
+
+
+def test_users_stand_beside_the_paper_by_their_rank_in_the_study():
+  """Also where a job ran later folds alone, or a merge lists them in another order."""
+  lines = [t.record() for t in TRIALS]
+  report = tables.report([line for line in lines if line['user'] == 'robert'], CORPUS, [])
+  row, = [line for line in report.splitlines() if line.startswith('| 2: robert') and '1.37' in line]
+  assert row.endswith('| 1.37 / .54 / .40 / .60 / .67 |')
+  turned = tables.report(lines[::-1], CORPUS, [])
+  assert turned.index('| 1: ann') < turned.index('| 2: robert')
+  with pytest.raises(UserError, match="records of user robert, who is none of the study's"):
+    tables.report(lines, CORPUS | {'users': {'ann': 12}}, [])
 
 
 def test_report_of_one_arm_says_what_is_missing():

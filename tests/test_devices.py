@@ -1,0 +1,74 @@
+"""One study gives the same records on any number of devices and processes, and fold by fold."""
+
+import csv
+import os
+import pathlib
+import random
+
+import pytest
+from launchers import run, start
+
+SMOKE = '--config=configs/synthetic.py:smoke'
+
+
+def devices(count: int) -> dict[str, str]:
+  """The environment of a process that sees so many CPU devices."""
+  return {'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count={count}'}
+
+
+@pytest.fixture(scope='module')
+def on_one_device(tmp_path_factory) -> pathlib.Path:
+  workdir = tmp_path_factory.mktemp('one')
+  run('study', SMOKE, f'--workdir={workdir}', **devices(1))
+  return workdir
+
+
+def expect_same(workdir: pathlib.Path, expected: pathlib.Path) -> None:
+  """XLA shares a sum among as many threads as it finds, so a last digit may differ."""
+  tables = []
+  for folder in (workdir, expected):
+    with (folder / 'predictions.csv').open() as file:
+      tables.append(list(csv.DictReader(file)))
+  rows, expected_rows = tables
+  assert len(rows) == len(expected_rows) > 0
+  for row, other in zip(rows, expected_rows):
+    assert float(row.pop('prediction')) == pytest.approx(float(other.pop('prediction')), abs=1e-5)
+    assert row == other
+
+
+@pytest.mark.parametrize('count', [4])
+def test_folds_spread_over_devices_and_filled_up(count, on_one_device, tmp_path):
+  """Three folds on four devices: one device works for nothing."""
+  run('study', SMOKE, f'--workdir={tmp_path}', **devices(count))
+  expect_same(tmp_path, on_one_device)
+
+
+def test_folds_as_jobs_of_their_own_merge_into_the_same_report(on_one_device, tmp_path):
+  jobs = {'0,2': tmp_path / 'a', '1': tmp_path / 'b'}
+  for folds, workdir in jobs.items():
+    run('study', SMOKE, f'--config.study.folds={folds}', f'--workdir={workdir}', **devices(1))
+  lines = [line for workdir in jobs.values()
+           for line in (workdir / 'records.jsonl').read_text().splitlines()]
+  assert sorted(lines) == sorted((on_one_device / 'records.jsonl').read_text().splitlines())
+  merged = run('report', *(f'--workdir={workdir}' for workdir in jobs.values()))
+  tables = lambda report: report[report.index('## Table 1'):report.index('## Paired')]
+  assert tables(merged) == tables((on_one_device / 'report.md').read_text())
+
+
+def test_two_processes_share_a_study(on_one_device, tmp_path):
+  """As Slurm would start them, told who they are by its variables."""
+  slurm = dict(SLURM_JOB_ID=str(random.randrange(10**6)), SLURM_STEP_NODELIST='localhost',
+               SLURM_NTASKS='2')
+  processes = [start('study', SMOKE, '--distributed', f'--workdir={tmp_path}', SLURM_PROCID=str(rank),
+                     SLURM_LOCALID=str(rank), **slurm, **devices(1)) for rank in range(2)]
+  outputs = [process.communicate() for process in processes]
+  assert [process.returncode for process in processes] == [0, 0], outputs
+  assert '## Table 3' in outputs[0][0] and '#' not in outputs[1][0]  # the second is quiet
+  expect_same(tmp_path, on_one_device)
+
+
+def test_distributed_without_a_cluster_is_one_sentence(tmp_path):
+  process = start('study', SMOKE, '--distributed', f'--workdir={tmp_path}')
+  _, errors = process.communicate()
+  assert process.returncode == 1
+  assert '--distributed: no other processes found' in errors and 'Traceback' not in errors
