@@ -64,6 +64,8 @@ def start_jax(num_folds: int, distributed: bool = False) -> None:
     _join()
   if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
     jax.config.update('jax_num_cpu_devices', max(1, min(num_cores(), num_folds)))
+  if jax.default_backend() != 'cpu':  # where float32 products would be rounded to TF32 or bfloat16
+    jax.config.update('jax_default_matmul_precision', 'float32')
 
 
 def num_cores() -> int:

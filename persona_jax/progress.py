@@ -5,8 +5,6 @@ import sys
 from rich import console as rich_console
 from rich import progress as rich_progress
 
-from persona_jax import parallel
-
 
 class Progress:
   """A progress line with count, a free text and the time left. Use as a context manager."""
@@ -18,7 +16,7 @@ class Progress:
         rich_progress.MofNCompleteColumn(), rich_progress.TextColumn(unit),
         rich_progress.TimeElapsedColumn(), rich_progress.TextColumn('left'),
         rich_progress.TimeRemainingColumn(), rich_progress.TextColumn('{task.fields[text]}'),
-        console=rich_console.Console(file=sys.stderr), disable=not (sys.stderr.isatty() and parallel.writes()))
+        console=rich_console.Console(file=sys.stderr), disable=not sys.stderr.isatty())
     self._task = self._bar.add_task(what, total=total, text='')
 
   def __enter__(self) -> 'Progress':
