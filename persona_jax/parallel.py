@@ -77,7 +77,7 @@ def _loop(function: Callable[[Tree], Tree], stacked: Tree) -> Tree:
 
 def writes() -> bool:
   """Whether this process writes the run's files and shows its results; one does."""
-  return jax.process_index() == 0
+  return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
 def shard(tree: Tree, mesh: Mesh) -> Tree:
