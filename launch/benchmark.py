@@ -2,9 +2,9 @@
 
   python -m launch.benchmark --shape=utterance --shape=aligned
 
-Seconds are medians, a fold and a batch; peak_rss_mb is the whole process's, compiler included. Named shapes take
-the paper's model (5 layers, 10 heads, width 30, batch 24), the shape "config" the corpus and model of
---config. Keep the machine idle, and compare figures of one run only.
+Seconds are medians, a fold and a batch; peak_rss_mb is the whole process's, compiler included. Named
+shapes take the paper's model (5 layers, 10 heads, width 30, batch 24), the shape "config" the corpus
+and model of --config. Keep the machine idle, and compare figures of one run only.
 """
 
 import concurrent.futures

@@ -87,7 +87,7 @@ def _join() -> None:
 
 
 def show(text: str) -> None:
-  """Prints Markdown: rendered on a terminal, as it is elsewhere; once if there are several processes."""
+  """Prints Markdown, rendered on a terminal; of several processes one does."""
   if not parallel.writes():
     return
   if sys.stdout.isatty():

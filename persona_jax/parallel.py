@@ -31,8 +31,12 @@ def group_size(num_folds: int) -> int:
   On CPUs one a device, so that a group's epoch is short and little is lost when a run is killed; on
   accelerators all folds.
   """
-  devices = jax.device_count()
-  return devices if _loops() else -(-num_folds // devices) * devices
+  return jax.device_count() if _loops() else padded(num_folds)
+
+
+def padded(num_folds: int) -> int:
+  """The length of a fold axis that all devices share evenly: the next multiple of the devices."""
+  return -(-num_folds // jax.device_count()) * jax.device_count()
 
 
 def vmapped_draws(num_trials: int) -> int:

@@ -76,6 +76,8 @@ def _commit() -> str | None:
 
 def write_corpus(workdir: pathlib.Path, corpus: Corpus, users: Sequence[str]) -> None:
   """Writes `corpus.json`: what was loaded, what was not and why, and who the study's users are."""
+  if not parallel.writes():
+    return
   clips_of = dict(users_by_clips(corpus))
   oracle = None
   if corpus.oracle is not None:

@@ -40,8 +40,7 @@ def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> tuple[C
   work.open_workdir(workdir, config)
   corpus = data_corpus.load(config)
   plan = Plan(corpus, config)
-  if parallel.writes():
-    work.write_corpus(workdir, corpus, [fold.user for fold in plan.folds])
+  work.write_corpus(workdir, corpus, [fold.user for fold in plan.folds])
   return corpus, plan
 
 
@@ -88,7 +87,7 @@ def predict_users(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
   mesh, model = parallel.fold_mesh(), build(config.model)
   # At least two folds a device: XLA drops a loop of one and rounds otherwise, and a fold's records
   # would depend on how many devices and neighbours it had.
-  size = mesh.size * max(2, -(-len(plan.chosen) // mesh.size))
+  size = parallel.padded(max(len(plan.chosen), 2 * mesh.size))
 
   def one_fold(params, inputs, shared):
     normaliser, own = inputs

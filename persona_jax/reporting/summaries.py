@@ -32,7 +32,8 @@ def corpus(loaded: Corpus, first_user: int, num_users: int) -> str:
       f'{len(loaded.names)} clips of {len(users)} speakers; sentiment {labels.min():g} to '
       f'{labels.max():g}, mean {labels.mean():.3f}, {(labels == 0).sum()} clips at 0.',
       table(['modality', 'width', 'fewest steps', 'median', 'most', 'clips without'], rows),
-      'Users: ' + ', '.join(f'{user} ({count} clips)' for user, count in users[first_user:first_user + num_users]) + '.',
+      'Users: ' + ', '.join(f'{user} ({count} clips)'
+                             for user, count in users[first_user:first_user + num_users]) + '.',
       '\n'.join(f'- {note}' for note in loaded.notes)]) + '\n'
 
 

@@ -16,7 +16,8 @@ def absolute(error: Array) -> Array:
   and beside 0 the sign of a rounding error, which Adam's first step would make a full stride.
   """
   sign = jnp.where(jnp.abs(error) < NOISE, 0, jnp.sign(error))
-  return jnp.abs(lax.stop_gradient(error)) + lax.stop_gradient(sign) * (error - lax.stop_gradient(error))
+  fixed = lax.stop_gradient(error)
+  return jnp.abs(fixed) + lax.stop_gradient(sign) * (error - fixed)
 
 
 def l1(predictions: Array, labels: Array, weights: Array) -> Array:

@@ -65,7 +65,8 @@ class Pretraining:
     dropout_key = jax.random.fold_in(self._key(fold, _DROPOUT), state.step)
 
     def loss_of(params):
-      predictions = self._model.apply({'params': params}, clips, train=True, rngs={'dropout': dropout_key})
+      predictions = self._model.apply(
+          {'params': params}, clips, train=True, rngs={'dropout': dropout_key})
       return losses.l1(predictions, labels, batch.weights)
 
     loss, gradients = jax.value_and_grad(loss_of)(state.params)

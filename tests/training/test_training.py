@@ -117,7 +117,7 @@ def test_best_epoch_is_that_of_the_least_validation_loss(trained):
 def test_resumed_is_uninterrupted(trained, tmp_path, corpus, config, plan, monkeypatch):
   """Stops one fold after one epoch and another after two, as a kill between two saves would."""
   class Killed(Exception):
-    pass
+    """Stands for SIGKILL."""
 
   saves, save = [], Checkpoints.save
 
