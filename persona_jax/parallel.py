@@ -1,6 +1,7 @@
-"""Folds laid over devices: one program runs a group of folds, whatever the machine.
+"""Folds and draws laid over devices: one program runs a group of folds, whatever the machine.
 
 A function of one fold is mapped over a leading fold axis. Between devices the axis is sharded.
+Personalising has a second axis, the fold's trials, which share out the devices that folds leave over.
 Within a device it is `vmap` on accelerators, where one fold alone leaves the chip idle, and a loop
 on CPUs: there the work is bound by caches, and batching ten folds' weights only makes each slower.
 
@@ -8,6 +9,7 @@ With several processes (`jax.distributed`) the mesh spans them all. Every proces
 program on the same host values, and process 0 alone writes files and speaks.
 """
 
+import math
 from typing import Any, Callable
 
 import jax
@@ -17,31 +19,47 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 Tree = Any
-AXIS = 'fold'
+FOLD, TRIAL = AXES = ('fold', 'trial')
 
 
 def fold_mesh() -> Mesh:
   """All devices in a row."""
-  return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+  return jax.make_mesh((jax.device_count(),), (FOLD,), axis_types=(AxisType.Auto,))
 
 
-def group_size(num_folds: int) -> int:
-  """How many folds one program holds: a multiple of the devices.
+def trial_mesh(num_folds: int) -> Mesh:
+  """Devices in rows: `num_folds` fill the rows evenly, and a row shares its folds' trials."""
+  rows = math.gcd(num_folds, jax.device_count())
+  return jax.make_mesh((rows, jax.device_count() // rows), AXES, axis_types=(AxisType.Auto,) * 2)
 
-  On CPUs one a device, so that a group's epoch is short and little is lost when a run is killed; on
-  accelerators all folds.
+
+def group_size(num_folds: int, mesh: Mesh) -> int:
+  """How many folds one program holds: a multiple of the mesh's fold axis.
+
+  On CPUs one a row of devices, so that a group is done soon and little is lost when a run is killed;
+  on accelerators all folds.
   """
-  return jax.device_count() if _loops() else padded(num_folds)
+  return mesh.shape[FOLD] if _loops() else padded(num_folds, mesh.shape[FOLD])
 
 
-def padded(num_folds: int) -> int:
-  """The length of a fold axis that all devices share evenly: the next multiple of the devices."""
-  return -(-num_folds // jax.device_count()) * jax.device_count()
+def padded(count: int, multiple: int) -> int:
+  """The next multiple: the length of an axis that so many devices share evenly."""
+  return -(-count // multiple) * multiple
 
 
-def vmapped_draws(num_trials: int) -> int:
+def padded_trials(num_trials: int, mesh: Mesh) -> int:
+  """The length of a trial axis on which a trial's result doesn't depend on its neighbours.
+
+  On CPUs every device gets at least two whole batches: XLA drops a loop of one and rounds otherwise.
+  """
+  share = -(-num_trials // mesh.shape[TRIAL])
+  batch = vmapped_trials(share)
+  return mesh.shape[TRIAL] * max(padded(share, batch), 2 * batch if _loops() else 0)
+
+
+def vmapped_trials(num_trials: int) -> int:
   """How many personalisations are batched into one: all on accelerators, a few in turn on CPUs."""
-  return min(4, num_trials) if _loops() else num_trials
+  return 4 if _loops() else num_trials
 
 
 def _loops() -> bool:
@@ -54,7 +72,8 @@ def over_folds(function: Callable[[Tree, Tree, Tree], Tree], mesh: Mesh,
 
   Args:
     function: of one fold; every leaf it returns gets the fold axis in front.
-    mesh: from `fold_mesh`; the fold axis must be a multiple of its size.
+    mesh: from `fold_mesh`; or from `trial_mesh`, and the next axis of `inputs` and of the result is
+      the trials'. The axes must be multiples of the mesh's.
     donate_state: the state's memory is reused for the result.
   """
 
@@ -65,9 +84,9 @@ def over_folds(function: Callable[[Tree, Tree, Tree], Tree], mesh: Mesh,
     pairs = (state, inputs)
     return _loop(one, pairs) if _loops() else jax.vmap(one)(pairs)
 
-  folded, whole = PartitionSpec(AXIS), PartitionSpec()
-  mapped = jax.shard_map(local, mesh=mesh, in_specs=(folded, folded, whole), out_specs=folded,
-                         check_vma=False)
+  laid = PartitionSpec(*mesh.axis_names)
+  mapped = jax.shard_map(local, mesh=mesh, in_specs=(PartitionSpec(FOLD), laid, PartitionSpec()),
+                         out_specs=laid, check_vma=False)
   return jax.jit(mapped, donate_argnums=(0,) if donate_state else ())
 
 
@@ -86,7 +105,12 @@ def writes() -> bool:
 
 def shard(tree: Tree, mesh: Mesh) -> Tree:
   """Puts a host tree with a leading fold axis on the mesh."""
-  return _put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+  return _put(tree, NamedSharding(mesh, PartitionSpec(FOLD)))
+
+
+def shard_trials(tree: Tree, mesh: Mesh) -> Tree:
+  """Puts a host tree with leading axes of folds and trials on a `trial_mesh`."""
+  return _put(tree, NamedSharding(mesh, PartitionSpec(FOLD, TRIAL)))
 
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
@@ -111,7 +135,7 @@ def fetch(tree: Tree) -> Tree:
 
 
 def stack(trees: list[Tree], size: int) -> Tree:
-  """Stacks host trees on a new fold axis of length `size`, repeating the first to fill it."""
+  """Stacks host trees on a new leading axis of length `size`, repeating the first to fill it."""
   filled = trees + [trees[0]] * (size - len(trees))
   return jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
 

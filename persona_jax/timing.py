@@ -48,7 +48,7 @@ def measure(shape: str, config: ml_collections.ConfigDict, num_folds: int,
   mesh, model = parallel.fold_mesh(), build(config.model)
   steps = Pretraining(model, config)
   batch = batching.stack([batching.pad(clips, config.pretrain.batch_size)])
-  size = parallel.padded(num_folds)
+  size = parallel.padded(num_folds, mesh.size)
   folds = [(inputs._replace(rank=np.int32(rank)), batch) for rank in range(size)]
   folds = parallel.shard(parallel.stack(folds, size), mesh)
   shared = parallel.replicate(shared, mesh)

@@ -1,10 +1,11 @@
 """The leave-one-speaker-out study: pre-train, personalise, predict, record, report."""
 
 import pathlib
-from typing import Sequence
+from typing import Iterable, Sequence
 
 import ml_collections
 import numpy as np
+from jax.sharding import Mesh
 
 from persona_jax import config as configuration
 from persona_jax import parallel, workdir as work
@@ -16,7 +17,7 @@ from persona_jax.model.build import build
 from persona_jax.progress import Progress
 from persona_jax.reporting import records, tables
 from persona_jax.training import pretrain
-from persona_jax.training.adapt import FoldTask, Personalising, predict_draws
+from persona_jax.training.adapt import FoldTask, Personalising, Trials, predict_trials
 from persona_jax.training.checkpoint import Checkpoints, fold_name
 from persona_jax.training.pretrain import Plan, Pretrained
 
@@ -87,7 +88,7 @@ def predict_users(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
   mesh, model = parallel.fold_mesh(), build(config.model)
   # At least two folds a device: XLA drops a loop of one and rounds otherwise, and a fold's records
   # would depend on how many devices and neighbours it had.
-  size = parallel.padded(max(len(plan.chosen), 2 * mesh.size))
+  size = parallel.padded(max(len(plan.chosen), 2 * mesh.size), mesh.size)
 
   def one_fold(params, inputs, shared):
     normaliser, own = inputs
@@ -110,14 +111,13 @@ def personalise_users(corpus: Corpus, plan: Plan, config: ml_collections.ConfigD
   Returns:
     For each chosen fold, {arm: [R, k] predictions of all the user's clips}.
   """
-  mesh, model = parallel.fold_mesh(), build(config.model)
+  mesh, model = parallel.trial_mesh(len(plan.chosen)), build(config.model)
   personalising = Personalising(model, config)
   weights = label_weights(config.adapt)
-  arm_weights = np.array(list(weights.values()), np.float32)
   program = parallel.over_folds(
-      lambda params, task, shared: predict_draws(personalising, model, params, task, *shared), mesh)
-  shared = parallel.replicate((pretrain.shared_corpus(corpus), arm_weights), mesh)
-  size = parallel.group_size(len(plan.chosen))
+      lambda task, trials, shared: predict_trials(personalising, model, task, trials, shared), mesh)
+  shared = parallel.replicate(pretrain.shared_corpus(corpus), mesh)
+  size = parallel.group_size(len(plan.chosen), mesh)
   results = {}
   with Progress('personalising', len(plan.chosen), 'users') as progress:
     for fold in plan.chosen:
@@ -129,23 +129,31 @@ def personalise_users(corpus: Corpus, plan: Plan, config: ml_collections.ConfigD
           progress.advance()
     todo = [i for i, fold in enumerate(plan.chosen) if fold.rank not in results]
     for group in (todo[i:i + size] for i in range(0, len(todo), size)):
-      tasks = [_task(corpus, plan, plan.chosen[i], draws[i]) for i in group]
+      tasks = [_task(corpus, plan, plan.chosen[i], teachers[i]) for i in group]
+      trials = [_trials(plan.chosen[i], draws[i], weights.values(), mesh) for i in group]
       predictions = parallel.fetch(program(
-          parallel.shard(parallel.stack([teachers[i].params for i in group], size), mesh),
-          parallel.shard(parallel.stack(tasks, size), mesh), shared))
+          parallel.shard(parallel.stack(tasks, size), mesh),
+          parallel.shard_trials(parallel.stack(trials, size), mesh), shared))
       for row, i in zip(predictions, group):
         fold = plan.chosen[i]
-        results[fold.rank] = row[..., :len(fold.own)]
+        row = row[:len(weights) * config.study.num_draws, :len(fold.own)]
+        results[fold.rank] = row.reshape(len(weights), config.study.num_draws, -1)
         with Checkpoints(workdir, STAGE, fold_name(fold.rank)) as saved:
           saved.save(1, {'predictions': results[fold.rank]})
         progress.advance(text=f'user {fold.user}')
   return [dict(zip(weights, results[fold.rank])) for fold in plan.chosen]
 
 
-def _task(corpus: Corpus, plan: Plan, fold: Fold, draws: Draws) -> FoldTask:
-  return FoldTask(pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser,
-                  fold.own[draws.support].astype(np.int32),
+def _task(corpus: Corpus, plan: Plan, fold: Fold, teacher: Pretrained) -> FoldTask:
+  return FoldTask(teacher.params, pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser,
                   batching.pad(fold.own, plan.num_own).clips)
+
+
+def _trials(fold: Fold, draws: Draws, weights: Iterable[float], mesh: Mesh) -> Trials:
+  """Every arm's draws one behind the other, arms first, the first repeated to fill the devices."""
+  support = fold.own[draws.support].astype(np.int32)
+  trials = [Trials(clips, np.float32(weight)) for weight in weights for clips in support]
+  return parallel.stack(trials, parallel.padded_trials(len(trials), mesh))
 
 
 def fold_trials(corpus: Corpus, fold: Fold, draws: Draws, seed: int, baseline: np.ndarray,

@@ -59,38 +59,33 @@ class Personalising:
 
 
 class FoldTask(NamedTuple):
-  """What to personalise in one fold.
+  """What all personalisations of one fold share.
 
   Attributes:
+    params: the fold's teacher.
     normaliser: the fold's.
-    supports: [R, K] clips of the user, a row a draw.
     own: [n] the user's clips, padded; all are predicted by every personalised predictor.
   """
 
+  params: Params
   normaliser: Normaliser
-  supports: Array
   own: Array
 
 
-def predict_draws(personalising: Personalising, model: PersonalPredictor, params: Params,
-                  task: FoldTask, shared: Shared, label_weights: Array) -> Array:
-  """Personalises once for every arm and draw of a fold, and predicts the user's clips.
+class Trials(NamedTuple):
+  """Personalisations to do, T of them: support [T, K] clips of the user; label_weight [T] lambda."""
 
-  Args:
-    params: the fold's teacher.
-    label_weights: [A] lambda of each arm.
+  support: Array
+  label_weight: Array
 
-  Returns:
-    [A, R, n] predictions.
-  """
 
-  def one(support, label_weight):
+def predict_trials(personalising: Personalising, model: PersonalPredictor, task: FoldTask,
+                   trials: Trials, shared: Shared) -> Array:
+  """Personalises to the fold's user once a trial, and predicts the user's clips: [T, n]."""
+
+  def one(trial):
     personal = personalising.personalise(
-        params, task.normaliser, shared, support, label_weight)
+        task.params, task.normaliser, shared, trial.support, trial.label_weight)
     return predict.predict(model, personal, task.normaliser, shared.clips, task.own)
 
-  arms, draws = len(label_weights), len(task.supports)
-  trials = (jnp.tile(task.supports, (arms, 1)), jnp.repeat(label_weights, draws))
-  predictions = lax.map(lambda trial: one(*trial), trials,
-                        batch_size=parallel.vmapped_draws(arms * draws))
-  return predictions.reshape(arms, draws, -1)
+  return lax.map(one, trials, batch_size=parallel.vmapped_trials(len(trials.support)))

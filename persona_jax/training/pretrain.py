@@ -74,8 +74,9 @@ class Plan:
 def pretrain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
              workdir: pathlib.Path) -> list[Pretrained]:
   """Pre-trains the plan's chosen folds, or finishes what a killed run began; one result a fold."""
-  trainer = _GroupTrainer(corpus, plan, config, parallel.fold_mesh())
-  size = parallel.group_size(len(plan.chosen))
+  mesh = parallel.fold_mesh()
+  trainer = _GroupTrainer(corpus, plan, config, mesh)
+  size = parallel.group_size(len(plan.chosen), mesh)
   results = {}
   with Progress('pre-training', len(plan.chosen) * config.pretrain.num_epochs,
                 'epochs') as progress:

@@ -183,20 +183,19 @@ def test_personalising_moves_towards_the_user_and_distillation_holds_back(
   assert error(run(1.0)) < error(teacher)
 
 
-def test_draws_together_are_draws_alone(trained, corpus, config, plan, personalising):
+def test_trials_together_are_trials_alone(trained, corpus, config, plan, personalising):
   fold, supports = support_of(corpus, config, plan)
   shared = jax.device_put(pretrain.shared_corpus(corpus))
   normaliser = pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser
   model, teacher = build(config.model), trained[1][0].params
-  task = adapt.FoldTask(normaliser, supports, fold.own.astype(np.int32))
-  together = jax.jit(lambda: adapt.predict_draws(
-      personalising, model, teacher, task, shared, jnp.array([1.0, 0.6])))()
-  assert together.shape == (2, 2, len(fold.own))
-  for arm, weight in enumerate((1.0, 0.6)):
-    for draw, support in enumerate(supports):
-      params = jax.jit(personalising.personalise)(teacher, normaliser, shared, support, weight)
-      alone = predict.predict(model, params, normaliser, shared.clips, task.own)
-      np.testing.assert_allclose(together[arm, draw], alone, atol=1e-5)
+  task = adapt.FoldTask(teacher, normaliser, fold.own.astype(np.int32))
+  trials = adapt.Trials(np.repeat(supports, 3, axis=0), np.tile(np.float32([1, 0.6, 0.3]), 2))
+  together = jax.jit(lambda: adapt.predict_trials(personalising, model, task, trials, shared))()
+  assert together.shape == (6, len(fold.own))  # one batch of four and a rest
+  for predictions, support, weight in zip(together, *trials):
+    params = jax.jit(personalising.personalise)(teacher, normaliser, shared, support, weight)
+    alone = predict.predict(model, params, normaliser, shared.clips, task.own)
+    np.testing.assert_allclose(predictions, alone, atol=1e-5)
 
 
 def test_all_folds_predicted_in_one_call_are_each_predicted_alone(trained, corpus, config, plan):
@@ -208,6 +207,11 @@ def test_all_folds_predicted_in_one_call_are_each_predicted_alone(trained, corpu
     np.testing.assert_allclose(predictions, alone, atol=1e-5)
 
 
-def test_groups_fill_the_devices():
-  assert parallel.fold_mesh().size == parallel.group_size(3) == 2
-  assert parallel.vmapped_draws(3) == 3 and parallel.vmapped_draws(40) == 4
+def test_groups_and_trials_fill_the_devices():
+  folds = parallel.fold_mesh()
+  assert folds.size == parallel.group_size(3, folds) == 2
+  rows, shared = parallel.trial_mesh(10), parallel.trial_mesh(3)  # of two devices
+  assert dict(rows.shape) == {'fold': 2, 'trial': 1} and dict(shared.shape) == {'fold': 1, 'trial': 2}
+  assert parallel.group_size(10, rows) == 2 and parallel.group_size(3, shared) == 1
+  assert parallel.padded_trials(40, rows) == 40 and parallel.padded_trials(6, rows) == 8
+  assert parallel.padded_trials(40, shared) == 40 and parallel.padded_trials(6, shared) == 16
