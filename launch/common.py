@@ -12,13 +12,15 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 from rich import console, markdown
 
-from persona_jax import parallel
+from persona_jax import parallel, preemption
 from persona_jax.errors import UserError
 
 FLAGS = flags.FLAGS
 CACHE = pathlib.Path('~/.cache/persona_jax/jit')
 
 DEBUG = flags.DEFINE_bool('debug', False, 'Show the traceback when something is wrong.')
+DEBUG_NANS = flags.DEFINE_bool(
+    'debug_nans', False, 'Compile nothing, and stop at the operation that makes the first NaN, with its traceback. Slow.')
 
 
 def define_config() -> flags.FlagHolder:
@@ -44,12 +46,16 @@ def define_distributed() -> flags.FlagHolder:
       'started by Slurm, Open MPI or Kubernetes.')
 
 
-def run(main: Callable[[], None]) -> None:
-  """Parses the flags, calls `main`, and ends a user's mistake with one sentence and exit code 1."""
+def run(main: Callable[[], None], grace: float = 0.0) -> None:
+  """Parses the flags, calls `main`, and ends a user's mistake with one sentence and exit code 1.
+
+  Args:
+    grace: seconds that `main` may take to save its work when the process is asked to stop.
+  """
   logging.set_verbosity(logging.WARNING)  # --verbosity=0 shows a line an epoch
   for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__]):
     FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # so that --help explains it
-  app.run(lambda _: _guarded(main), flags_parser=_parse)
+  app.run(lambda _: _guarded(main, grace), flags_parser=_parse)
 
 
 def start_jax(num_folds: int, distributed: bool = False) -> None:
@@ -63,7 +69,8 @@ def start_jax(num_folds: int, distributed: bool = False) -> None:
   if distributed:
     _join()
   if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
-    jax.config.update('jax_num_cpu_devices', max(1, min(num_cores(), num_folds)))
+    side_by_side = 1 if jax.config.jax_disable_jit else max(1, min(num_cores(), num_folds))
+    jax.config.update('jax_num_cpu_devices', side_by_side)
   if jax.default_backend() != 'cpu':  # where float32 products would be rounded to TF32 or bfloat16
     jax.config.update('jax_default_matmul_precision', 'float32')
 
@@ -109,11 +116,15 @@ def _parse(argv: list[str]) -> list[str]:
     _fail(error, '--debug' in argv)
 
 
-def _guarded(main: Callable[[], None]) -> None:
-  for library in ('absl', 'jax'):  # with --verbosity=0 Orbax would report every file
-    std_logging.getLogger(library).setLevel(std_logging.WARNING)
+def _guarded(main: Callable[[], None], grace: float) -> None:
+  std_logging.getLogger('jax').setLevel(std_logging.WARNING)
+  if not DEBUG.value:  # Orbax logs through absl: every file, and what it raises once more
+    std_logging.getLogger('absl').setLevel(std_logging.CRITICAL)
+  if DEBUG_NANS.value:  # an operation at a time, or JAX could name no more than a compiled step
+    jax.config.update('jax_debug_nans', True)
+    jax.config.update('jax_disable_jit', True)
   try:
-    main()
+    preemption.run(main, _name(), grace)
   except (UserError, OSError) as error:
     _fail(error, DEBUG.value)
 
@@ -122,8 +133,12 @@ def _fail(error: Exception, with_traceback: bool) -> None:
   if with_traceback:
     traceback.print_exception(error)
   else:
-    print(f'{pathlib.Path(sys.argv[0]).stem}: {_sentence(error)}', file=sys.stderr)
+    print(f'{_name()}: {_sentence(error)}', file=sys.stderr)
   sys.exit(1)
+
+
+def _name() -> str:
+  return pathlib.Path(sys.argv[0]).stem
 
 
 def _sentence(error: Exception) -> str:

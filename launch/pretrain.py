@@ -8,6 +8,7 @@ launch.study, launch.adapt and launch.predict go on from there with the same con
 import pathlib
 
 from launch import common
+from persona_jax import preemption
 from persona_jax.evaluation import study
 from persona_jax.reporting import summaries
 
@@ -22,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  common.run(main)
+  common.run(main, preemption.GRACE)

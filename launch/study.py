@@ -8,6 +8,7 @@ Run the same line again to go on after an interruption.
 import pathlib
 
 from launch import common
+from persona_jax import preemption
 from persona_jax.evaluation import study
 
 CONFIG, WORKDIR = common.define_config(), common.define_workdir()
@@ -20,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  common.run(main)
+  common.run(main, preemption.GRACE)

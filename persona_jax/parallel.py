@@ -84,6 +84,8 @@ def over_folds(function: Callable[[Tree, Tree, Tree], Tree], mesh: Mesh,
     pairs = (state, inputs)
     return _loop(one, pairs) if _loops() else jax.vmap(one)(pairs)
 
+  if jax.config.jax_disable_jit:  # shard_map would compile every operation by itself
+    return local
   laid = PartitionSpec(*mesh.axis_names)
   mapped = jax.shard_map(local, mesh=mesh, in_specs=(PartitionSpec(FOLD), laid, PartitionSpec()),
                          out_specs=laid, check_vma=False)

@@ -1,50 +1,112 @@
 """The folder of one run: what it was asked for, on what, and where."""
 
+import contextlib
+import fcntl
+import hashlib
 import json
+import os
 import pathlib
 import platform
 import subprocess
 from importlib import metadata
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence, TextIO
 
 import jax
 import ml_collections
 
 from persona_jax import parallel
-from persona_jax.data.corpus import Corpus, users_by_clips
+from persona_jax.data import corpus as data_corpus
+from persona_jax.data.corpus import Corpus
 from persona_jax.errors import UserError
 from persona_jax.reporting import records
+from persona_jax.types import MODALITIES
 
-CONFIG, ENVIRONMENT, CORPUS = 'config.json', 'environment.json', 'corpus.json'
-_MAY_DIFFER = {'data.root'}  # the same files may lie elsewhere
+CONFIG, ENVIRONMENT, CORPUS, LOCK = 'config.json', 'environment.json', 'corpus.json', '.lock'
+# Where the files lie; what is in them is compared by `corpus.json`.
+_MAY_DIFFER = {f'data.{field}' for field in ('root', 'labels', *MODALITIES, 'speakers')}
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scipy', 'scikit-learn')
 
 
-def open_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
-  """Makes the folder, or checks that what lies in it was begun with the same config.
+@contextlib.contextmanager
+def held(workdir: pathlib.Path) -> Iterator[None]:
+  """Makes the folder, and keeps other writers out of it until the block or the process ends.
+
+  The lock is the system's (flock), so that a process that dies leaves none behind. Of several
+  processes of one run, the one that writes holds it.
 
   Raises:
-    UserError: the folder cannot be made, or holds another config's run.
+    UserError: another process holds the folder, or it cannot be made or written.
   """
+  if not parallel.writes():
+    yield
+    return
+  with _opened(workdir / LOCK) as lock:
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise UserError(f'{workdir}: in use by {lock.read().strip() or "another process"}; wait for it, '
+                      'stop it, or name another --workdir.') from error
+    lock.truncate(0)
+    lock.write(f'process {os.getpid()} on {platform.node()}\n')
+    lock.flush()
+    yield
+    lock.truncate(0)
+
+
+def _opened(lock: pathlib.Path) -> TextIO:
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    file = lock.open('a+')
   except OSError as error:
-    raise UserError(f'{workdir}: cannot be made ({error.strerror}); name another --workdir.') from error
-  wanted = json.loads(json.dumps(config.to_dict()))
+    raise UserError(f'{lock.parent}: cannot be made or written ({error.strerror}); name another '
+                    '--workdir.') from error
+  file.seek(0)
+  return file
+
+
+def begin(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+  """Notes what the run is, or checks that the folder was begun with the same config.
+
+  Raises:
+    UserError: it holds another config's run.
+  """
   if (workdir / CONFIG).exists():
-    _expect_same(workdir / CONFIG, _flat(records.read_json(workdir / CONFIG)), _flat(wanted))
+    expect_config(workdir, config)
   if parallel.writes():
-    records.write_json(workdir / CONFIG, wanted)
+    records.write_json(workdir / CONFIG, _plain(config))
     records.write_json(workdir / ENVIRONMENT, environment())
 
 
-def _expect_same(path: pathlib.Path, begun: dict[str, Any], wanted: dict[str, Any]) -> None:
+def expect_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+  """Raises `UserError`, naming the fields, unless the folder was begun with the same config."""
+  begun, wanted = _flat(records.read_json(workdir / CONFIG)), _flat(_plain(config))
   differing = [f'config.{field} is {begun.get(field)!r} there and {wanted.get(field)!r} now'
                for field in sorted(set(begun) | set(wanted))
                if begun.get(field) != wanted.get(field) and field not in _MAY_DIFFER]
   if differing:
-    raise UserError(f'{path}: this workdir was begun with another config; {"; ".join(differing)}. '
-                    'Name another --workdir, or the same config.')
+    raise UserError(f'{workdir / CONFIG}: this workdir was begun with another config; '
+                    f'{"; ".join(differing)}. Name another --workdir, or the same config.')
+
+
+def expect_corpus(workdir: pathlib.Path, fingerprint: dict[str, str]) -> None:
+  """Raises `UserError`, naming the parts, unless the folder was begun with the same data."""
+  begun = records.read_json(workdir / CORPUS).get('fingerprint', {})
+  differing = [part for part in sorted(set(begun) | set(fingerprint))
+               if begun.get(part) != fingerprint.get(part)]
+  if differing:
+    raise UserError(f'{workdir / CORPUS}: this workdir was begun with other data; '
+                    f'{", ".join(differing)} differ. Name another --workdir, or the same files.')
+
+
+def config_hash(config: dict[str, Any]) -> str:
+  """A short name of a config's values, but for those that cannot change a result."""
+  fields = {name: value for name, value in _flat(config).items() if name not in _MAY_DIFFER}
+  return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _plain(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """The config as JSON gives it back."""
+  return json.loads(json.dumps(config.to_dict()))
 
 
 def _flat(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
@@ -74,11 +136,18 @@ def _commit() -> str | None:
   return described.stdout.strip()
 
 
-def write_corpus(workdir: pathlib.Path, corpus: Corpus, users: Sequence[str]) -> None:
-  """Writes `corpus.json`: what was loaded, what was not and why, and who the study's users are."""
+def note_corpus(workdir: pathlib.Path, corpus: Corpus, users: Sequence[str]) -> None:
+  """Writes `corpus.json`: what was loaded, what was not and why, and who the study's users are.
+
+  Raises:
+    UserError: the folder was begun with other data.
+  """
+  fingerprint = data_corpus.fingerprint(corpus)
+  if (workdir / CORPUS).exists():
+    expect_corpus(workdir, fingerprint)
   if not parallel.writes():
     return
-  clips_of = dict(users_by_clips(corpus))
+  clips_of = dict(data_corpus.users_by_clips(corpus))
   oracle = None
   if corpus.oracle is not None:
     errors = abs(corpus.oracle - corpus.labels)
@@ -88,4 +157,5 @@ def write_corpus(workdir: pathlib.Path, corpus: Corpus, users: Sequence[str]) ->
       num_clips=len(corpus.names), num_speakers=len(clips_of),
       users={user: clips_of[user] for user in users},
       sequences={m: list(x.shape) for m, x in corpus.clips.sequences.items()},
-      left_out=corpus.left_out, notes=list(corpus.notes), oracle_mae=oracle))
+      left_out=corpus.left_out, notes=list(corpus.notes), oracle_mae=oracle,
+      fingerprint=fingerprint))

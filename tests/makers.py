@@ -37,3 +37,17 @@ def write_corpus(root: pathlib.Path, clips_of: dict[str, int]) -> dict[str, str]
                        np.stack([starts, starts + 1 / rate], axis=1))
     write_csd(root / files[modality], videos)
   return files
+
+
+def break_file(checkpoint: pathlib.Path, how: str, which: int | None = None) -> pathlib.Path:
+  """Truncates one file of a saved step, or flips one bit of it; by default of its largest."""
+  files = sorted((path for path in checkpoint.rglob('*') if path.is_file()),
+                 key=lambda path: (path.stat().st_size, path))
+  path = files[-1 if which is None else which]
+  content = bytearray(path.read_bytes())
+  if how == 'truncated':
+    content = content[:len(content) // 2]
+  else:
+    content[len(content) // 2] ^= 16
+  path.write_bytes(content)
+  return path

@@ -159,6 +159,6 @@ def test_killed_in_any_stage_a_study_finishes_the_same(flags, workdir, marker, t
   process.send_signal(signal.SIGKILL)
   process.communicate()
   assert not (tmp_path / 'records.jsonl').exists()
-  run('study', *flags, f'--workdir={tmp_path}', resumed=True)
+  run('study', *flags, f'--workdir={tmp_path}')
   for file in ('records.jsonl', 'predictions.csv'):
     assert (tmp_path / file).read_bytes() == (workdir / file).read_bytes()

@@ -4,7 +4,9 @@ import collections
 import contextlib
 import csv
 import dataclasses
+import hashlib
 import pathlib
+from typing import Iterable
 
 import ml_collections
 import numpy as np
@@ -42,6 +44,22 @@ class Corpus:
   def __post_init__(self):
     assert len(self.names) == len(self.speakers) == len(self.labels)
     assert len(set(self.names)) == len(self.names)
+
+
+def fingerprint(corpus: Corpus) -> dict[str, str]:
+  """SHA-256 of what a result depends on: clip names and speakers, labels, each modality."""
+  names = repr(list(zip(corpus.names, corpus.speakers))).encode()
+  parts = {'clips': [names], 'labels': [corpus.labels]}
+  for modality, sequence in corpus.clips.sequences.items():
+    parts[modality] = [repr(sequence.shape).encode(), sequence, corpus.clips.masks[modality]]
+  return {part: _sha256(contents) for part, contents in parts.items()}
+
+
+def _sha256(contents: Iterable[bytes | np.ndarray]) -> str:
+  digest = hashlib.sha256()
+  for content in contents:
+    digest.update(content if isinstance(content, bytes) else np.ascontiguousarray(content))
+  return digest.hexdigest()
 
 
 def load(config: ml_collections.ConfigDict) -> Corpus:

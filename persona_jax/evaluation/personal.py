@@ -8,10 +8,12 @@ import jax
 import ml_collections
 import numpy as np
 
-from persona_jax.data.corpus import Corpus
+from persona_jax import config as configuration, workdir as work
+from persona_jax.data import corpus as data_corpus
 from persona_jax.data.folds import Fold
 from persona_jax.errors import UserError
 from persona_jax.evaluation import predict, study
+from persona_jax.evaluation.personalise import label_weights
 from persona_jax.model.build import build
 from persona_jax.training import pretrain
 from persona_jax.training.adapt import Personalising
@@ -48,7 +50,11 @@ class UserSession:
 
   def __init__(self, config: ml_collections.ConfigDict, workdir: pathlib.Path, user: str):
     self._config, self._workdir = config, workdir
-    self.corpus, plan = study.prepare(config, workdir)
+    configuration.validate(config)
+    work.expect_config(workdir, config)
+    self.corpus = data_corpus.load(config)
+    plan = Plan(self.corpus, config)
+    work.expect_corpus(workdir, data_corpus.fingerprint(self.corpus))
     self.fold = _fold_of(plan, user)
     teacher = pretrain.load(self.corpus, plan, config, workdir, self.fold)
     if teacher is None:
@@ -74,11 +80,11 @@ class UserSession:
       UserError: a clip is not the user's, or none is left to score.
     """
     indices = self._own_clips(support)
-    weights = study.label_weights(self._config.adapt)
+    weights = label_weights(self._config.adapt)
     personalising = Personalising(self._model, self._config)
     params = jax.jit(personalising.personalise)(
         self._teacher.params, self._normaliser, self._shared, indices, weights[arm])
-    with self._checkpoints(arm) as saved:
+    with work.held(self._workdir), self._checkpoints(arm) as saved:
       saved.save(_STEP, {'params': jax.device_get(params), 'support': self._mask(indices)})
 
   def predict(self, arm: str) -> Prediction:
@@ -97,12 +103,12 @@ class UserSession:
                       np.asarray(predict_all(params)), in_support)
 
   def _personal(self, arm: str) -> tuple[Params, np.ndarray]:
+    like = {'params': self._teacher.params, 'support': self._mask(np.array([], int))}
     with self._checkpoints(arm) as saved:
-      if _STEP not in saved.steps():
-        raise UserError(f'{self._workdir}: user {self.fold.user} has no {arm} predictor yet; run '
-                        'launch.adapt first.')
-      like = {'params': self._teacher.params, 'support': self._mask(np.array([], int))}
-      tree = saved.restore(_STEP, like)
+      tree = saved.load(_STEP, like) if _STEP in saved.steps() else None
+    if tree is None:
+      raise UserError(f'{self._workdir}: user {self.fold.user} has no {arm} predictor yet; run '
+                      'launch.adapt first.')
     return tree['params'], tree['support']
 
   def _checkpoints(self, arm: str) -> Checkpoints:

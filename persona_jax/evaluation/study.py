@@ -1,11 +1,13 @@
 """The leave-one-speaker-out study: pre-train, personalise, predict, record, report."""
 
+import collections
+import contextlib
+import itertools
 import pathlib
-from typing import Iterable, Sequence
+from typing import Iterator, Sequence
 
 import ml_collections
 import numpy as np
-from jax.sharding import Mesh
 
 from persona_jax import config as configuration
 from persona_jax import parallel, workdir as work
@@ -13,36 +15,30 @@ from persona_jax.data import batching, corpus as data_corpus, folds as data_fold
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.folds import Draws, Fold
 from persona_jax.evaluation import predict
+from persona_jax.evaluation.personalise import StudyPersonaliser, expect_finite
 from persona_jax.model.build import build
-from persona_jax.progress import Progress
 from persona_jax.reporting import records, tables
 from persona_jax.training import pretrain
-from persona_jax.training.adapt import FoldTask, Personalising, Trials, predict_trials
-from persona_jax.training.checkpoint import Checkpoints, fold_name
 from persona_jax.training.pretrain import Plan, Pretrained
 
-STAGE = 'adapt'
 REPORT = 'report.md'
-FINE_TUNED = ('fs_ua', 'fs_ua_kd')
 
 
-def label_weights(config: ml_collections.ConfigDict) -> dict[str, float]:
-  """{arm: lambda} of the arms that fine-tune; `config` is `config.adapt`."""
-  return dict(zip(FINE_TUNED, (1.0, config.weight)))
-
-
-def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> tuple[Corpus, Plan]:
-  """Checks the config, opens the workdir, loads the corpus and makes the folds.
+@contextlib.contextmanager
+def opened(config: ml_collections.ConfigDict,
+           workdir: pathlib.Path) -> Iterator[tuple[Corpus, Plan]]:
+  """Holds the workdir as its one writer, with the corpus and folds it is about.
 
   Raises:
-    UserError: something of it is not as expected.
+    UserError: the config, the folder or the data are not as expected.
   """
   configuration.validate(config)
-  work.open_workdir(workdir, config)
-  corpus = data_corpus.load(config)
-  plan = Plan(corpus, config)
-  work.write_corpus(workdir, corpus, [fold.user for fold in plan.folds])
-  return corpus, plan
+  with work.held(workdir):
+    work.begin(workdir, config)
+    corpus = data_corpus.load(config)
+    plan = Plan(corpus, config)
+    work.note_corpus(workdir, corpus, [fold.user for fold in plan.folds])
+    yield corpus, plan
 
 
 def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
@@ -51,25 +47,25 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
   Returns:
     The report; nothing on a process that does not write.
   """
-  corpus, plan = prepare(config, workdir)
-  draws = [draws_of(fold, config) for fold in plan.chosen]  # before hours of training: may refuse
-  teachers = pretrain.pretrain(corpus, plan, config, workdir)
-  baseline = predict_users(corpus, plan, config, teachers)
-  personal = personalise_users(corpus, plan, config, workdir, teachers, draws)
-  if not parallel.writes():
-    return ''
-  trials = []
-  for fold, fold_draws, base, arms in zip(plan.chosen, draws, baseline, personal):
-    trials += fold_trials(corpus, fold, fold_draws, config.seed, base, arms)
-  records.write(workdir, trials)
-  return write_report([workdir], workdir)
+  with opened(config, workdir) as (corpus, plan):
+    draws = [draws_of(fold, config) for fold in plan.chosen]  # may refuse: before hours of training
+    personaliser = StudyPersonaliser(corpus, plan, config, workdir, draws)
+    teachers = pretrain.pretrain(corpus, plan, config, workdir)
+    baseline = predict_users(corpus, plan, config, teachers)
+    for results in personaliser.run(teachers):
+      done = [fold_trials(corpus, fold, fold_draws, config.seed, base, results[fold.rank])
+              for fold, fold_draws, base in zip(plan.chosen, draws, baseline)
+              if fold.rank in results]
+      if parallel.writes():
+        records.write(workdir, itertools.chain(*done))
+    return write_report([workdir], workdir) if parallel.writes() else ''
 
 
 def pretrain_only(config: ml_collections.ConfigDict,
                   workdir: pathlib.Path) -> tuple[list[Fold], list[Pretrained]]:
   """The study's first stage alone: the chosen folds and their teachers."""
-  corpus, plan = prepare(config, workdir)
-  return plan.chosen, pretrain.pretrain(corpus, plan, config, workdir)
+  with opened(config, workdir) as (corpus, plan):
+    return plan.chosen, pretrain.pretrain(corpus, plan, config, workdir)
 
 
 def draws_of(fold: Fold, config: ml_collections.ConfigDict) -> Draws:
@@ -100,60 +96,10 @@ def predict_users(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
              for trees in ([teacher.params for teacher in teachers], inputs)]
   predictions = parallel.over_folds(one_fold, mesh)(
       *stacked, parallel.replicate(pretrain.shared_corpus(corpus), mesh))
-  return [row[:len(fold.own)] for row, fold in zip(parallel.fetch(predictions), plan.chosen)]
-
-
-def personalise_users(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
-                      workdir: pathlib.Path, teachers: Sequence[Pretrained],
-                      draws: Sequence[Draws]) -> list[dict[str, np.ndarray]]:
-  """Personalises every draw of every arm, group by group, each fold's result checkpointed.
-
-  Returns:
-    For each chosen fold, {arm: [R, k] predictions of all the user's clips}.
-  """
-  mesh, model = parallel.trial_mesh(len(plan.chosen)), build(config.model)
-  personalising = Personalising(model, config)
-  weights = label_weights(config.adapt)
-  program = parallel.over_folds(
-      lambda task, trials, shared: predict_trials(personalising, model, task, trials, shared), mesh)
-  shared = parallel.replicate(pretrain.shared_corpus(corpus), mesh)
-  size = parallel.group_size(len(plan.chosen), mesh)
-  results = {}
-  with Progress('personalising', len(plan.chosen), 'users') as progress:
-    for fold in plan.chosen:
-      shape = (len(weights), config.study.num_draws, len(fold.own))
-      with Checkpoints(workdir, STAGE, fold_name(fold.rank)) as saved:
-        if saved.steps():
-          like = {'predictions': np.zeros(shape, np.float32)}
-          results[fold.rank] = saved.restore(1, like)['predictions']
-          progress.advance()
-    todo = [i for i, fold in enumerate(plan.chosen) if fold.rank not in results]
-    for group in (todo[i:i + size] for i in range(0, len(todo), size)):
-      tasks = [_task(corpus, plan, plan.chosen[i], teachers[i]) for i in group]
-      trials = [_trials(plan.chosen[i], draws[i], weights.values(), mesh) for i in group]
-      predictions = parallel.fetch(program(
-          parallel.shard(parallel.stack(tasks, size), mesh),
-          parallel.shard_trials(parallel.stack(trials, size), mesh), shared))
-      for row, i in zip(predictions, group):
-        fold = plan.chosen[i]
-        row = row[:len(weights) * config.study.num_draws, :len(fold.own)]
-        results[fold.rank] = row.reshape(len(weights), config.study.num_draws, -1)
-        with Checkpoints(workdir, STAGE, fold_name(fold.rank)) as saved:
-          saved.save(1, {'predictions': results[fold.rank]})
-        progress.advance(text=f'user {fold.user}')
-  return [dict(zip(weights, results[fold.rank])) for fold in plan.chosen]
-
-
-def _task(corpus: Corpus, plan: Plan, fold: Fold, teacher: Pretrained) -> FoldTask:
-  return FoldTask(teacher.params, pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser,
-                  batching.pad(fold.own, plan.num_own).clips)
-
-
-def _trials(fold: Fold, draws: Draws, weights: Iterable[float], mesh: Mesh) -> Trials:
-  """Every arm's draws one behind the other, arms first, the first repeated to fill the devices."""
-  support = fold.own[draws.support].astype(np.int32)
-  trials = [Trials(clips, np.float32(weight)) for weight in weights for clips in support]
-  return parallel.stack(trials, parallel.padded_trials(len(trials), mesh))
+  users = [row[:len(fold.own)] for row, fold in zip(parallel.fetch(predictions), plan.chosen)]
+  for fold, row in zip(plan.chosen, users):
+    expect_finite(fold, {'baseline': row})
+  return users
 
 
 def fold_trials(corpus: Corpus, fold: Fold, draws: Draws, seed: int, baseline: np.ndarray,
@@ -176,9 +122,12 @@ def write_report(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
   """Makes `report.md` in `target` from the records of one or several workdirs; returns its text."""
   environment = records.read_json(sources[0] / work.ENVIRONMENT)
   config = records.read_json(sources[0] / work.CONFIG)
-  notes = [f'Made with jax {environment["packages"]["jax"]} on {environment["backend"]} '
-           f'({len(environment["devices"])} devices), commit {environment["commit"] or "unknown"}, '
-           f'config.seed {config["seed"]}.']
+  versions = ', '.join(f'{name} {version}' for name, version in environment['packages'].items())
+  devices = collections.Counter(environment['devices'])
+  notes = [f'config.seed {config["seed"]}, config {work.config_hash(config)}, commit '
+           f'{environment["commit"] or "unknown"}.',
+           f'Made with Python {environment["python"]}, {versions}, on '
+           f'{", ".join(f"{count} x {kind}" for kind, count in devices.items())}.']
   text = tables.report(records.read(sources), records.read_json(sources[0] / work.CORPUS), notes)
   records.write_text(target / REPORT, text)
   return text

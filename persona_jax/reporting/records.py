@@ -1,6 +1,7 @@
 """The files that every figure is made from: `predictions.csv` and `records.jsonl`."""
 
 import collections
+import contextlib
 import csv
 import dataclasses
 import io
@@ -59,10 +60,23 @@ def write(workdir: pathlib.Path, trials: Iterable[Trial]) -> None:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-  """Replaces a file in one step: it is the old one or the new one, never a part."""
+  """Replaces a file in one step: it is the old one or the new one, never a part.
+
+  Raises:
+    UserError: it cannot be written; the old one is still there, and nothing else.
+  """
   temporary = path.with_name(f'.{path.name}.tmp')
-  temporary.write_text(text)
-  os.replace(temporary, path)
+  try:
+    with temporary.open('w') as file:
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(temporary, path)
+  except OSError as error:
+    with contextlib.suppress(OSError):  # it may never have been made
+      temporary.unlink()
+    raise UserError(f'{path}: cannot be written ({error.strerror}); make room or mend the folder, and '
+                    'run the same command again.') from error
 
 
 def write_json(path: pathlib.Path, content: dict) -> None:

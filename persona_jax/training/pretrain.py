@@ -4,20 +4,21 @@ import contextlib
 import dataclasses
 import logging
 import pathlib
-from typing import Sequence
+from typing import NoReturn, Sequence
 
 import jax
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from persona_jax import parallel
+from persona_jax import parallel, preemption
 from persona_jax.data import batching, folds as data_folds, normalize
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.folds import Fold
+from persona_jax.errors import UserError
 from persona_jax.model.build import build
 from persona_jax.progress import Progress
-from persona_jax.training.checkpoint import Checkpoints, fold_name
+from persona_jax.training.checkpoint import Checkpoints, fold_name, newest
 from persona_jax.training.state import TrainState
 from persona_jax.training.steps import FoldInputs, Pretraining, Shared
 from persona_jax.types import Params
@@ -95,14 +96,15 @@ def pretrain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
 def load(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict, workdir: pathlib.Path,
          fold: Fold) -> Pretrained | None:
   """The result of a fold that an earlier run finished, else None."""
+  last = config.pretrain.num_epochs * plan.num_batches
   with Checkpoints(workdir, STAGE, fold_name(fold.rank)) as saved:
-    if config.pretrain.num_epochs not in saved.steps():
+    if last not in saved.steps():
       return None
-    like = _state_shapes(corpus, plan, config)
-    return _result(saved.restore(config.pretrain.num_epochs, like))
+    state = saved.load(last, state_shapes(corpus, plan, config))
+    return None if state is None else _result(state)
 
 
-def _state_shapes(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict) -> TrainState:
+def state_shapes(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict) -> TrainState:
   """Shapes and types of a fold's state, by which a checkpoint is read; all folds' are alike."""
   steps = Pretraining(build(config.model), config)
   inputs = fold_inputs(corpus, plan.folds[0], plan.num_valid)
@@ -120,42 +122,93 @@ class _GroupTrainer:
         lambda _, inputs, shared: steps.create_state(inputs, shared), mesh)
     self._step = parallel.over_folds(steps.train_step, mesh, donate_state=True)
     self._end_epoch = parallel.over_folds(steps.end_epoch, mesh, donate_state=True)
-    self._like = _state_shapes(corpus, plan, config)
+    self._like = state_shapes(corpus, plan, config)
 
   def _inputs(self, fold: Fold) -> FoldInputs:
     return fold_inputs(self._corpus, fold, self._plan.num_valid)
 
   def train(self, group: Sequence[Fold], size: int, workdir: pathlib.Path,
             progress: Progress) -> list[Pretrained]:
-    """Trains one group to its end, from the newest epoch that all of it have saved."""
+    """Trains one group to its end, from the newest step that all of it have saved.
+
+    Raises:
+      Preempted: the process is asked to stop; the state is saved.
+      UserError: a loss or gradient is not finite; the state before it is saved.
+    """
     inputs = parallel.shard(
         parallel.stack([self._inputs(fold) for fold in group], size), self._mesh)
     with contextlib.ExitStack() as stack:
       saved = [stack.enter_context(Checkpoints(workdir, STAGE, fold_name(fold.rank)))
                for fold in group]
-      begun = max({0}.union(set.intersection(*(checkpoints.steps() for checkpoints in saved))))
-      state = self._resume(saved, begun, size) if begun else self._create((), inputs, self._shared)
-      progress.advance(begun * len(group))
-      for epoch in range(begun, self._config.pretrain.num_epochs):
-        state = self._epoch(state, inputs, group, epoch, size)
-        for checkpoints, fold_state in zip(saved, parallel.unstack(state, len(group))):
-          checkpoints.save(epoch + 1, fold_state)
+      step, state = self._begin(saved, inputs, size)
+      progress.advance(step // self._plan.num_batches * len(group))
+      for epoch in range(step // self._plan.num_batches, self._config.pretrain.num_epochs):
+        state = self._epoch(state, inputs, group, saved, epoch, size)
+        self._save(state, group, saved, (epoch + 1) * self._plan.num_batches)
         progress.advance(len(group), _summary(group, state, epoch))
     return [_result(state) for state in parallel.unstack(state, len(group))]
 
-  def _resume(self, saved: list[Checkpoints], epoch: int, size: int) -> TrainState:
-    states = [checkpoints.restore(epoch, self._like) for checkpoints in saved]
-    return parallel.shard(parallel.stack(states, size), self._mesh)
+  def _begin(self, saved: list[Checkpoints], inputs: FoldInputs,
+             size: int) -> tuple[int, TrainState]:
+    """The steps done and the state after them, of all folds of a group."""
+    begun = any(checkpoints.steps() for checkpoints in saved)
+    if found := newest(saved, [self._like] * len(saved)):
+      step, states = found
+      return step, parallel.shard(parallel.stack(states, size), self._mesh)
+    if begun:
+      _LOG.warning('No undamaged checkpoint is left of these folds; their pre-training starts over.')
+    return 0, self._create((), inputs, self._shared)
 
-  def _epoch(self, state: TrainState, inputs: FoldInputs, group: Sequence[Fold], epoch: int,
-             size: int) -> TrainState:
+  def _save(self, state: TrainState, group: Sequence[Fold], saved: list[Checkpoints],
+            step: int) -> None:
+    states = parallel.unstack(state, len(group))
+    for fold, fold_state in zip(group, states):
+      _expect_finite(fold, fold_state, self._plan.num_batches)
+    for checkpoints, fold_state in zip(saved, states):
+      checkpoints.save(step, fold_state)
+
+  def _epoch(self, state: TrainState, inputs: FoldInputs, group: Sequence[Fold],
+             saved: list[Checkpoints], epoch: int, size: int) -> TrainState:
+    """The steps of an epoch that are still to do, and its end."""
     batches = [batching.split(data_folds.epoch_order(fold, self._config.seed, epoch),
                               self._plan.num_batches, self._config.pretrain.batch_size)
                for fold in group]
     step_inputs = (inputs, parallel.shard(parallel.stack(batches, size), self._mesh))
-    for _ in range(self._plan.num_batches):
-      state = self._step(state, step_inputs, self._shared)
+    begun = int(parallel.fetch(state.step)[0]) - epoch * self._plan.num_batches
+    for step in range(begun, self._plan.num_batches):
+      if preemption.requested():
+        self._stop(state, group, saved, epoch, step)
+      state = jax.block_until_ready(self._step(state, step_inputs, self._shared))
     return self._end_epoch(state, step_inputs, self._shared)
+
+  def _stop(self, state: TrainState, group: Sequence[Fold], saved: list[Checkpoints], epoch: int,
+            step: int) -> NoReturn:
+    """Saves in the middle of an epoch, and stops.
+
+    Several processes hear of the signal at different steps, and cannot save together: there the end
+    of the last epoch must do.
+    """
+    if step and jax.process_count() == 1:
+      self._save(state, group, saved, epoch * self._plan.num_batches + step)
+    raise preemption.Preempted(
+        f'in epoch {epoch + 1} after step {step} of {self._plan.num_batches}, folds '
+        f'{", ".join(str(fold.rank) for fold in group)}')
+
+
+def _expect_finite(fold: Fold, state: TrainState, num_batches: int) -> None:
+  """Raises `UserError` if a loss or gradient of the fold was not finite."""
+  if state.fault.step:
+    epoch, step = divmod(int(state.fault.step) - 1, num_batches)
+    groups = ' and '.join(group for group, wrong in state.fault.groups.items() if wrong)
+    what = f'the gradient of {groups}' if groups else 'the loss'
+    where = f'epoch {epoch + 1}, step {step + 1} of {num_batches}'
+  elif not np.isfinite(state.curves[:state.epoch]).all():
+    what, where = 'the validation loss', f'epoch {state.epoch}'
+  else:
+    return
+  raise UserError(f'fold {fold.rank} ({fold.user}), {where}: {what} is not finite. The checkpoint '
+                  'before is kept; --debug_nans finds the operation, a lower '
+                  'config.pretrain.learning_rate may help.')
 
 
 def _summary(group: Sequence[Fold], state: TrainState, epoch: int) -> str:

@@ -1,11 +1,25 @@
 """The state of one fold's pre-training, a pytree that a checkpoint holds whole."""
 
+from typing import NamedTuple
+
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 
 from persona_jax.types import Array, Params
+
+
+class Fault(NamedTuple):
+  """The first step whose loss or gradient was not finite.
+
+  Attributes:
+    step: [] int32, counted from 1; 0 while all were finite.
+    groups: {'adapter', 'base'} -> [] bool, whose gradient was not finite.
+  """
+
+  step: Array
+  groups: dict[str, Array]
 
 
 @flax.struct.dataclass
@@ -20,7 +34,8 @@ class TrainState:
     train_loss: [] float32, sum of the losses of this epoch's steps.
     best_params: parameters of the epoch with the least validation loss.
     best_loss, best_epoch: [], that loss, and its epoch counted from 1.
-    curves: [num_epochs, 2] float32 training and validation loss, NaN where still to come.
+    curves: [num_epochs, 2] float32 training and validation loss, inf where still to come.
+    fault: what went wrong, if anything.
   """
 
   params: Params
@@ -33,6 +48,7 @@ class TrainState:
   best_loss: Array
   best_epoch: Array
   curves: Array
+  fault: Fault
 
 
 def create(params: Params, optimizer: optax.GradientTransformation,
@@ -42,4 +58,5 @@ def create(params: Params, optimizer: optax.GradientTransformation,
       params=params, optimizer=optimizer.init(params), plateau=plateau.init(params),
       step=jnp.int32(0), epoch=jnp.int32(0), train_loss=jnp.float32(0),
       best_params=jax.tree.map(jnp.copy, params), best_loss=jnp.float32(jnp.inf),
-      best_epoch=jnp.int32(0), curves=jnp.full((num_epochs, 2), jnp.nan, jnp.float32))
+      best_epoch=jnp.int32(0), curves=jnp.full((num_epochs, 2), jnp.inf, jnp.float32),
+      fault=Fault(jnp.int32(0), {group: jnp.bool_(False) for group in params}))

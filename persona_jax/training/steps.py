@@ -12,8 +12,8 @@ from persona_jax.evaluation import predict
 from persona_jax.model.build import PersonalPredictor
 from persona_jax.model.cheap_random import cheap_key
 from persona_jax.training import losses, optimizer, state as train_state
-from persona_jax.training.state import TrainState
-from persona_jax.types import Array, Clips, Normaliser
+from persona_jax.training.state import Fault, TrainState
+from persona_jax.types import Array, Clips, Normaliser, Params
 
 _INIT, _DROPOUT = range(2)  # what a fold's keys are for
 
@@ -74,7 +74,8 @@ class Pretraining:
     updates = jax.tree.map(lambda update: update * state.plateau.scale, updates)
     return state.replace(params=optax.apply_updates(state.params, updates),
                          optimizer=optimizer_state, step=state.step + 1,
-                         train_loss=state.train_loss + loss)
+                         train_loss=state.train_loss + loss,
+                         fault=_first_fault(state, loss, gradients))
 
   def end_epoch(self, state: TrainState, inputs: tuple[FoldInputs, Indices],
                 shared: Shared) -> TrainState:
@@ -92,3 +93,11 @@ class Pretraining:
                                  state.best_params),
         best_loss=jnp.where(better, loss, state.best_loss),
         best_epoch=jnp.where(better, state.epoch + 1, state.best_epoch))
+
+
+def _first_fault(state: TrainState, loss: Array, gradients: Params) -> Fault:
+  """The state's fault, or this step's if it is the first."""
+  groups = {group: ~jnp.isfinite(optax.tree.norm(tree)) for group, tree in gradients.items()}
+  wrong = ~jnp.isfinite(loss) | jnp.any(jnp.stack(list(groups.values())))
+  now = Fault(jnp.where(wrong, state.step + 1, 0), groups)
+  return jax.tree.map(lambda old, new: jnp.where(state.fault.step > 0, old, new), state.fault, now)

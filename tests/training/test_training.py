@@ -1,14 +1,18 @@
 """The steps, the loop and its resumption, and personalising, on the smallest base model."""
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import synthetic
-from persona_jax import parallel
+from makers import break_file
+from persona_jax import parallel, preemption
 from persona_jax.data import batching, corpus as data_corpus
-from persona_jax.evaluation import predict, study
+from persona_jax.errors import UserError
+from persona_jax.evaluation import personalise, predict, study
 from persona_jax.model.build import build
 from persona_jax.training import adapt, pretrain, steps
 from persona_jax.training.checkpoint import Checkpoints
@@ -114,6 +118,13 @@ def test_best_epoch_is_that_of_the_least_validation_loss(trained):
     assert teacher.best_epoch == teacher.curves[:, 1].argmin() + 1
 
 
+def expect_same(ours, theirs):
+  for mine, other in zip(ours, theirs, strict=True):
+    np.testing.assert_array_equal(mine.curves, other.curves)
+    for (path, a), (_, b) in zip(leaves(mine.params), leaves(other.params)):
+      np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
+
+
 def test_resumed_is_uninterrupted(trained, tmp_path, corpus, config, plan, monkeypatch):
   """Stops one fold after one epoch and another after two, as a kill between two saves would."""
   class Killed(Exception):
@@ -124,7 +135,7 @@ def test_resumed_is_uninterrupted(trained, tmp_path, corpus, config, plan, monke
   def save_until_killed(self, step, tree):
     if len(saves) == 3:
       raise Killed
-    saves.append(step)
+    saves.append(step // plan.num_batches)
     save(self, step, tree)
 
   monkeypatch.setattr(Checkpoints, 'save', save_until_killed)
@@ -132,11 +143,80 @@ def test_resumed_is_uninterrupted(trained, tmp_path, corpus, config, plan, monke
     pretrain.pretrain(corpus, plan, config, tmp_path)
   assert saves == [1, 1, 2]
   monkeypatch.undo()
-  resumed = pretrain.pretrain(corpus, plan, config, tmp_path)
-  for ours, theirs in zip(resumed, trained[1]):
-    np.testing.assert_array_equal(ours.curves, theirs.curves)
-    for (path, a), (_, b) in zip(leaves(ours.params), leaves(theirs.params)):
-      np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
+  expect_same(pretrain.pretrain(corpus, plan, config, tmp_path), trained[1])
+
+
+def test_preempted_in_an_epoch_goes_on_at_that_step(trained, tmp_path, corpus, config, plan,
+                                                    monkeypatch):
+  asked = iter([False] * (plan.num_batches + 1) + [True])
+  monkeypatch.setattr(preemption, 'requested', lambda: next(asked))
+  with pytest.raises(preemption.Preempted, match='in epoch 2 after step 1 of 2, folds 0, 1'):
+    pretrain.pretrain(corpus, plan, config, tmp_path)
+  for name in ('fold_00', 'fold_01'):
+    with Checkpoints(tmp_path, pretrain.STAGE, name) as saved:
+      assert max(saved.steps()) == plan.num_batches + 1
+  monkeypatch.undo()
+  expect_same(pretrain.pretrain(corpus, plan, config, tmp_path), trained[1])
+
+
+@pytest.mark.parametrize('part, what', [
+    ('adapter', 'epoch 2, step 2 of 2: the gradient of adapter is not finite'),
+    ('base', 'epoch 2, step 2 of 2: the gradient of base is not finite'),
+    ('loss', 'epoch 2, step 2 of 2: the loss is not finite'),
+    ('validation', 'epoch 2: the validation loss is not finite')])
+def test_what_is_not_finite_stops_with_its_place(part, what, tmp_path, corpus, config, plan,
+                                                 monkeypatch):
+  """NaN in the fourth step of fold 1, in its gradient or loss; or after it, in the parameters."""
+  train_step = steps.Pretraining.train_step
+
+  def poisoned(self, state, inputs, shared):
+    bad = (state.step == 3) & (inputs[0].rank == 1)
+    poison = lambda x: jnp.where(bad, jnp.nan, x)
+    if part == 'validation':
+      after = train_step(self, state, inputs, shared)
+      return after.replace(params=jax.tree.map(poison, after.params))
+    value_and_grad = jax.value_and_grad
+
+    def wrapped(function):
+      def run(params):
+        loss, gradients = value_and_grad(function)(params)
+        if part == 'loss':
+          return poison(loss), gradients
+        return loss, gradients | {part: jax.tree.map(poison, gradients[part])}
+      return run
+
+    with monkeypatch.context() as patch:
+      patch.setattr(jax, 'value_and_grad', wrapped)
+      return train_step(self, state, inputs, shared)
+
+  monkeypatch.setattr(steps.Pretraining, 'train_step', poisoned)
+  with pytest.raises(UserError, match=rf'fold 1 \({plan.folds[1].user}\), {what}'):
+    pretrain.pretrain(corpus, plan, config, tmp_path)
+  for name in ('fold_00', 'fold_01'):
+    with Checkpoints(tmp_path, pretrain.STAGE, name) as saved:
+      assert saved.steps() == {plan.num_batches}  # the epoch before
+
+
+def test_a_damaged_checkpoint_is_passed_over(trained, tmp_path, corpus, config, plan, caplog):
+  shutil.copytree(trained[0], tmp_path, dirs_exist_ok=True)
+  last, before = (epoch * plan.num_batches for epoch in (3, 2))
+  folder = tmp_path / 'checkpoints' / pretrain.STAGE / 'fold_01'
+  break_file(folder / str(last), 'truncated')
+  expect_same(pretrain.pretrain(corpus, plan, config, tmp_path), trained[1])
+  assert f'fold_01/{last} is damaged' in caplog.text
+  aside = tmp_path / 'checkpoints' / 'damaged' / f'pretrain-fold_01-{last}-0'
+  assert aside.is_dir() and str(aside) in caplog.text
+  assert (folder / str(last)).is_dir() and (folder / str(before)).is_dir()
+
+
+def test_without_an_undamaged_checkpoint_the_stage_starts_over(trained, tmp_path, corpus, config,
+                                                               plan, caplog):
+  shutil.copytree(trained[0], tmp_path, dirs_exist_ok=True)
+  for step in (1, 2, 3):
+    break_file(tmp_path / 'checkpoints' / pretrain.STAGE / 'fold_01' / str(step * plan.num_batches),
+               'truncated')
+  expect_same(pretrain.pretrain(corpus, plan, config, tmp_path), trained[1])
+  assert 'their pre-training starts over' in caplog.text
 
 
 def test_finished_folds_are_read_not_trained(trained, corpus, config, plan, monkeypatch):

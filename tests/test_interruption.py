@@ -1,0 +1,137 @@
+"""A study killed, asked to stop, short of room or begun by two, in processes of their own.
+
+With the early-fusion model, which compiles in seconds: what is tested here does not look at the model.
+"""
+
+import pathlib
+import random
+import resource
+import signal
+import time
+
+import pytest
+from launchers import complaint, run, start
+
+FLAGS = ['--config=configs/synthetic.py:smoke', '--config.model.name=early_fusion',
+         '--config.pretrain.num_epochs=3', '--config.pretrain.batch_size=8']
+FILES = ('records.jsonl', 'predictions.csv')
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory) -> tuple[pathlib.Path, float]:
+  """An uninterrupted study, and how long it takes once everything is compiled."""
+  run('study', *FLAGS, f'--workdir={tmp_path_factory.mktemp("compiling")}')
+  workdir, started = tmp_path_factory.mktemp('whole'), time.monotonic()
+  run('study', *FLAGS, f'--workdir={workdir}')
+  return workdir, time.monotonic() - started
+
+
+def expect_same(workdir: pathlib.Path, whole: pathlib.Path) -> None:
+  for file in FILES:
+    assert (workdir / file).read_bytes() == (whole / file).read_bytes(), file
+
+
+def expect_prefix(workdir: pathlib.Path, whole: pathlib.Path) -> None:
+  """What a stopped study has written is whole lines, or nothing."""
+  for file in FILES:
+    if (workdir / file).exists():
+      written, expected = ((folder / file).read_bytes() for folder in (workdir, whole))
+      assert expected.startswith(written) and written.endswith(b'\n'), file
+
+
+def kill_again_and_again(whole, tmp_path, moments):
+  """Kills one study at each of the moments, as shares of the study's time, then lets it finish."""
+  workdir, seconds = whole
+  for number, moment in enumerate(moments):
+    target = tmp_path / str(number)
+    process = start('study', *FLAGS, f'--workdir={target}')
+    time.sleep(moment * seconds)
+    process.kill()
+    process.communicate()
+    if target.exists():
+      expect_prefix(target, workdir)
+    run('study', *FLAGS, f'--workdir={target}')
+    expect_same(target, workdir)
+
+
+def test_killed_at_a_handful_of_moments(whole, tmp_path):
+  """Spread over the time that is not start-up."""
+  kill_again_and_again(whole, tmp_path, [0.35, 0.5, 0.65, 0.8, 0.95])
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(whole, tmp_path):
+  kill_again_and_again(whole, tmp_path, [random.uniform(0.05, 1) for _ in range(24)])
+
+
+def wait_for(process, marker: pathlib.Path) -> None:
+  while not marker.exists():
+    assert process.poll() is None
+    time.sleep(0.01)
+
+
+@pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_asked_to_stop_it_saves_and_says_how_to_go_on(number, code, whole, tmp_path):
+  process = start('study', *FLAGS, '--config.study.num_draws=2', f'--workdir={tmp_path}')
+  wait_for(process, tmp_path / 'checkpoints' / 'pretrain' / 'fold_00')
+  asked = time.monotonic()
+  process.send_signal(number)
+  _, errors = process.communicate()
+  assert process.returncode == code and time.monotonic() - asked < 10
+  assert errors.startswith(f'study: stopped by {number.name} ') and len(errors.splitlines()) == 1
+  assert 'Run the same command again to go on.' in errors
+  run('study', *FLAGS, f'--workdir={tmp_path}')
+  expect_same(tmp_path, whole[0])
+
+
+def test_a_second_interrupt_leaves_at_once(tmp_path):
+  """While the first is still waiting for XLA to compile."""
+  process = start('pretrain', '--config=configs/synthetic.py:smoke', f'--workdir={tmp_path}',
+                  JAX_COMPILATION_CACHE_DIR=str(tmp_path / 'cache'))
+  wait_for(process, tmp_path / 'checkpoints')
+  time.sleep(2)
+  process.send_signal(signal.SIGINT)
+  time.sleep(0.5)
+  assert process.poll() is None
+  again = time.monotonic()
+  process.send_signal(signal.SIGINT)
+  _, errors = process.communicate()
+  assert process.returncode == 130 and time.monotonic() - again < 2
+  assert 'stopped by SIGINT at once' in errors
+
+
+def test_a_full_disk_stops_with_one_sentence_and_can_be_mended(whole, tmp_path):
+  """A limit on the size of files stands for the disk: the first checkpoint does not fit."""
+  process = start('study', *FLAGS, f'--workdir={tmp_path}')
+  resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+  _, errors = process.communicate()
+  assert process.returncode == 1 and len(errors.splitlines()) == 1
+  assert errors.startswith('study: ') and ': cannot be saved (File too large' in errors
+  run('study', *FLAGS, f'--workdir={tmp_path}')
+  expect_same(tmp_path, whole[0])
+
+
+def test_a_second_study_in_the_same_workdir_is_refused(whole, tmp_path):
+  first = start('study', *FLAGS, f'--workdir={tmp_path}')
+  wait_for(first, tmp_path / 'config.json')
+  assert f'in use by process {first.pid}' in complaint('study', *FLAGS, f'--workdir={tmp_path}')
+  first.communicate()
+  assert first.returncode == 0
+  expect_same(tmp_path, whole[0])
+
+
+WILD = '--config.pretrain.learning_rate=1e38'  # makes the parameters infinite
+
+
+def test_a_run_that_diverges_stops_with_one_sentence(tmp_path):
+  said = complaint('pretrain', *FLAGS, WILD, f'--workdir={tmp_path}')
+  assert 'fold 0 (speaker' in said and 'epoch 1, step 2 of' in said and 'is not finite' in said
+
+
+@pytest.mark.slow
+def test_debug_nans_names_the_operation(tmp_path):
+  process = start('pretrain', *FLAGS, WILD, f'--workdir={tmp_path}', '--debug_nans')
+  _, errors = process.communicate()
+  assert process.returncode == 1
+  assert 'FloatingPointError: invalid value (nan) encountered in reduce_sum' in errors
+  assert 'persona_jax/model/encoder.py' in errors
