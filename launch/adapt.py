@@ -24,7 +24,7 @@ DRAW = flags.DEFINE_integer('draw', 0, 'Which draw of the study to take the clip
 
 
 def main() -> None:
-  common.start_jax(1)
+  common.start_jax(CONFIG.value, 1)
   session = UserSession(CONFIG.value, pathlib.Path(WORKDIR.value), USER.value)
   session.personalise(SUPPORT.value or session.drawn_support(DRAW.value), ARM.value)
   common.show(summaries.before_and_after(

@@ -38,9 +38,10 @@ def main() -> None:
 
 
 def measure(shape: str, config: str, folds: int, repeats: int) -> dict:
-  common.start_jax(folds)
+  config = ml_collections.ConfigDict(json.loads(config))
+  common.start_jax(config, folds)
   jax.config.update('jax_enable_compilation_cache', False)  # compile_s is to be a first run's
-  return timing.measure(shape, ml_collections.ConfigDict(json.loads(config)), folds, repeats)
+  return timing.measure(shape, config, folds, repeats)
 
 
 if __name__ == '__main__':

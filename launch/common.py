@@ -8,6 +8,7 @@ import traceback
 from typing import Callable
 
 import jax
+import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 from rich import console, markdown
@@ -58,7 +59,7 @@ def run(main: Callable[[], None], grace: float = 0.0) -> None:
   app.run(lambda _: _guarded(main, grace), flags_parser=_parse)
 
 
-def start_jax(num_folds: int, distributed: bool = False) -> None:
+def start_jax(config: ml_collections.ConfigDict, num_folds: int, distributed: bool = False) -> None:
   """Readies JAX: the compilation cache, and on a CPU one device a core for folds side by side.
 
   Small tensors use one core nearly as well as two, so two folds on a device each take little more
@@ -71,8 +72,8 @@ def start_jax(num_folds: int, distributed: bool = False) -> None:
   if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
     side_by_side = 1 if jax.config.jax_disable_jit else max(1, min(num_cores(), num_folds))
     jax.config.update('jax_num_cpu_devices', side_by_side)
-  if jax.default_backend() != 'cpu':  # where float32 products would be rounded to TF32 or bfloat16
-    jax.config.update('jax_default_matmul_precision', 'float32')
+  # On accelerators JAX itself would round the factors of float32 products; CPUs never do.
+  jax.config.update('jax_default_matmul_precision', config.model.matmul_precision)
 
 
 def num_cores() -> int:
@@ -80,7 +81,7 @@ def num_cores() -> int:
   return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
 
 
-def num_folds(config) -> int:
+def num_folds(config: ml_collections.ConfigDict) -> int:
   return len(config.study.folds) or config.study.num_users
 
 

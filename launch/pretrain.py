@@ -17,7 +17,7 @@ DISTRIBUTED = common.define_distributed()
 
 
 def main() -> None:
-  common.start_jax(common.num_folds(CONFIG.value), DISTRIBUTED.value)
+  common.start_jax(CONFIG.value, common.num_folds(CONFIG.value), DISTRIBUTED.value)
   folds, trained = study.pretrain_only(CONFIG.value, pathlib.Path(WORKDIR.value))
   common.show(summaries.pretraining(folds, trained))
 

@@ -16,7 +16,7 @@ DISTRIBUTED = common.define_distributed()
 
 
 def main() -> None:
-  common.start_jax(common.num_folds(CONFIG.value), DISTRIBUTED.value)
+  common.start_jax(CONFIG.value, common.num_folds(CONFIG.value), DISTRIBUTED.value)
   common.show(study.run(CONFIG.value, pathlib.Path(WORKDIR.value)))
 
 

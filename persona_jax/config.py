@@ -27,6 +27,7 @@ def paper() -> ml_collections.ConfigDict:
           num_heads=10,
           prompt_length=1,
           kernel_sizes=dict(language=1, audio=1, vision=1),
+          matmul_precision='float32',  # or 'tensorfloat32': faster on GPUs; no difference on CPUs
           dropout=dict(embedding=0.25, attention=0.1, relu=0.1, residual=0.1, output=0.0)),
       pretrain=dict(
           num_epochs=40,
@@ -136,6 +137,8 @@ def _validate_model(config: ml_collections.ConfigDict, expect: Callable[..., Non
     expect(f'model.{field}', model[field] >= 1, 'at least 1')
   expect('model.num_heads', model.width % model.num_heads == 0,
          f'a divisor of config.model.width = {model.width}')
+  expect('model.matmul_precision', model.matmul_precision in ('float32', 'tensorfloat32'),
+         "'float32' or 'tensorfloat32'")
   for modality in MODALITIES:
     expect(f'model.kernel_sizes.{modality}', model.kernel_sizes[modality] >= 1, 'at least 1 step')
   for place, rate in model.dropout.items():

@@ -8,7 +8,8 @@ import random
 import pytest
 from launchers import run, start
 
-SMOKE = '--config=configs/synthetic.py:smoke'
+# Early fusion compiles in seconds, and how work is laid out doesn't depend on the model.
+SMOKE = ['--config=configs/synthetic.py:smoke', '--config.model.name=early_fusion']
 
 
 def devices(count: int) -> dict[str, str]:
@@ -19,7 +20,7 @@ def devices(count: int) -> dict[str, str]:
 @pytest.fixture(scope='module')
 def on_one_device(tmp_path_factory) -> pathlib.Path:
   workdir = tmp_path_factory.mktemp('one')
-  run('study', SMOKE, f'--workdir={workdir}', **devices(1))
+  run('study', *SMOKE, f'--workdir={workdir}', **devices(1))
   return workdir
 
 
@@ -36,17 +37,45 @@ def expect_same(workdir: pathlib.Path, expected: pathlib.Path) -> None:
     assert row == other
 
 
-@pytest.mark.parametrize('count', [4])
-def test_folds_spread_over_devices_and_filled_up(count, on_one_device, tmp_path):
-  """Three folds on four devices: one device works for nothing."""
-  run('study', SMOKE, f'--workdir={tmp_path}', **devices(count))
-  expect_same(tmp_path, on_one_device)
+@pytest.fixture(scope='module')
+def on_four_devices(tmp_path_factory) -> pathlib.Path:
+  """Three folds on four devices: one device trains for nothing; a fold's draws are on all four."""
+  workdir = tmp_path_factory.mktemp('four')
+  run('study', *SMOKE, f'--workdir={workdir}', **devices(4))
+  return workdir
+
+
+def test_folds_and_draws_spread_over_four_devices(on_four_devices, on_one_device):
+  expect_same(on_four_devices, on_one_device)
+
+
+def test_folds_and_draws_spread_over_two_and_eight_devices(tmp_path):
+  """Four folds in two rows of one device, and in four rows of two."""
+  for count in (1, 2, 8):
+    run('study', *SMOKE, '--config.study.num_users=4', f'--workdir={tmp_path / str(count)}',
+        **devices(count))
+  for count in (2, 8):
+    expect_same(tmp_path / str(count), tmp_path / '1')
+
+
+def test_trained_on_four_devices_personalised_on_one(on_four_devices, on_one_device):
+  with (on_one_device / 'predictions.csv').open() as file:
+    study = {row['clip']: float(row['prediction']) for row in csv.DictReader(file)
+             if (row['draw'], row['arm']) == ('0', 'fs_ua_kd')}
+  user = next(iter(study)).split('[')[0]
+  common = [*SMOKE, f'--workdir={on_four_devices}', f'--user={user}']
+  run('adapt', *common, '--draw=0', **devices(1))
+  rows = list(csv.DictReader(run('predict', *common, '--arm=fs_ua_kd', **devices(1)).splitlines()))
+  queries = [row for row in rows if row['in_support'] == '0']
+  assert len(rows) - len(queries) == 5 and queries
+  for row in queries:
+    assert float(row['prediction']) == pytest.approx(study[row['clip']], abs=1e-5)
 
 
 def test_folds_as_jobs_of_their_own_merge_into_the_same_report(on_one_device, tmp_path):
   jobs = {'0,2': tmp_path / 'a', '1': tmp_path / 'b'}
   for folds, workdir in jobs.items():
-    run('study', SMOKE, f'--config.study.folds={folds}', f'--workdir={workdir}', **devices(1))
+    run('study', *SMOKE, f'--config.study.folds={folds}', f'--workdir={workdir}', **devices(1))
   lines = [line for workdir in jobs.values()
            for line in (workdir / 'records.jsonl').read_text().splitlines()]
   assert sorted(lines) == sorted((on_one_device / 'records.jsonl').read_text().splitlines())
@@ -59,7 +88,7 @@ def test_two_processes_share_a_study(on_one_device, tmp_path):
   """As Slurm would start them, told who they are by its variables."""
   slurm = dict(SLURM_JOB_ID=str(random.randrange(10**6)), SLURM_STEP_NODELIST='localhost',
                SLURM_NTASKS='2')
-  processes = [start('study', SMOKE, '--distributed', f'--workdir={tmp_path}', SLURM_PROCID=str(rank),
+  processes = [start('study', *SMOKE, '--distributed', f'--workdir={tmp_path}', SLURM_PROCID=str(rank),
                      SLURM_LOCALID=str(rank), **slurm, **devices(1)) for rank in range(2)]
   outputs = [process.communicate() for process in processes]
   assert [process.returncode for process in processes] == [0, 0], outputs
@@ -68,7 +97,7 @@ def test_two_processes_share_a_study(on_one_device, tmp_path):
 
 
 def test_distributed_without_a_cluster_is_one_sentence(tmp_path):
-  process = start('study', SMOKE, '--distributed', f'--workdir={tmp_path}')
+  process = start('study', *SMOKE, '--distributed', f'--workdir={tmp_path}')
   _, errors = process.communicate()
   assert process.returncode == 1
   assert '--distributed: no other processes found' in errors and 'Traceback' not in errors
