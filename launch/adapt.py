@@ -10,13 +10,13 @@ import pathlib
 from absl import flags
 
 from launch import common
-from persona_jax.evaluation import personalise
+from persona_jax import arms
 from persona_jax.evaluation.personal import UserSession
 from persona_jax.reporting import summaries
 
 CONFIG, WORKDIR = common.define_config(), common.define_workdir()
 USER = flags.DEFINE_string('user', None, 'The held-out speaker to personalise to.', required=True)
-ARM = flags.DEFINE_enum('arm', 'fs_ua_kd', personalise.FINE_TUNED,
+ARM = flags.DEFINE_enum('arm', 'fs_ua_kd', arms.FINE_TUNED,
                         'How: few-shot alone, or with distillation from the pre-trained predictor.')
 SUPPORT = flags.DEFINE_list('support', None, "The user's clips to learn from, as video[3],video[7]; "
                             'without it, those of a random draw of the study.')

@@ -10,14 +10,14 @@ import pathlib
 from absl import flags
 
 from launch import common
-from persona_jax.evaluation import personalise
+from persona_jax import arms
 from persona_jax.evaluation.personal import UserSession
 from persona_jax.reporting import records, summaries
 
 CONFIG, WORKDIR = common.define_config(), common.define_workdir()
 USER = flags.DEFINE_string('user', None, 'The held-out speaker whose clips to predict.',
                            required=True)
-ARM = flags.DEFINE_enum('arm', 'baseline', ['baseline', *personalise.FINE_TUNED],
+ARM = flags.DEFINE_enum('arm', 'baseline', ['baseline', *arms.FINE_TUNED],
                         'Which predictor: pre-trained, or personalised with launch.adapt.')
 OUTPUT = flags.DEFINE_string('output', None, 'The file to write; without it, the screen.')
 

@@ -5,8 +5,10 @@ from typing import Callable
 import ml_collections
 from ml_collections import config_dict
 
+from persona_jax.arms import ARMS, BASELINE
 from persona_jax.errors import UserError
 from persona_jax.model.build import BASE_MODELS
+from persona_jax.training.losses import DISTILLATIONS
 from persona_jax.types import MODALITIES
 
 
@@ -41,14 +43,29 @@ def paper() -> ml_collections.ConfigDict:
           num_steps=20,
           base_learning_rate=1e-4,
           adapter_learning_rate=1e-3,
-          weight=0.6),  # the paper's lambda: weight of the labels against the teacher
+          weight=0.6,  # the paper's lambda: weight of the labels against the teacher
+          distillation='l1',  # or mse, huber, cross_entropy, kl: see persona_jax.training.losses
+          temperature=1.0),  # of the last two
       study=dict(
+          arms=(BASELINE, 'fs_ua', 'fs_ua_kd'),  # any of persona_jax.arms.ARMS
+          seeds=(),  # several runs of everything, such as (0, 1, 2); empty: config.seed alone
           num_users=10,
           first_user=0,  # pass over so many speakers; to choose settings on other speakers
           num_draws=20,
           num_support=5,
+          shots=(),  # for a curve, such as (1, 2, 5, 10), num_support among them; empty: that alone
           num_query=config_dict.placeholder(int),  # at most so many query clips; None: all
           folds=())))  # which of the users to run, counted from 0, such as (0, 3); empty: all
+
+
+def seeds(config: ml_collections.ConfigDict) -> tuple[int, ...]:
+  """The seeds of the study."""
+  return tuple(config.study.seeds) or (config.seed,)
+
+
+def shots(config: ml_collections.ConfigDict) -> tuple[int, ...]:
+  """The numbers of support clips of the study, fewest first."""
+  return tuple(sorted(config.study.shots)) or (config.study.num_support,)
 
 
 def csd_data(**files: str) -> ml_collections.ConfigDict:
@@ -115,6 +132,24 @@ def validate(config: ml_collections.ConfigDict) -> None:
   for field in ('base_learning_rate', 'adapter_learning_rate'):
     expect(f'adapt.{field}', config.adapt[field] >= 0, 'at least 0')
   expect('adapt.weight', 0 <= config.adapt.weight <= 1, '0 to 1')
+  expect('adapt.distillation', config.adapt.distillation in DISTILLATIONS,
+         f'one of {", ".join(DISTILLATIONS)}')
+  expect('adapt.temperature', config.adapt.temperature > 0, 'more than 0')
+  _validate_study(config, expect)
+
+
+def _validate_study(config: ml_collections.ConfigDict, expect: Callable[..., None]) -> None:
+  study = config.study
+  expect('study.arms', study.arms and set(study.arms) <= set(ARMS)
+         and len(set(study.arms)) == len(study.arms), f'different ones of {", ".join(ARMS)}')
+  expect('study.seeds', len(set(study.seeds)) == len(study.seeds)
+         and all(isinstance(seed, int) and seed >= 0 for seed in study.seeds),
+         'different integers of at least 0')
+  expect('study.shots', len(set(study.shots)) == len(study.shots)
+         and all(isinstance(k, int) and k >= 1 for k in study.shots),
+         'different integers of at least 1')
+  expect('study.shots', not study.shots or study.num_support in study.shots,
+         f'config.study.num_support = {study.num_support} among them')
   for field in ('num_users', 'num_draws', 'num_support'):
     expect(f'study.{field}', config.study[field] >= 1, 'at least 1')
   expect('study.first_user', config.study.first_user >= 0, 'at least 0')

@@ -105,7 +105,7 @@ def _random(sizes, batch_size: int) -> tuple[Shared, FoldInputs, np.ndarray]:
   corpus = Clips(sequences, masks)
   normaliser = normalize.fit(corpus, clips, pretrain.NORMALISED)
   labels = random.uniform(-3, 3, batch_size).astype(np.float32)
-  inputs = FoldInputs(np.int32(0), normaliser, batching.pad(clips, batch_size))
+  inputs = FoldInputs(np.int32(0), np.int32(0), normaliser, batching.pad(clips, batch_size))
   return Shared(corpus, labels), inputs, clips
 
 

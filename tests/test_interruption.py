@@ -73,7 +73,7 @@ def wait_for(process, marker: pathlib.Path) -> None:
 @pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_asked_to_stop_it_saves_and_says_how_to_go_on(number, code, whole, tmp_path):
   process = start('study', *FLAGS, '--config.study.num_draws=2', f'--workdir={tmp_path}')
-  wait_for(process, tmp_path / 'checkpoints' / 'pretrain' / 'fold_00')
+  wait_for(process, tmp_path / 'checkpoints' / 'pretrain' / 'fold_00_seed_0')
   asked = time.monotonic()
   process.send_signal(number)
   _, errors = process.communicate()
@@ -125,7 +125,7 @@ WILD = '--config.pretrain.learning_rate=1e38'  # makes the parameters infinite
 
 def test_a_run_that_diverges_stops_with_one_sentence(tmp_path):
   said = complaint('pretrain', *FLAGS, WILD, f'--workdir={tmp_path}')
-  assert 'fold 0 (speaker' in said and 'epoch 1, step 2 of' in said and 'is not finite' in said
+  assert 'fold_00_seed_0 (speaker' in said and 'epoch 1, step 2 of' in said and 'is not finite' in said
 
 
 @pytest.mark.slow

@@ -149,7 +149,7 @@ def test_benchmark_prints_a_line_a_shape(flags):
 
 @pytest.mark.parametrize('flags', ['synthetic'], indirect=True)
 @pytest.mark.parametrize('marker', [
-    'checkpoints/pretrain/fold_00', 'checkpoints/pretrain/fold_02/1', 'checkpoints/adapt/fold_00/1'])
+    'checkpoints/pretrain/fold_00_seed_0', 'checkpoints/pretrain/fold_02_seed_0/1', 'checkpoints/adapt/fold_00_seed_0_adapter-base/1'])
 def test_killed_in_any_stage_a_study_finishes_the_same(flags, workdir, marker, tmp_path):
   """Killed as soon as the stage's files begin to appear."""
   process = start('study', *flags, f'--workdir={tmp_path}')

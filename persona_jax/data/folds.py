@@ -1,6 +1,7 @@
 """Leave-one-speaker-out folds as index arrays, and the few-shot draws inside a fold."""
 
 import dataclasses
+from typing import Sequence
 
 import numpy as np
 
@@ -12,11 +13,12 @@ _SPLIT, _DRAW, _EPOCH = range(3)  # what a random stream is for
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
-  """One held-out speaker. All members but `rank` and `user` are indices into the corpus.
+  """One held-out speaker and one seed. All members but the first three are indices into the corpus.
 
   Attributes:
-    rank: the user's place by number of clips, 0 first; names the fold everywhere.
+    rank: the user's place by number of clips, 0 first.
     user: the held-out speaker.
+    seed: of the split, the initial parameters, the order of clips, dropout and the draws.
     train: [n] clips of other speakers, to learn from.
     valid: [m] clips of the same other speakers, to choose the epoch by.
     own: [k] the user's clips.
@@ -24,14 +26,20 @@ class Fold:
 
   rank: int
   user: str
+  seed: int
   train: np.ndarray
   valid: np.ndarray
   own: np.ndarray
 
+  @property
+  def name(self) -> str:
+    """Names the fold's checkpoints."""
+    return f'fold_{self.rank:02d}_seed_{self.seed}'
 
-def make_folds(corpus: Corpus, num_users: int, train_fraction: float, seed: int,
+
+def make_folds(corpus: Corpus, num_users: int, train_fraction: float, seeds: Sequence[int],
                first_user: int = 0) -> tuple[Fold, ...]:
-  """One fold for each of the `num_users` speakers with most clips (paper, section 5.1).
+  """Folds for each of the `num_users` speakers with most clips (paper, section 5.1), one a seed.
 
   Args:
     first_user: how many speakers with still more clips to pass over. They then train like any
@@ -50,12 +58,13 @@ def make_folds(corpus: Corpus, num_users: int, train_fraction: float, seed: int,
   folds = []
   for rank, (user, _) in list(enumerate(users))[first_user:end]:
     others = np.flatnonzero(speakers != user)
-    shuffled = np.random.default_rng([seed, _SPLIT, rank]).permutation(others)
-    cut = round(train_fraction * len(others))
-    fold = Fold(rank, user, np.sort(shuffled[:cut]), np.sort(shuffled[cut:]),
-                np.flatnonzero(speakers == user))
-    assert_held_out(fold, corpus)
-    folds.append(fold)
+    for seed in seeds:
+      shuffled = np.random.default_rng([seed, _SPLIT, rank]).permutation(others)
+      cut = round(train_fraction * len(others))
+      fold = Fold(rank, user, seed, np.sort(shuffled[:cut]), np.sort(shuffled[cut:]),
+                  np.flatnonzero(speakers == user))
+      assert_held_out(fold, corpus)
+      folds.append(fold)
   return tuple(folds)
 
 
@@ -72,16 +81,15 @@ class Draws:
   """Random few-shot trials of one user, as places in `Fold.own`.
 
   Attributes:
-    support: [R, K] clips to personalise on.
-    query: [R, Q] clips to score on, the same for every arm, none of them in the support.
+    support: [R, K] clips to personalise on, K the most shots; a trial of fewer takes the first ones.
+    query: [R, Q] clips to score on, the same for every arm and shots, none of them in the support.
   """
 
   support: np.ndarray
   query: np.ndarray
 
 
-def draw_supports(fold: Fold, seed: int, num_draws: int, num_support: int,
-                  num_query: int | None) -> Draws:
+def draw_supports(fold: Fold, num_draws: int, num_support: int, num_query: int | None) -> Draws:
   """Draws `num_draws` support sets; draw r depends on (seed, rank, r) alone.
 
   Args:
@@ -91,16 +99,16 @@ def draw_supports(fold: Fold, seed: int, num_draws: int, num_support: int,
     UserError: the user has too few clips to leave a query clip.
   """
   if len(fold.own) <= num_support:
-    raise UserError(f'user {fold.user} has {len(fold.own)} clips, too few for '
-                    f'config.study.num_support = {num_support} and a query clip; lower it or '
+    raise UserError(f'user {fold.user} has {len(fold.own)} clips, too few for {num_support} support '
+                    'clips and a query clip; lower config.study.num_support and config.study.shots, or '
                     'config.study.num_users.')
-  orders = [np.random.default_rng([seed, _DRAW, fold.rank, draw]).permutation(len(fold.own))
+  orders = [np.random.default_rng([fold.seed, _DRAW, fold.rank, draw]).permutation(len(fold.own))
             for draw in range(num_draws)]
   end = None if num_query is None else num_support + num_query
   return Draws(support=np.array([order[:num_support] for order in orders]),
                query=np.array([np.sort(order[num_support:end]) for order in orders]))
 
 
-def epoch_order(fold: Fold, seed: int, epoch: int) -> np.ndarray:
+def epoch_order(fold: Fold, epoch: int) -> np.ndarray:
   """[n] the training clips in the order of one epoch, from (seed, rank, epoch) alone."""
-  return np.random.default_rng([seed, _EPOCH, fold.rank, epoch]).permutation(fold.train)
+  return np.random.default_rng([fold.seed, _EPOCH, fold.rank, epoch]).permutation(fold.train)

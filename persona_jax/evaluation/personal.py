@@ -13,10 +13,8 @@ from persona_jax.data import corpus as data_corpus
 from persona_jax.data.folds import Fold
 from persona_jax.errors import UserError
 from persona_jax.evaluation import predict, study
-from persona_jax.evaluation.personalise import label_weights
 from persona_jax.model.build import build
-from persona_jax.training import pretrain
-from persona_jax.training.adapt import Personalising
+from persona_jax.training import adapt, pretrain
 from persona_jax.training.checkpoint import Checkpoints
 from persona_jax.training.pretrain import Plan
 from persona_jax.types import Params
@@ -58,8 +56,8 @@ class UserSession:
     self.fold = _fold_of(plan, user)
     teacher = pretrain.load(self.corpus, plan, config, workdir, self.fold)
     if teacher is None:
-      raise UserError(f'{workdir}: no pre-trained predictor for user {user} (fold '
-                      f'{self.fold.rank}); run launch.pretrain or launch.study there first.')
+      raise UserError(f'{workdir}: no pre-trained predictor for user {user} '
+                      f'({self.fold.name}); run launch.pretrain or launch.study there first.')
     self._teacher = teacher
     self._model = build(config.model)
     self._normaliser = pretrain.fold_inputs(self.corpus, self.fold, plan.num_valid).normaliser
@@ -71,7 +69,8 @@ class UserSession:
     if not 0 <= draw < len(draws.support):
       raise UserError(f'draw {draw}: expected 0 to {len(draws.support) - 1} '
                       '(config.study.num_draws).')
-    return [self.corpus.names[clip] for clip in self.fold.own[draws.support[draw]]]
+    return [self.corpus.names[clip]
+            for clip in self.fold.own[draws.support[draw][:self._config.study.num_support]]]
 
   def personalise(self, support: list[str], arm: str) -> None:
     """Fine-tunes on the clips named in `support`, and keeps the predictor in the workdir.
@@ -80,10 +79,11 @@ class UserSession:
       UserError: a clip is not the user's, or none is left to score.
     """
     indices = self._own_clips(support)
-    weights = label_weights(self._config.adapt)
-    personalising = Personalising(self._model, self._config)
+    recipe = adapt.recipes(self._config.adapt)[arm]
+    personalising = adapt.Personalising(self._model, self._config.adapt, recipe.trained)
+    trial = adapt.Trials(indices, np.ones(len(indices), np.float32), np.float32(recipe.label_weight))
     params = jax.jit(personalising.personalise)(
-        self._teacher.params, self._normaliser, self._shared, indices, weights[arm])
+        self._teacher.params, self._normaliser, self._shared, trial)
     with work.held(self._workdir), self._checkpoints(arm) as saved:
       saved.save(_STEP, {'params': jax.device_get(params), 'support': self._mask(indices)})
 

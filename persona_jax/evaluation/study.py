@@ -4,18 +4,19 @@ import collections
 import contextlib
 import itertools
 import pathlib
-from typing import Iterator, Sequence
+from typing import Iterator, NamedTuple, Sequence
 
 import ml_collections
 import numpy as np
 
 from persona_jax import config as configuration
 from persona_jax import parallel, workdir as work
+from persona_jax.arms import BASELINE, MEAN_SHIFT
 from persona_jax.data import batching, corpus as data_corpus, folds as data_folds
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.folds import Draws, Fold
-from persona_jax.evaluation import predict
-from persona_jax.evaluation.personalise import StudyPersonaliser, expect_finite
+from persona_jax.evaluation import mean_shift, predict
+from persona_jax.evaluation.personalise import Cell, StudyPersonaliser, expect_finite
 from persona_jax.model.build import build
 from persona_jax.reporting import records, tables
 from persona_jax.training import pretrain
@@ -37,7 +38,7 @@ def opened(config: ml_collections.ConfigDict,
     work.begin(workdir, config)
     corpus = data_corpus.load(config)
     plan = Plan(corpus, config)
-    work.note_corpus(workdir, corpus, [fold.user for fold in plan.folds])
+    work.note_corpus(workdir, corpus, list(dict.fromkeys(fold.user for fold in plan.folds)))
     yield corpus, plan
 
 
@@ -49,15 +50,14 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
   """
   with opened(config, workdir) as (corpus, plan):
     draws = [draws_of(fold, config) for fold in plan.chosen]  # may refuse: before hours of training
-    personaliser = StudyPersonaliser(corpus, plan, config, workdir, draws)
     teachers = pretrain.pretrain(corpus, plan, config, workdir)
-    baseline = predict_users(corpus, plan, config, teachers)
-    for results in personaliser.run(teachers):
-      done = [fold_trials(corpus, fold, fold_draws, config.seed, base, results[fold.rank])
-              for fold, fold_draws, base in zip(plan.chosen, draws, baseline)
-              if fold.rank in results]
-      if parallel.writes():
-        records.write(workdir, itertools.chain(*done))
+    plain = predict_plain(corpus, plan, config, teachers)
+    for results in StudyPersonaliser(corpus, plan, config, workdir, draws).run(teachers):
+      trials = [fold_trials(corpus, fold, fold_draws, config, unadapted, results[fold.name])
+                for fold, fold_draws, unadapted in zip(plan.chosen, draws, plain)
+                if fold.name in results]
+      if parallel.writes() and trials:
+        records.write(workdir, itertools.chain(*trials))
     return write_report([workdir], workdir) if parallel.writes() else ''
 
 
@@ -70,52 +70,71 @@ def pretrain_only(config: ml_collections.ConfigDict,
 
 def draws_of(fold: Fold, config: ml_collections.ConfigDict) -> Draws:
   study = config.study
-  return data_folds.draw_supports(fold, config.seed, study.num_draws, study.num_support,
+  return data_folds.draw_supports(fold, study.num_draws, max(configuration.shots(config)),
                                   study.num_query)
 
 
-def predict_users(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
-                  teachers: Sequence[Pretrained]) -> list[np.ndarray]:
-  """Every fold's user predicted by the fold's teacher, all folds in one compiled call.
+class Plain(NamedTuple):
+  """What a fold's teacher predicts as it is: own [k] of the user's clips, valid [m] of `Fold.valid`."""
 
-  Returns:
-    For each chosen fold, [k] predictions of the user's clips.
-  """
+  own: np.ndarray
+  valid: np.ndarray
+
+
+def predict_plain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
+                  teachers: Sequence[Pretrained]) -> list[Plain]:
+  """Every fold's user and validation clips predicted by the fold's teacher, in one compiled call."""
   mesh, model = parallel.fold_mesh(), build(config.model)
   # At least two folds a device: XLA drops a loop of one and rounds otherwise, and a fold's records
   # would depend on how many devices and neighbours it had.
   size = parallel.padded(max(len(plan.chosen), 2 * mesh.size), mesh.size)
 
   def one_fold(params, inputs, shared):
-    normaliser, own = inputs
-    return predict.predict(model, params, normaliser, shared.clips, own)
+    normaliser, clips = inputs
+    return predict.predict(model, params, normaliser, shared.clips, clips)
 
   inputs = [(pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser,
-             batching.pad(fold.own, plan.num_own).clips) for fold in plan.chosen]
+             batching.pad(np.concatenate([fold.own, fold.valid]), plan.num_own + plan.num_valid).clips)
+            for fold in plan.chosen]
   stacked = [parallel.shard(parallel.stack(trees, size), mesh)
              for trees in ([teacher.params for teacher in teachers], inputs)]
-  predictions = parallel.over_folds(one_fold, mesh)(
-      *stacked, parallel.replicate(pretrain.shared_corpus(corpus), mesh))
-  users = [row[:len(fold.own)] for row, fold in zip(parallel.fetch(predictions), plan.chosen)]
-  for fold, row in zip(plan.chosen, users):
-    expect_finite(fold, {'baseline': row})
-  return users
+  predictions = parallel.fetch(parallel.over_folds(one_fold, mesh)(
+      *stacked, parallel.replicate(pretrain.shared_corpus(corpus), mesh)))
+  plain = []
+  for fold, row in zip(plan.chosen, predictions):
+    own, valid, _ = np.split(row, [len(fold.own), len(fold.own) + len(fold.valid)])
+    expect_finite(fold, BASELINE, own)
+    plain.append(Plain(own, valid))
+  return plain
 
 
-def fold_trials(corpus: Corpus, fold: Fold, draws: Draws, seed: int, baseline: np.ndarray,
-                arms: dict[str, np.ndarray]) -> list[records.Trial]:
-  """A fold's trials: in each draw every arm is scored on the same query clips."""
-  predictions = {'baseline': np.broadcast_to(baseline, (len(draws.query), len(baseline))), **arms}
-  trials = []
-  for arm, rows in predictions.items():
-    for number, (row, support, query) in enumerate(zip(rows, draws.support, draws.query)):
-      assert not set(support) & set(query)
-      clips = fold.own[query]
-      trials.append(records.Trial(
-          user=fold.user, arm=arm, seed=seed, draw=number, num_support=len(support),
-          clips=tuple(corpus.names[clip] for clip in clips), labels=corpus.labels[clips],
-          predictions=row[query]))
-  return trials
+def fold_trials(corpus: Corpus, fold: Fold, draws: Draws, config: ml_collections.ConfigDict,
+                plain: Plain, personal: dict[Cell, np.ndarray]) -> Iterator[records.Trial]:
+  """A fold's trials in the config's order of arms: in each draw all on the same query clips."""
+  for arm in config.study.arms:
+    for shots in [config.study.num_support] if arm == BASELINE else configuration.shots(config):
+      if arm == BASELINE:
+        rows = np.broadcast_to(plain.own, (len(draws.query), len(plain.own)))
+      elif arm == MEAN_SHIFT:
+        rows = shifted(corpus, fold, draws, plain, shots)
+      else:
+        rows = personal[Cell(arm, shots)]
+      for number, (row, support, query) in enumerate(zip(rows, draws.support, draws.query)):
+        assert not set(support) & set(query)
+        clips = fold.own[query]
+        yield records.Trial(
+            user=fold.user, arm=arm, seed=fold.seed, draw=number, num_support=shots,
+            clips=tuple(corpus.names[clip] for clip in clips), labels=corpus.labels[clips],
+            predictions=row[query])
+
+
+def shifted(corpus: Corpus, fold: Fold, draws: Draws, plain: Plain, shots: int) -> np.ndarray:
+  """The baseline's predictions [R, k], shifted by each draw's support."""
+  speakers = np.array(corpus.speakers)
+  k = mean_shift.shrinkage(corpus.labels[fold.valid] - plain.valid, speakers[fold.valid])
+  residuals = corpus.labels[fold.own] - plain.own
+  return np.stack([plain.own + np.float32(mean_shift.shift(residuals[support[:shots]], k))
+                   for support in draws.support])
 
 
 def write_report(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
@@ -124,10 +143,12 @@ def write_report(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
   config = records.read_json(sources[0] / work.CONFIG)
   versions = ', '.join(f'{name} {version}' for name, version in environment['packages'].items())
   devices = collections.Counter(environment['devices'])
-  notes = [f'config.seed {config["seed"]}, config {work.config_hash(config)}, commit '
+  seeds = ', '.join(map(str, config['study']['seeds'] or [config['seed']]))
+  notes = [f'Seeds {seeds}; config {work.config_hash(config)}, commit '
            f'{environment["commit"] or "unknown"}.',
            f'Made with Python {environment["python"]}, {versions}, on '
            f'{", ".join(f"{count} x {kind}" for kind, count in devices.items())}.']
-  text = tables.report(records.read(sources), records.read_json(sources[0] / work.CORPUS), notes)
+  text = tables.report(records.read(sources), records.read_json(sources[0] / work.CORPUS), notes,
+                       config['study']['num_support'])
   records.write_text(target / REPORT, text)
   return text

@@ -16,6 +16,8 @@ from persona_jax.errors import UserError
 from persona_jax.evaluation import metrics
 
 PREDICTIONS, RECORDS = 'predictions.csv', 'records.jsonl'
+_TRIAL = ('user', 'arm', 'seed', 'draw', 'num_support')
+_SHOTS = ('num_support',)
 _FIELDS = ('user', 'arm', 'seed', 'draw', 'clip', 'label', 'prediction')
 
 
@@ -46,15 +48,20 @@ def _as_written(values: np.ndarray) -> np.ndarray:
 
 
 def write(workdir: pathlib.Path, trials: Iterable[Trial]) -> None:
-  """Writes both files whole and atomically, so that a reader never sees half a trial."""
+  """Writes both files whole and atomically, so that a reader never sees half a trial.
+
+  A study of several shots needs one more column in `predictions.csv`, `num_support`, its last.
+  """
   trials = list(trials)
+  several = len({trial.num_support for trial in trials}) > 1
   table = io.StringIO(newline='')
   writer = csv.writer(table, lineterminator='\n')
-  writer.writerow(_FIELDS)
+  writer.writerow(_FIELDS + (_SHOTS if several else ()))
   for trial in trials:
     for clip, label, prediction in zip(trial.clips, _as_written(trial.labels),
                                        _as_written(trial.predictions)):
-      writer.writerow((trial.user, trial.arm, trial.seed, trial.draw, clip, label, prediction))
+      row = (trial.user, trial.arm, trial.seed, trial.draw, clip, label, prediction)
+      writer.writerow(row + ((trial.num_support,) if several else ()))
   write_text(workdir / PREDICTIONS, table.getvalue())
   write_text(workdir / RECORDS, ''.join(json.dumps(trial.record()) + '\n' for trial in trials))
 
@@ -103,7 +110,7 @@ def read(workdirs: Iterable[pathlib.Path]) -> list[dict]:
   records, seen = [], {}
   for workdir in workdirs:
     for record in _read_lines(workdir / RECORDS):
-      trial = tuple(record[field] for field in ('user', 'arm', 'seed', 'draw'))
+      trial = tuple(record[field] for field in _TRIAL)
       if trial in seen:
         raise UserError(f'{workdir / RECORDS}: user {record["user"]}, arm {record["arm"]}, seed '
                         f'{record["seed"]}, draw {record["draw"]} is also in {seen[trial]}; name '
@@ -121,17 +128,20 @@ def _read_lines(path: pathlib.Path) -> Iterator[dict]:
       record = json.loads(line)
     except json.JSONDecodeError as error:
       raise UserError(f'{path}, line {number}: not JSON ({error}).') from error
-    missing = {'user', 'arm', 'seed', 'draw', *metrics.METRICS} - set(record)
+    missing = {*_TRIAL, *metrics.METRICS} - set(record)
     if missing:
       raise UserError(f'{path}, line {number}: no field {sorted(missing)[0]}.')
     yield record
 
 
 def by_arm(records: list[dict], metric: str) -> dict[str, dict[str, np.ndarray]]:
-  """{arm: {user: [R] values over seeds and draws, NaN where undefined}}, in the records' order."""
-  values = collections.defaultdict(lambda: collections.defaultdict(list))
+  """{arm: {user: [S, R] values over seeds and draws, NaN where undefined}}, in the records' order."""
+  values = collections.defaultdict(lambda: collections.defaultdict(dict))
+  seeds, draws = (sorted({record[field] for record in records}) for field in ('seed', 'draw'))
   for record in records:
-    value = record[metric]
-    values[record['arm']][record['user']].append(np.nan if value is None else value)
-  return {arm: {user: np.array(draws) for user, draws in users.items()}
-          for arm, users in values.items()}
+    users = values[record['arm']]
+    if record['user'] not in users:
+      users[record['user']] = np.full((len(seeds), len(draws)), np.nan)
+    place = seeds.index(record['seed']), draws.index(record['draw'])
+    users[record['user']][place] = np.nan if record[metric] is None else record[metric]
+  return {arm: dict(users) for arm, users in values.items()}

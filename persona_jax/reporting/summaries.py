@@ -11,7 +11,8 @@ import numpy as np
 from persona_jax.data.corpus import Corpus, users_by_clips
 from persona_jax.data.folds import Fold
 from persona_jax.evaluation import metrics
-from persona_jax.reporting.tables import COLUMNS, number, table
+from persona_jax.reporting.markdown import number, table
+from persona_jax.reporting.tables import COLUMNS
 
 if TYPE_CHECKING:  # reporting runs without jax
   from persona_jax.evaluation.personal import Prediction

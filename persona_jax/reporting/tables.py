@@ -2,12 +2,15 @@
 
 import numpy as np
 
+from persona_jax.arms import BASELINE, NAMES
 from persona_jax.errors import UserError
 from persona_jax.evaluation import statistics
-from persona_jax.reporting import records as recording
+from persona_jax.reporting import comparison
+from persona_jax.reporting.comparison import matrix
+from persona_jax.reporting.markdown import interval, number, table
+from persona_jax.reporting.records import by_arm
 
 COLUMNS = {'mae': 'MAE', 'corr': 'Corr', 'acc7': 'Acc7', 'f1_non0': 'F1', 'acc2_non0': 'Acc2'}
-ARM_NAMES = {'baseline': 'Baseline', 'fs_ua': 'FS-UA', 'fs_ua_kd': 'FS-UA-KD'}
 PAPER_TABLE_1 = (
     '.95 .68 .33 .74 .76', '1.37 .54 .40 .60 .67', '1.01 .63 .33 .70 .71', '.96 .48 .40 .93 .93',
     '.68 .80 .53 .84 .83', '.91 .63 .27 .73 .73', '.67 .83 .40 .96 .96', '1.08 .65 .23 .76 .79',
@@ -20,27 +23,29 @@ PAPER_TABLE_3 = {'baseline': '.94 .68 .36 .79 .81', 'fs_ua': '.97 .68 .32 .81 .7
                  'fs_ua_kd': '.89 .69 .35 .85 .85'}
 
 
-def report(records: list[dict], corpus: dict, notes: list[str]) -> str:
+def report(records: list[dict], corpus: dict, notes: list[str], num_support: int) -> str:
   """The whole report in Markdown.
 
   Args:
     records: as `reporting.records.read` gives them.
     corpus: `corpus.json` of the workdir.
     notes: further sentences for its end.
+    num_support: the shots that the tables are of; the others make the curve.
 
   Raises:
     UserError: a record's user is none of the corpus's.
   """
-  records = _by_rank(records, list(corpus['users']))
+  everything = _by_rank(records, list(corpus['users']))
+  records = [record for record in everything if record['num_support'] == num_support]
   arms = list(dict.fromkeys(record['arm'] for record in records))
   parts = ['# Leave-one-speaker-out study', _summary(records, corpus)]
-  for which, arm, paper in ((1, 'baseline', PAPER_TABLE_1), (2, 'fs_ua', PAPER_TABLE_2)):
-    parts.append(f'## Table {which}. {ARM_NAMES[arm]}, per user')
+  for which, arm, paper in ((1, BASELINE, PAPER_TABLE_1), (2, 'fs_ua', PAPER_TABLE_2)):
+    parts.append(f'## Table {which}. {NAMES[arm]}, per user')
     parts.append(_per_user(records, arm, paper, list(corpus['users'])) if arm in arms
                  else f'No records of the arm `{arm}` yet.')
   parts += ['## Table 3. Means over users', _means(records, arms),
-            '## Paired differences from the baseline', _differences(records, arms)]
-  parts += _won(records, corpus)
+            '## Paired differences from the baseline', _differences(records, arms),
+            *comparison.sections(records, arms), *_curve(everything), *_won(records, corpus)]
   parts += ['## Notes', '\n'.join(f'- {note}' for note in [*_legend(), *notes, *corpus['notes']])]
   return '\n\n'.join(parts) + '\n'
 
@@ -62,24 +67,17 @@ def _summary(records: list[dict], corpus: dict) -> str:
           f'{draws} draws of {"/".join(map(str, shots))} support clips a user.')
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-  """A Markdown table."""
-  lines = [header, ['---'] * len(header), *rows]
-  return '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in lines)
-
-
 def _per_user(records: list[dict], arm: str, paper: tuple[str, ...], ranked: list[str]) -> str:
   """A row a user, the paper's row of the same rank beside it."""
   users = list(dict.fromkeys(record['user'] for record in records))
-  values = {metric: recording.by_arm(records, metric)[arm] for metric in COLUMNS}
+  values = {metric: by_arm(records, metric)[arm] for metric in COLUMNS}
   rows = []
   for user in users:
     place = ranked.index(user)
-    cells = [number(np.nanmean(values[m][user])) if np.isfinite(values[m][user]).any() else '–'
-             for m in COLUMNS]
+    cells = [number(statistics.user_means(values[m][user])) for m in COLUMNS]
     beside = paper[place].split() if place < len(paper) else ['–'] * len(COLUMNS)
     rows.append([f'{place + 1}: {user}', *cells, ' / '.join(beside)])
-  means = [number(statistics.bootstrap(_matrix(values[m])).mean) for m in COLUMNS]
+  means = [number(statistics.bootstrap(matrix(values[m])).mean) for m in COLUMNS]
   paper_arm = PAPER_TABLE_3[arm].split()
   rows.append(['mean', *means, ' / '.join(paper_arm)])
   return table(['user', *COLUMNS.values(), 'paper'], rows)
@@ -88,38 +86,50 @@ def _per_user(records: list[dict], arm: str, paper: tuple[str, ...], ranked: lis
 def _means(records: list[dict], arms: list[str]) -> str:
   rows = []
   for arm in arms:
-    cells = [_interval(statistics.bootstrap(_matrix(recording.by_arm(records, metric)[arm])))
+    cells = [interval(statistics.bootstrap(matrix(by_arm(records, metric)[arm])))
              for metric in COLUMNS]
-    rows.append([ARM_NAMES.get(arm, arm), *cells])
-  rows += [[f'{ARM_NAMES[arm]}, paper', *figures.split()] for arm, figures in PAPER_TABLE_3.items()]
+    rows.append([NAMES[arm], *cells])
+  rows += [[f'{NAMES[arm]}, paper', *figures.split()] for arm, figures in PAPER_TABLE_3.items()]
   return table(['arm', *COLUMNS.values()], rows)
 
 
-def paired(records: list[dict], metric: str, arm: str, reference: str) -> statistics.Interval:
-  """Difference `arm` - `reference` over the same query clips, draw by draw."""
-  values = recording.by_arm(records, metric)
-  return statistics.bootstrap(_matrix(values[arm]) - _matrix(values[reference]))
-
-
 def _differences(records: list[dict], arms: list[str]) -> str:
-  others = [arm for arm in arms if arm != 'baseline']
-  if 'baseline' not in arms or not others:
+  others = [arm for arm in arms if arm != BASELINE]
+  if BASELINE not in arms or not others:
     return 'No pair of arms to compare yet.'
-  rows = [[f'{ARM_NAMES.get(arm, arm)} − Baseline',
-           *(_interval(paired(records, m, arm, 'baseline'), signed=True) for m in COLUMNS)]
+  rows = [[f'{NAMES[arm]} − Baseline',
+           *(interval(statistics.bootstrap(comparison.paired(records, m, arm, BASELINE)), signed=True)
+             for m in COLUMNS)]
           for arm in others]
   return table(['difference', *COLUMNS.values()], rows)
 
 
+def _curve(records: list[dict]) -> list[str]:
+  """MAE by the number of support clips, if there are several."""
+  shots = sorted({record['num_support'] for record in records if record['arm'] != BASELINE})
+  if len(shots) < 2:
+    return []
+  rows = []
+  for arm in dict.fromkeys(record['arm'] for record in records if record['arm'] != BASELINE):
+    cells = []
+    for count in shots:
+      some = [r for r in records if r['arm'] == arm and r['num_support'] == count]
+      cells.append(interval(statistics.bootstrap(matrix(by_arm(some, 'mae')[arm])))
+                   if some else '–')
+    rows.append([NAMES[arm], *cells])
+  return ['## MAE by the number of support clips',
+          table(['arm', *(f'{count} clips' if count > 1 else '1 clip' for count in shots)], rows)]
+
+
 def _won(records: list[dict], corpus: dict) -> list[str]:
   """For a corpus with an oracle: which share of the possible gain each arm won."""
-  oracle, values = corpus.get('oracle_mae'), recording.by_arm(records, 'mae')
-  if not oracle or 'baseline' not in values:
+  oracle, values = corpus.get('oracle_mae'), by_arm(records, 'mae')
+  if not oracle or BASELINE not in values:
     return []
-  bound = np.mean([oracle[user] for user in values['baseline']])
-  baseline = _matrix(values['baseline']).mean()
-  shares = [f'{ARM_NAMES.get(arm, arm)} {(baseline - _matrix(users).mean()) / (baseline - bound):.0%}'
-            for arm, users in values.items() if arm != 'baseline']
+  bound = np.mean([oracle[user] for user in values[BASELINE]])
+  baseline = matrix(values[BASELINE]).mean()
+  shares = [f'{NAMES[arm]} {(baseline - matrix(users).mean()) / (baseline - bound):.0%}'
+            for arm, users in values.items() if arm != BASELINE]
   return ['## Share of the possible gain',
           f'A predictor that knows every persona has MAE {bound:.3f} on these users, the baseline '
           f'{baseline:.3f}. Of that gap the arms won: {", ".join(shares)}.']
@@ -127,25 +137,8 @@ def _won(records: list[dict], corpus: dict) -> list[str]:
 
 def _legend() -> list[str]:
   return [
-      'Intervals are 95 %, from a bootstrap over users and, within each, over draws.',
+      'Intervals are 95 %, of means over users, from a bootstrap over users, within each over seeds, and '
+      'within each over draws.',
       'F1 and Acc2 leave out clips labelled 0 (non0); `records.jsonl` also has the has0 figures.',
       'The paper (CMU-MOSI, COVAREP, Facet, GloVe; one draw, 30 query clips a user, users unnamed) '
       'stands beside ours by rank only.']
-
-
-def _matrix(users: dict[str, np.ndarray]) -> np.ndarray:
-  """[U, R], NaN where a user has fewer draws so far."""
-  width = max(len(values) for values in users.values())
-  return np.array([np.pad(values, (0, width - len(values)), constant_values=np.nan)
-                   for values in users.values()])
-
-
-def number(value: float | None, signed: bool = False) -> str:
-  """Three decimals; a dash where undefined."""
-  return '–' if value is None or np.isnan(value) else f'{value:+.3f}' if signed else f'{value:.3f}'
-
-
-def _interval(interval: statistics.Interval, signed: bool = False) -> str:
-  text = f'{number(interval.mean, signed)} [{number(interval.low, signed)}, ' \
-         f'{number(interval.high, signed)}]'
-  return text + (f' ({interval.undefined} undefined)' if interval.undefined else '')

@@ -1,5 +1,6 @@
-"""Personalising: a few full-batch steps on a user's support clips, many draws in one program."""
+"""Personalising: a few full-batch steps on a user's support clips, many trials in one program."""
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -10,52 +11,77 @@ from jax import lax
 
 from persona_jax import parallel
 from persona_jax.evaluation import predict
-from persona_jax.model.build import PersonalPredictor
+from persona_jax.model.build import GROUPS, PersonalPredictor
 from persona_jax.training import losses, optimizer
 from persona_jax.training.steps import Shared
-from persona_jax.types import Array, Clips, Normaliser, Params
+from persona_jax.types import Array, Normaliser, Params
 
 
-class Support(NamedTuple):
-  """Labelled clips of one user with the teacher's opinion of them. clips B = K; the rest [K]."""
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """How an arm fine-tunes. Arms that differ in `label_weight` alone share a program.
 
-  clips: Clips
-  labels: Array
-  teacher: Array
+  Attributes:
+    label_weight: lambda; 1 leaves the teacher out.
+    trained: the parameter groups that learn; no gradient is computed of the others.
+  """
+
+  label_weight: float = 1.0
+  trained: tuple[str, ...] = GROUPS
+
+
+def recipes(config: ml_collections.ConfigDict) -> dict[str, Recipe]:
+  """{arm: recipe} of the arms that fine-tune; `config` is `config.adapt`."""
+  return {'fs_ua': Recipe(), 'fs_ua_kd': Recipe(label_weight=config.weight),
+          'fs_adapter': Recipe(trained=('adapter',)), 'fs_base': Recipe(trained=('base',))}
+
+
+class Trials(NamedTuple):
+  """Personalisations to do, T of them; or one, without the leading axis.
+
+  Attributes:
+    support: [T, K] clips of the user.
+    weights: [T, K] 1, and 0 behind the shots of a trial that has fewer than K.
+    label_weight: [T] lambda.
+  """
+
+  support: Array
+  weights: Array
+  label_weight: Array
 
 
 class Personalising:
   """The fine-tuning of one model and config, as pure functions."""
 
-  def __init__(self, model: PersonalPredictor, config: ml_collections.ConfigDict):
-    self._model, self._config = model, config.adapt
-    self._optimizer = optimizer.personalising(config.adapt)
+  def __init__(self, model: PersonalPredictor, config: ml_collections.ConfigDict,
+               trained: tuple[str, ...] = GROUPS):
+    """`config` is `config.adapt`; `trained` are the groups of parameters that learn."""
+    self._model, self._config, self._trained = model, config, trained
+    self._optimizer = optimizer.personalising(config)
 
-  def step(self, params: Params, optimizer_state: optax.OptState, support: Support,
-           label_weight: Array) -> tuple[Params, optax.OptState]:
-    """One step of the distilled loss over all support clips, without dropout."""
-
-    def loss_of(params):
-      predictions = self._model.apply({'params': params}, support.clips)
-      return losses.distilled_l1(predictions, support.labels, support.teacher, label_weight)
-
-    updates, optimizer_state = self._optimizer.update(
-        jax.grad(loss_of)(params), optimizer_state, params)
-    return optax.apply_updates(params, updates), optimizer_state
-
-  def personalise(self, params: Params, normaliser: Normaliser, shared: Shared, support: Array,
-                  label_weight: Array) -> Params:
-    """Fine-tunes the teacher's parameters on the clips at `support` [K]."""
-    clips = predict.gather(shared.clips, normaliser, support)
+  def personalise(self, params: Params, normaliser: Normaliser, shared: Shared,
+                  trial: Trials) -> Params:
+    """Fine-tunes the teacher's parameters on a trial's support, without dropout."""
+    clips = predict.gather(shared.clips, normaliser, trial.support)
+    labels = shared.labels[trial.support]
     teacher = self._model.apply({'params': params}, clips)
-    known = Support(clips, shared.labels[support], teacher)
+    frozen = {group: tree for group, tree in params.items() if group not in self._trained}
+    learning = {group: params[group] for group in self._trained}
 
-    def one_step(carry, _):
-      return self.step(*carry, known, label_weight), None
+    def loss_of(learning):
+      predictions = self._model.apply({'params': learning | frozen}, clips)
+      return losses.personal(predictions, labels, teacher, trial.weights, trial.label_weight,
+                             losses.DISTILLATIONS[self._config.distillation],
+                             self._config.temperature)
 
-    carry = (params, self._optimizer.init(params))
-    (personal, _), _ = lax.scan(one_step, carry, length=self._config.num_steps)
-    return personal
+    def step(carry, _):
+      learning, state = carry
+      updates, state = self._optimizer.update(jax.grad(loss_of)(learning), state, learning)
+      return (optax.apply_updates(learning, updates), state), None
+
+    carry = (learning, self._optimizer.init(learning))
+    (learning, _), _ = lax.scan(step, carry, length=self._config.num_steps)
+    return learning | frozen
 
 
 class FoldTask(NamedTuple):
@@ -72,20 +98,12 @@ class FoldTask(NamedTuple):
   own: Array
 
 
-class Trials(NamedTuple):
-  """Personalisations to do, T of them: support [T, K] clips of the user; label_weight [T] lambda."""
-
-  support: Array
-  label_weight: Array
-
-
 def predict_trials(personalising: Personalising, model: PersonalPredictor, task: FoldTask,
                    trials: Trials, shared: Shared) -> Array:
   """Personalises to the fold's user once a trial, and predicts the user's clips: [T, n]."""
 
   def one(trial):
-    personal = personalising.personalise(
-        task.params, task.normaliser, shared, trial.support, trial.label_weight)
+    personal = personalising.personalise(task.params, task.normaliser, shared, trial)
     return predict.predict(model, personal, task.normaliser, shared.clips, task.own)
 
   return lax.map(one, trials, batch_size=parallel.vmapped_trials(len(trials.support)))

@@ -132,10 +132,6 @@ def newest(saved: list[Checkpoints], likes: list[Tree]) -> tuple[int, list[Tree]
   return None
 
 
-def fold_name(rank: int) -> str:
-  return f'fold_{rank:02d}'
-
-
 def _reason(error: Exception) -> str:
   """The last clause of an error, which with TensorStore is the cause, behind paths and addresses."""
   return ' '.join(str(error).split()).rsplit(': ', 1)[-1][:200]

@@ -28,8 +28,8 @@ def group_labels(params: Params) -> Params:
   Raises:
     ValueError: a parameter belongs to neither group.
   """
-  if set(params) != set(GROUPS):
-    raise ValueError(f'parameters {sorted(params)}, expected the groups {sorted(GROUPS)}')
+  if not set(params) <= set(GROUPS):
+    raise ValueError(f'parameters {sorted(params)}, expected of the groups {sorted(GROUPS)}')
   return {group: jax.tree.map(lambda _: group, tree) for group, tree in params.items()}
 
 

@@ -11,14 +11,14 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from persona_jax import parallel, preemption
+from persona_jax import config as configuration, parallel, preemption
 from persona_jax.data import batching, folds as data_folds, normalize
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.folds import Fold
 from persona_jax.errors import UserError
 from persona_jax.model.build import build
 from persona_jax.progress import Progress
-from persona_jax.training.checkpoint import Checkpoints, fold_name, newest
+from persona_jax.training.checkpoint import Checkpoints, newest
 from persona_jax.training.state import TrainState
 from persona_jax.training.steps import FoldInputs, Pretraining, Shared
 from persona_jax.types import Params
@@ -50,7 +50,7 @@ def shared_corpus(corpus: Corpus) -> Shared:
 
 def fold_inputs(corpus: Corpus, fold: Fold, num_valid: int) -> FoldInputs:
   """The fold's device inputs, its validation clips padded to `num_valid`."""
-  return FoldInputs(np.int32(fold.rank), normalize.fit(corpus.clips, fold.train, NORMALISED),
+  return FoldInputs(np.int32(fold.seed), np.int32(fold.rank), normalize.fit(corpus.clips, fold.train, NORMALISED),
                     batching.pad(fold.valid, num_valid))
 
 
@@ -61,11 +61,11 @@ class Plan:
   """
 
   def __init__(self, corpus: Corpus, config: ml_collections.ConfigDict):
-    self.folds = data_folds.make_folds(
-        corpus, config.study.num_users, config.pretrain.train_fraction, config.seed,
-        config.study.first_user)
-    chosen = sorted(config.study.folds) or range(len(self.folds))
-    self.chosen = [self.folds[number] for number in chosen]
+    study = config.study
+    self.folds = data_folds.make_folds(corpus, study.num_users, config.pretrain.train_fraction,
+                                       configuration.seeds(config), study.first_user)
+    self.chosen = [fold for fold in self.folds
+                   if not study.folds or fold.rank - study.first_user in study.folds]
     self.num_valid = max(len(fold.valid) for fold in self.folds)
     self.num_own = max(len(fold.own) for fold in self.folds)
     self.num_batches = batching.num_batches(
@@ -83,21 +83,21 @@ def pretrain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
                 'epochs') as progress:
     todo = []
     for fold in plan.chosen:
-      results[fold.rank] = load(corpus, plan, config, workdir, fold)
-      if results[fold.rank] is None:
+      results[fold.name] = load(corpus, plan, config, workdir, fold)
+      if results[fold.name] is None:
         todo.append(fold)
       else:
         progress.advance(config.pretrain.num_epochs)
     for group in (todo[i:i + size] for i in range(0, len(todo), size)):
-      results |= zip((fold.rank for fold in group), trainer.train(group, size, workdir, progress))
-  return [results[fold.rank] for fold in plan.chosen]
+      results |= zip((fold.name for fold in group), trainer.train(group, size, workdir, progress))
+  return [results[fold.name] for fold in plan.chosen]
 
 
 def load(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict, workdir: pathlib.Path,
          fold: Fold) -> Pretrained | None:
   """The result of a fold that an earlier run finished, else None."""
   last = config.pretrain.num_epochs * plan.num_batches
-  with Checkpoints(workdir, STAGE, fold_name(fold.rank)) as saved:
+  with Checkpoints(workdir, STAGE, fold.name) as saved:
     if last not in saved.steps():
       return None
     state = saved.load(last, state_shapes(corpus, plan, config))
@@ -138,7 +138,7 @@ class _GroupTrainer:
     inputs = parallel.shard(
         parallel.stack([self._inputs(fold) for fold in group], size), self._mesh)
     with contextlib.ExitStack() as stack:
-      saved = [stack.enter_context(Checkpoints(workdir, STAGE, fold_name(fold.rank)))
+      saved = [stack.enter_context(Checkpoints(workdir, STAGE, fold.name))
                for fold in group]
       step, state = self._begin(saved, inputs, size)
       progress.advance(step // self._plan.num_batches * len(group))
@@ -170,7 +170,7 @@ class _GroupTrainer:
   def _epoch(self, state: TrainState, inputs: FoldInputs, group: Sequence[Fold],
              saved: list[Checkpoints], epoch: int, size: int) -> TrainState:
     """The steps of an epoch that are still to do, and its end."""
-    batches = [batching.split(data_folds.epoch_order(fold, self._config.seed, epoch),
+    batches = [batching.split(data_folds.epoch_order(fold, epoch),
                               self._plan.num_batches, self._config.pretrain.batch_size)
                for fold in group]
     step_inputs = (inputs, parallel.shard(parallel.stack(batches, size), self._mesh))
@@ -191,8 +191,8 @@ class _GroupTrainer:
     if step and jax.process_count() == 1:
       self._save(state, group, saved, epoch * self._plan.num_batches + step)
     raise preemption.Preempted(
-        f'in epoch {epoch + 1} after step {step} of {self._plan.num_batches}, folds '
-        f'{", ".join(str(fold.rank) for fold in group)}')
+        f'in epoch {epoch + 1} after step {step} of {self._plan.num_batches}, '
+        f'{", ".join(fold.name for fold in group)}')
 
 
 def _expect_finite(fold: Fold, state: TrainState, num_batches: int) -> None:
@@ -206,14 +206,14 @@ def _expect_finite(fold: Fold, state: TrainState, num_batches: int) -> None:
     what, where = 'the validation loss', f'epoch {state.epoch}'
   else:
     return
-  raise UserError(f'fold {fold.rank} ({fold.user}), {where}: {what} is not finite. The checkpoint '
+  raise UserError(f'{fold.name} ({fold.user}), {where}: {what} is not finite. The checkpoint '
                   'before is kept; --debug_nans finds the operation, a lower '
                   'config.pretrain.learning_rate may help.')
 
 
 def _summary(group: Sequence[Fold], state: TrainState, epoch: int) -> str:
   """The losses of a finished epoch, for the progress line and the log."""
-  parts = [f'fold {fold.rank}: train {curve[epoch, 0]:.3f} valid {curve[epoch, 1]:.3f}'
+  parts = [f'{fold.name}: train {curve[epoch, 0]:.3f} valid {curve[epoch, 1]:.3f}'
            for fold, curve in zip(group, parallel.fetch(state.curves))]
   text = f'epoch {epoch + 1}: ' + ', '.join(parts)
   _LOG.info('pre-training, %s', text)

@@ -26,8 +26,9 @@ class Shared(NamedTuple):
 
 
 class FoldInputs(NamedTuple):
-  """What makes a fold: its rank [], its normaliser, its validation clips [V]."""
+  """What makes a fold: its seed [] and rank [], its normaliser, its validation clips [V]."""
 
+  seed: Array
   rank: Array
   normaliser: Normaliser
   valid: Indices
@@ -37,13 +38,13 @@ class Pretraining:
   """The steps of one model and config, as pure functions of a fold's state and inputs."""
 
   def __init__(self, model: PersonalPredictor, config: ml_collections.ConfigDict):
-    self._model, self._seed = model, config.seed
+    self._model = model
     self._num_epochs = config.pretrain.num_epochs
     self._optimizer = optimizer.pretraining(config.pretrain)
     self._plateau = optimizer.plateau(config.pretrain)
 
   def _key(self, inputs: FoldInputs, use: int) -> Array:
-    return jax.random.fold_in(jax.random.fold_in(cheap_key(self._seed), inputs.rank), use)
+    return jax.random.fold_in(jax.random.fold_in(cheap_key(inputs.seed), inputs.rank), use)
 
   def create_state(self, inputs: FoldInputs, shared: Shared) -> TrainState:
     """Fresh parameters, from the seed and the fold's rank."""

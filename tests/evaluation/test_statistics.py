@@ -1,36 +1,79 @@
+import itertools
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from persona_jax.evaluation import statistics
 
 
-def test_mean_is_over_users_of_means_over_draws():
-  interval = statistics.bootstrap(np.array([[1.0, 3.0], [5.0, np.nan]]))
-  assert interval.mean == 3.5  # (2 + 5) / 2
-  assert interval.undefined == 1
-  assert interval.low <= 3.5 <= interval.high
+def of_users(*values):
+  """One seed and one draw a user."""
+  return np.array(values, float)[:, None, None]
+
+
+def test_mean_is_over_users_of_means_over_seeds_and_draws():
+  interval = statistics.bootstrap(np.array([[[1.0, 3.0], [8.0, 8.0]], [[5.0, np.nan]] * 2]))
+  assert interval.mean == 5  # user means ((1 + 3) / 2 + 8) / 2 = 5 and 5
+  assert interval.undefined == 2
+  assert interval.low <= 5 <= interval.high
 
 
 def test_no_spread_no_interval():
-  interval = statistics.bootstrap(np.full((4, 3), -0.25))
+  interval = statistics.bootstrap(np.full((4, 1, 3), -0.25))
   assert (interval.low, interval.high) == (-0.25, -0.25) and interval.excludes_zero()
 
 
-def test_interval_is_that_of_normal_theory_over_users():
-  values = np.random.default_rng(0).normal(size=(60, 1)) + np.zeros((60, 5))  # draws all alike
+def test_interval_is_students_over_users():
+  values = np.random.default_rng(0).normal(size=(10, 1, 1)) + np.zeros((10, 2, 5))  # draws all alike
   interval = statistics.bootstrap(values)
-  half = 1.96 * values[:, 0].std() / np.sqrt(60)
-  assert interval.high - interval.mean == pytest.approx(half, rel=0.1)
-  assert interval.mean - interval.low == pytest.approx(half, rel=0.1)
+  students = stats.t.interval(0.95, 9, loc=values[:, 0, 0].mean(), scale=stats.sem(values[:, 0, 0]))
+  np.testing.assert_allclose((interval.low, interval.high), students, atol=0.1)
 
 
-def test_draws_widen_it():
-  random = np.random.default_rng(0)
-  narrow = statistics.bootstrap(np.zeros((5, 8)))
-  wide = statistics.bootstrap(random.normal(size=(5, 8)))
+def test_percentiles_are_scipys_where_they_are_not_expanded(monkeypatch):
+  """On ten speakers' differences, plain percentiles."""
+  values = np.array([-0.3, -0.12, 0.05, -0.2, -0.41, -0.02, 0.1, -0.15, -0.08, -0.25])
+  monkeypatch.setattr(statistics, '_percentiles', lambda users: (2.5, 97.5))
+  ours = statistics.bootstrap(of_users(*values))
+  scipys = stats.bootstrap((values,), np.mean, method='percentile', n_resamples=20000,
+                           rng=1).confidence_interval
+  np.testing.assert_allclose((ours.low, ours.high), scipys, atol=0.01)
+
+
+@pytest.mark.parametrize('axis', [1, 2])
+def test_seeds_and_draws_widen_it(axis):
+  shape = [5, 1, 1]
+  shape[axis] = 8
+  narrow = statistics.bootstrap(np.zeros(shape))
+  wide = statistics.bootstrap(np.random.default_rng(0).normal(size=shape))
   assert narrow.high - narrow.low == 0 < wide.high - wide.low
 
 
 def test_nothing_defined_is_nan():
-  interval = statistics.bootstrap(np.full((2, 2), np.nan))
+  interval = statistics.bootstrap(np.full((2, 1, 2), np.nan))
   assert np.isnan(interval.mean) and np.isnan(interval.low) and interval.undefined == 4
+
+
+def test_sign_flips_are_counted_exactly():
+  values = np.array([-0.3, -0.12, 0.05, -0.2, -0.41, -0.02, 0.1, -0.15])
+  flipped = [abs(np.mean(values * signs)) for signs in itertools.product([1, -1], repeat=8)]
+  expected = np.mean(np.array(flipped) >= abs(values.mean()) - 1e-12)
+  assert statistics.sign_flip(values) == pytest.approx(expected)
+  assert statistics.sign_flip(np.append(values, np.nan)) == pytest.approx(expected)
+  assert statistics.sign_flip(-np.ones(10)) == pytest.approx(2 / 2**10)
+  assert statistics.sign_flip(np.array([0.3])) == 1 and np.isnan(statistics.sign_flip(np.array([np.nan])))
+
+
+@pytest.mark.slow
+def test_intervals_cover_as_often_as_they_say():
+  """Ten speakers, two seeds, ten draws, with effects of each; the true mean is 0."""
+  random, covered, rejected, runs = np.random.default_rng(0), 0, 0, 1000
+  for _ in range(runs):
+    values = (random.normal(size=(10, 1, 1)) + 0.3 * random.normal(size=(10, 2, 1))
+              + 0.5 * random.normal(size=(10, 2, 10)))
+    interval = statistics.bootstrap(values)
+    covered += interval.low <= 0 <= interval.high
+    rejected += statistics.sign_flip(values.mean(axis=(1, 2))) <= 0.05
+  assert 0.93 <= covered / runs <= 0.98
+  assert 0.03 <= rejected / runs <= 0.07

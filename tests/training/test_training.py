@@ -12,9 +12,9 @@ from makers import break_file
 from persona_jax import parallel, preemption
 from persona_jax.data import batching, corpus as data_corpus
 from persona_jax.errors import UserError
-from persona_jax.evaluation import personalise, predict, study
-from persona_jax.model.build import build
-from persona_jax.training import adapt, pretrain, steps
+from persona_jax.evaluation import predict, study
+from persona_jax.model.build import GROUPS, build
+from persona_jax.training import adapt, losses, pretrain, steps
 from persona_jax.training.checkpoint import Checkpoints
 
 
@@ -150,9 +150,9 @@ def test_preempted_in_an_epoch_goes_on_at_that_step(trained, tmp_path, corpus, c
                                                     monkeypatch):
   asked = iter([False] * (plan.num_batches + 1) + [True])
   monkeypatch.setattr(preemption, 'requested', lambda: next(asked))
-  with pytest.raises(preemption.Preempted, match='in epoch 2 after step 1 of 2, folds 0, 1'):
+  with pytest.raises(preemption.Preempted, match='in epoch 2 after step 1 of 2, fold_00_seed_0, fold_01'):
     pretrain.pretrain(corpus, plan, config, tmp_path)
-  for name in ('fold_00', 'fold_01'):
+  for name in ('fold_00_seed_0', 'fold_01_seed_0'):
     with Checkpoints(tmp_path, pretrain.STAGE, name) as saved:
       assert max(saved.steps()) == plan.num_batches + 1
   monkeypatch.undo()
@@ -190,9 +190,9 @@ def test_what_is_not_finite_stops_with_its_place(part, what, tmp_path, corpus, c
       return train_step(self, state, inputs, shared)
 
   monkeypatch.setattr(steps.Pretraining, 'train_step', poisoned)
-  with pytest.raises(UserError, match=rf'fold 1 \({plan.folds[1].user}\), {what}'):
+  with pytest.raises(UserError, match=rf'fold_01_seed_0 \({plan.folds[1].user}\), {what}'):
     pretrain.pretrain(corpus, plan, config, tmp_path)
-  for name in ('fold_00', 'fold_01'):
+  for name in ('fold_00_seed_0', 'fold_01_seed_0'):
     with Checkpoints(tmp_path, pretrain.STAGE, name) as saved:
       assert saved.steps() == {plan.num_batches}  # the epoch before
 
@@ -200,11 +200,11 @@ def test_what_is_not_finite_stops_with_its_place(part, what, tmp_path, corpus, c
 def test_a_damaged_checkpoint_is_passed_over(trained, tmp_path, corpus, config, plan, caplog):
   shutil.copytree(trained[0], tmp_path, dirs_exist_ok=True)
   last, before = (epoch * plan.num_batches for epoch in (3, 2))
-  folder = tmp_path / 'checkpoints' / pretrain.STAGE / 'fold_01'
+  folder = tmp_path / 'checkpoints' / pretrain.STAGE / 'fold_01_seed_0'
   break_file(folder / str(last), 'truncated')
   expect_same(pretrain.pretrain(corpus, plan, config, tmp_path), trained[1])
-  assert f'fold_01/{last} is damaged' in caplog.text
-  aside = tmp_path / 'checkpoints' / 'damaged' / f'pretrain-fold_01-{last}-0'
+  assert f'fold_01_seed_0/{last} is damaged' in caplog.text
+  aside = tmp_path / 'checkpoints' / 'damaged' / f'pretrain-fold_01_seed_0-{last}-0'
   assert aside.is_dir() and str(aside) in caplog.text
   assert (folder / str(last)).is_dir() and (folder / str(before)).is_dir()
 
@@ -213,7 +213,7 @@ def test_without_an_undamaged_checkpoint_the_stage_starts_over(trained, tmp_path
                                                                plan, caplog):
   shutil.copytree(trained[0], tmp_path, dirs_exist_ok=True)
   for step in (1, 2, 3):
-    break_file(tmp_path / 'checkpoints' / pretrain.STAGE / 'fold_01' / str(step * plan.num_batches),
+    break_file(tmp_path / 'checkpoints' / pretrain.STAGE / 'fold_01_seed_0' / str(step * plan.num_batches),
                'truncated')
   expect_same(pretrain.pretrain(corpus, plan, config, tmp_path), trained[1])
   assert 'their pre-training starts over' in caplog.text
@@ -233,58 +233,108 @@ def test_a_fold_alone_is_the_fold_in_the_study(trained, tmp_path, corpus, config
 
 
 @pytest.fixture(scope='module')
-def personalising(config):
-  return adapt.Personalising(build(config.model), config)
+def user(trained, corpus, config, plan):
+  """The first fold's user: (task, supports [R, K], the corpus on the device)."""
+  fold = plan.folds[0]
+  task = adapt.FoldTask(trained[1][0].params,
+                        pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser,
+                        fold.own.astype(np.int32))
+  supports = fold.own[study.draws_of(fold, config).support].astype(np.int32)
+  return task, supports, jax.device_put(pretrain.shared_corpus(corpus))
 
 
-def support_of(corpus, config, plan, number=0):
-  fold = plan.folds[number]
-  return fold, fold.own[study.draws_of(fold, config).support].astype(np.int32)
+def personalise(config, user, weight, trained=GROUPS, support=None, weights=None):
+  """Fine-tunes to the user's first draw."""
+  task, supports, shared = user
+  support = supports[0] if support is None else support
+  weights = np.ones(len(support)) if weights is None else weights
+  personalising = adapt.Personalising(build(config.model), config.adapt, trained)
+  return jax.jit(personalising.personalise)(
+      task.params, task.normaliser, shared,
+      adapt.Trials(support, np.float32(weights), np.float32(weight)))
 
 
-def test_personalising_moves_towards_the_user_and_distillation_holds_back(
-    trained, corpus, config, plan, personalising):
-  fold, supports = support_of(corpus, config, plan)
-  normaliser = pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser
-  shared = jax.device_put(pretrain.shared_corpus(corpus))
-  teacher = trained[1][0].params
-  run = jax.jit(lambda weight: personalising.personalise(
-      teacher, normaliser, shared, supports[0], weight))
-  distance = {weight: sum(np.abs(new - old).sum() for (_, new), (_, old)
-                          in zip(leaves(run(weight)), leaves(teacher))) for weight in (0.0, 0.6, 1.0)}
+def changed(new, old):
+  """[leaves] bool and their paths."""
+  return {jax.tree_util.keystr(path): bool((a != b).any())
+          for (path, a), (_, b) in zip(leaves(new), leaves(old))}
+
+
+def test_personalising_moves_towards_the_user_and_distillation_holds_back(user, config, corpus):
+  task, supports, shared = user
+  distance = {weight: sum(np.abs(new - old).sum() for (_, new), (_, old) in zip(
+      leaves(personalise(config, user, weight)), leaves(task.params))) for weight in (0.0, 0.6, 1.0)}
   # With labels weighing nothing the student already is the teacher, and L1 has no pull at 0.
   assert distance[0.0] == 0
   assert distance[0.6] > 0 and distance[1.0] > 0
 
   def error(params):
-    predictions = predict.predict(build(config.model), params, normaliser, shared.clips, supports[0])
+    predictions = predict.predict(build(config.model), params, task.normaliser, shared.clips,
+                                  supports[0])
     return np.abs(predictions - corpus.labels[supports[0]]).mean()
 
-  assert error(run(1.0)) < error(teacher)
+  assert error(personalise(config, user, 1.0)) < error(task.params)
 
 
-def test_trials_together_are_trials_alone(trained, corpus, config, plan, personalising):
-  fold, supports = support_of(corpus, config, plan)
-  shared = jax.device_put(pretrain.shared_corpus(corpus))
-  normaliser = pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser
-  model, teacher = build(config.model), trained[1][0].params
-  task = adapt.FoldTask(teacher, normaliser, fold.own.astype(np.int32))
-  trials = adapt.Trials(np.repeat(supports, 3, axis=0), np.tile(np.float32([1, 0.6, 0.3]), 2))
+@pytest.mark.parametrize('distillation', losses.DISTILLATIONS)
+def test_no_distillation_pulls_a_student_from_its_teacher(distillation, user, config):
+  other = config.copy_and_resolve_references()
+  other.adapt.distillation = distillation
+  assert not any(changed(personalise(other, user, 0.0), user[0].params).values())
+  assert any(changed(personalise(other, user, 0.6), user[0].params).values())
+
+
+@pytest.mark.parametrize('group', GROUPS)
+def test_a_frozen_group_stays_bit_by_bit_and_the_other_moves(group, user, config):
+  after, before = personalise(config, user, 1.0, (group,)), user[0].params
+  other, = set(GROUPS) - {group}
+  assert not any(changed(after[other], before[other]).values())
+  assert all(changed(after[group], before[group]).values())
+
+
+def test_no_gradient_of_a_frozen_group_is_computed(user, config):
+  """The backward pass of `fs_adapter` is smaller by the base's weight gradients."""
+  task, supports, shared = user
+  trial = adapt.Trials(supports[0], np.ones(5, np.float32), np.float32(1))
+
+  def products(trained):
+    personalising = adapt.Personalising(build(config.model), config.adapt, trained)
+    return str(jax.make_jaxpr(personalising.personalise)(
+        task.params, task.normaliser, shared, trial)).count('dot_general')
+
+  assert products(('adapter',)) < products(GROUPS) - 5
+
+
+def test_fewer_shots_are_padding(user, config):
+  """Three clips, and three of five that count, personalise alike."""
+  alone = personalise(config, user, 0.6, support=user[1][0][:3])
+  padded = personalise(config, user, 0.6, weights=[1, 1, 1, 0, 0])
+  for (path, a), (_, b) in zip(leaves(alone), leaves(padded)):
+    np.testing.assert_allclose(a, b, atol=2e-4, err_msg=jax.tree_util.keystr(path))
+
+
+def test_trials_together_are_trials_alone(user, config):
+  task, supports, shared = user
+  model = build(config.model)
+  personalising = adapt.Personalising(model, config.adapt)
+  trials = adapt.Trials(np.repeat(supports, 3, axis=0), np.ones((6, 5), np.float32),
+                        np.tile(np.float32([1, 0.6, 0.3]), 2))
   together = jax.jit(lambda: adapt.predict_trials(personalising, model, task, trials, shared))()
-  assert together.shape == (6, len(fold.own))  # one batch of four and a rest
-  for predictions, support, weight in zip(together, *trials):
-    params = jax.jit(personalising.personalise)(teacher, normaliser, shared, support, weight)
-    alone = predict.predict(model, params, normaliser, shared.clips, task.own)
+  assert together.shape == (6, len(task.own))  # one batch of four and a rest
+  for predictions, support, _, weight in zip(together, *trials):
+    params = personalise(config, user, weight, support=support)
+    alone = predict.predict(model, params, task.normaliser, shared.clips, task.own)
     np.testing.assert_allclose(predictions, alone, atol=1e-5)
 
 
 def test_all_folds_predicted_in_one_call_are_each_predicted_alone(trained, corpus, config, plan):
-  together = study.predict_users(corpus, plan, config, trained[1])
+  together = study.predict_plain(corpus, plan, config, trained[1])
   shared = jax.device_put(pretrain.shared_corpus(corpus))
   for fold, teacher, predictions in zip(plan.chosen, trained[1], together):
     normaliser = pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser
-    alone = predict.predict(build(config.model), teacher.params, normaliser, shared.clips, fold.own)
-    np.testing.assert_allclose(predictions, alone, atol=1e-5)
+    for clips, ours in ((fold.own, predictions.own), (fold.valid, predictions.valid)):
+      alone = predict.predict(build(config.model), teacher.params, normaliser, shared.clips, clips)
+      np.testing.assert_allclose(ours, alone, atol=1e-5)
 
 
 def test_groups_and_trials_fill_the_devices():
