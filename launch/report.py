@@ -1,8 +1,9 @@
-"""Makes the tables again from the records of one or several workdirs.
+"""Makes the report again, tables and figures, from the records of one or several workdirs.
 
   python -m launch.report --workdir=runs/demo
 
-Several workdirs, each with other folds of one study, are merged into the first one's report.
+Several workdirs, each with other folds of one study, are merged into the first one's report. Runs of the
+same folds, say of two configs, are compared with the first on the screen.
 """
 
 import pathlib
@@ -10,7 +11,7 @@ import pathlib
 from absl import flags
 
 from launch import common
-from persona_jax.evaluation import study
+from persona_jax.reporting import report, runs
 
 WORKDIR = flags.DEFINE_multi_string(
     'workdir', ['runs/demo'], 'A folder that launch.study wrote; may be given several times.')
@@ -18,7 +19,10 @@ WORKDIR = flags.DEFINE_multi_string(
 
 def main() -> None:
   workdirs = [pathlib.Path(workdir) for workdir in WORKDIR.value]
-  common.show(study.write_report(workdirs, workdirs[0]))
+  if runs.share_trials(workdirs):
+    common.show(runs.compare(workdirs))
+  else:
+    common.show(report.write(workdirs, workdirs[0]))
 
 
 if __name__ == '__main__':

@@ -19,9 +19,10 @@ from persona_jax.data import corpus as data_corpus
 from persona_jax.data.corpus import Corpus
 from persona_jax.errors import UserError
 from persona_jax.reporting import records
+from persona_jax.reporting.records import CONFIG, CORPUS, ENVIRONMENT
 from persona_jax.types import MODALITIES
 
-CONFIG, ENVIRONMENT, CORPUS, LOCK = 'config.json', 'environment.json', 'corpus.json', '.lock'
+LOCK = '.lock'
 # Where the files lie; what is in them is compared by `corpus.json`.
 _MAY_DIFFER = {f'data.{field}' for field in ('root', 'labels', *MODALITIES, 'speakers')}
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scipy', 'scikit-learn')
@@ -74,7 +75,7 @@ def begin(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
     expect_config(workdir, config)
   if parallel.writes():
     records.write_json(workdir / CONFIG, _plain(config))
-    records.write_json(workdir / ENVIRONMENT, environment())
+    records.write_json(workdir / ENVIRONMENT, environment() | {'config_hash': config_hash(config)})
 
 
 def expect_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
@@ -98,9 +99,9 @@ def expect_corpus(workdir: pathlib.Path, fingerprint: dict[str, str]) -> None:
                     f'{", ".join(differing)} differ. Name another --workdir, or the same files.')
 
 
-def config_hash(config: dict[str, Any]) -> str:
+def config_hash(config: ml_collections.ConfigDict) -> str:
   """A short name of a config's values, but for those that cannot change a result."""
-  fields = {name: value for name, value in _flat(config).items() if name not in _MAY_DIFFER}
+  fields = {name: value for name, value in _flat(_plain(config)).items() if name not in _MAY_DIFFER}
   return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -37,8 +37,8 @@ def records_of(workdir):
 
 def test_study_leaves_every_file(workdir):
   assert {path.name for path in workdir.iterdir()} == {
-      'checkpoints', 'config.json', 'corpus.json', 'environment.json', 'predictions.csv',
-      'records.jsonl', 'report.md'}
+      '.lock', 'checkpoints', 'config.json', 'corpus.json', 'curves.csv', 'environment.json', 'figures',
+      'predictions.csv', 'records.jsonl', 'report.html', 'report.md'}
   assert {'jax', 'flax'} < set(json.loads((workdir / 'environment.json').read_text())['packages'])
 
 

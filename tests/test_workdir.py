@@ -45,12 +45,12 @@ def test_the_same_files_may_lie_elsewhere(tmp_path):
   from configs import mosi
   config = mosi.get_config('smoke')
   work.begin(tmp_path, config)
-  before = work.config_hash(config.to_dict())
+  before = work.config_hash(config)
   config.data.root, config.data.labels = '/elsewhere', 'other.csd'
   work.begin(tmp_path, config)
-  assert work.config_hash(config.to_dict()) == before
+  assert work.config_hash(config) == before
   config.data.missing = 'drop'
-  assert work.config_hash(config.to_dict()) != before
+  assert work.config_hash(config) != before
 
 
 @pytest.mark.parametrize('part', ['labels', 'audio', 'clips'])
@@ -119,6 +119,7 @@ def test_a_read_only_workdir_is_one_sentence(read_only):
 
 def test_reporting_runs_without_jax():
   """Design: metrics and reporting never import jax."""
-  code = ('import sys; import persona_jax.reporting.summaries, persona_jax.reporting.tables; '
+  code = ('import sys; import persona_jax.reporting.summaries, persona_jax.reporting.report; '
+          'import persona_jax.reporting.runs; '
           'import persona_jax.evaluation.metrics; sys.exit("jax" in sys.modules)')
   assert subprocess.run([sys.executable, '-c', code]).returncode == 0

@@ -1,6 +1,5 @@
 """The leave-one-speaker-out study: pre-train, personalise, predict, record, report."""
 
-import collections
 import contextlib
 import itertools
 import pathlib
@@ -18,11 +17,9 @@ from persona_jax.data.folds import Draws, Fold
 from persona_jax.evaluation import mean_shift, predict
 from persona_jax.evaluation.personalise import Cell, StudyPersonaliser, expect_finite
 from persona_jax.model.build import build
-from persona_jax.reporting import records, tables
+from persona_jax.reporting import records, report
 from persona_jax.training import pretrain
 from persona_jax.training.pretrain import Plan, Pretrained
-
-REPORT = 'report.md'
 
 
 @contextlib.contextmanager
@@ -51,6 +48,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
   with opened(config, workdir) as (corpus, plan):
     draws = [draws_of(fold, config) for fold in plan.chosen]  # may refuse: before hours of training
     teachers = pretrain.pretrain(corpus, plan, config, workdir)
+    write_curves(workdir, plan.chosen, teachers)
     plain = predict_plain(corpus, plan, config, teachers)
     for results in StudyPersonaliser(corpus, plan, config, workdir, draws).run(teachers):
       trials = [fold_trials(corpus, fold, fold_draws, config, unadapted, results[fold.name])
@@ -58,14 +56,16 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
                 if fold.name in results]
       if parallel.writes() and trials:
         records.write(workdir, itertools.chain(*trials))
-    return write_report([workdir], workdir) if parallel.writes() else ''
+    return report.write([workdir], workdir) if parallel.writes() else ''
 
 
 def pretrain_only(config: ml_collections.ConfigDict,
                   workdir: pathlib.Path) -> tuple[list[Fold], list[Pretrained]]:
   """The study's first stage alone: the chosen folds and their teachers."""
   with opened(config, workdir) as (corpus, plan):
-    return plan.chosen, pretrain.pretrain(corpus, plan, config, workdir)
+    teachers = pretrain.pretrain(corpus, plan, config, workdir)
+    write_curves(workdir, plan.chosen, teachers)
+    return plan.chosen, teachers
 
 
 def draws_of(fold: Fold, config: ml_collections.ConfigDict) -> Draws:
@@ -137,18 +137,7 @@ def shifted(corpus: Corpus, fold: Fold, draws: Draws, plain: Plain, shots: int) 
                    for support in draws.support])
 
 
-def write_report(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
-  """Makes `report.md` in `target` from the records of one or several workdirs; returns its text."""
-  environment = records.read_json(sources[0] / work.ENVIRONMENT)
-  config = records.read_json(sources[0] / work.CONFIG)
-  versions = ', '.join(f'{name} {version}' for name, version in environment['packages'].items())
-  devices = collections.Counter(environment['devices'])
-  seeds = ', '.join(map(str, config['study']['seeds'] or [config['seed']]))
-  notes = [f'Seeds {seeds}; config {work.config_hash(config)}, commit '
-           f'{environment["commit"] or "unknown"}.',
-           f'Made with Python {environment["python"]}, {versions}, on '
-           f'{", ".join(f"{count} x {kind}" for kind, count in devices.items())}.']
-  text = tables.report(records.read(sources), records.read_json(sources[0] / work.CORPUS), notes,
-                       config['study']['num_support'])
-  records.write_text(target / REPORT, text)
-  return text
+def write_curves(workdir: pathlib.Path, folds: Sequence[Fold], teachers: Sequence[Pretrained]) -> None:
+  if parallel.writes():
+    records.write_curves(workdir, {(fold.user, fold.seed): teacher.curves
+                                   for fold, teacher in zip(folds, teachers)})

@@ -1,4 +1,4 @@
-"""The files that every figure is made from: `predictions.csv` and `records.jsonl`."""
+"""The files that every figure is made from: `predictions.csv`, `records.jsonl`, `curves.csv`."""
 
 import collections
 import contextlib
@@ -15,7 +15,8 @@ import numpy as np
 from persona_jax.errors import UserError
 from persona_jax.evaluation import metrics
 
-PREDICTIONS, RECORDS = 'predictions.csv', 'records.jsonl'
+PREDICTIONS, RECORDS, CURVES = 'predictions.csv', 'records.jsonl', 'curves.csv'
+CONFIG, ENVIRONMENT, CORPUS = 'config.json', 'environment.json', 'corpus.json'
 _TRIAL = ('user', 'arm', 'seed', 'draw', 'num_support')
 _SHOTS = ('num_support',)
 _FIELDS = ('user', 'arm', 'seed', 'draw', 'clip', 'label', 'prediction')
@@ -64,6 +65,38 @@ def write(workdir: pathlib.Path, trials: Iterable[Trial]) -> None:
       writer.writerow(row + ((trial.num_support,) if several else ()))
   write_text(workdir / PREDICTIONS, table.getvalue())
   write_text(workdir / RECORDS, ''.join(json.dumps(trial.record()) + '\n' for trial in trials))
+
+
+def write_curves(workdir: pathlib.Path, curves: dict[tuple[str, int], np.ndarray]) -> None:
+  """Writes `curves.csv`: training and validation loss of every epoch.
+
+  Args:
+    curves: {(user, seed): [num_epochs, 2]}, a fold each.
+  """
+  lines = ['user,seed,epoch,train,valid']
+  for (user, seed), losses in curves.items():
+    for epoch, (train, valid) in enumerate(np.asarray(losses, np.float32), start=1):
+      lines.append(f'{user},{seed},{epoch},{train!s},{valid!s}')
+  write_text(workdir / CURVES, '\n'.join(lines) + '\n')
+
+
+def read_curves(workdirs: Iterable[pathlib.Path]) -> list[dict]:
+  """The epochs of the workdirs' folds, numbers as numbers; none where no stage has ended yet."""
+  return [dict(user=row['user'], seed=int(row['seed']), epoch=int(row['epoch']),
+               train=float(row['train']), valid=float(row['valid']))
+          for workdir in workdirs for row in _read_table(workdir / CURVES)]
+
+
+def read_predictions(workdirs: Iterable[pathlib.Path]) -> list[dict]:
+  """The rows of the workdirs' `predictions.csv`, as text."""
+  return [row for workdir in workdirs for row in _read_table(workdir / PREDICTIONS)]
+
+
+def _read_table(path: pathlib.Path) -> list[dict]:
+  if not path.exists():
+    return []
+  with path.open(newline='') as file:
+    return list(csv.DictReader(file))
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -63,8 +63,10 @@ def _summary(records: list[dict], corpus: dict) -> str:
   users = list(dict.fromkeys(record['user'] for record in records))
   draws = len({(record['seed'], record['draw']) for record in records})
   shots = sorted({record['num_support'] for record in records})
+  missing = [user for user in corpus['users'] if user not in users]
   return (f'{len(users)} held-out speakers of {corpus["num_speakers"]}, {corpus["num_clips"]} clips; '
-          f'{draws} draws of {"/".join(map(str, shots))} support clips a user.')
+          f'{draws} draws of {"/".join(map(str, shots))} support clips a user.'
+          + (f' No records yet of {", ".join(missing)}.' if missing else ''))
 
 
 def _per_user(records: list[dict], arm: str, paper: tuple[str, ...], ranked: list[str]) -> str:

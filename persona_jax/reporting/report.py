@@ -1,0 +1,46 @@
+"""The report of a study: `report.md`, `report.html` and `figures/`, from its records alone."""
+
+import collections
+import functools
+import pathlib
+from typing import Sequence
+
+from persona_jax.reporting import figures, page, records, tables
+
+MARKDOWN, HTML = 'report.md', 'report.html'
+
+
+def write(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
+  """Reports the folds that `sources` hold, in `target`; returns the Markdown.
+
+  Raises:
+    UserError: a file is missing or broken, or one trial is in two workdirs.
+  """
+  environment, config, corpus = (records.read_json(sources[0] / name) for name in (
+      records.ENVIRONMENT, records.CONFIG, records.CORPUS))
+  trials, predictions = records.read(sources), records.read_predictions(sources)
+  num_support = config['study']['num_support']
+  main = [trial for trial in trials if trial['num_support'] == num_support]
+  names = figures.write(target, {
+      'speakers': functools.partial(figures.dumbbell, main),
+      'draws': functools.partial(figures.draws, main),
+      'shots': functools.partial(figures.shots, trials),
+      'scatter': functools.partial(figures.scatter, predictions, main, num_support),
+      'learning': functools.partial(figures.learning, records.read_curves(sources))})
+  text = tables.report(trials, corpus, _notes(environment, config), num_support)
+  pictures = [f'![{figures.CAPTIONS[name]}]({figures.FOLDER}/{name}.svg)' for name in names]
+  text += '\n' + '\n\n'.join(['## Figures', *pictures]) + '\n'
+  records.write_text(target / MARKDOWN, text)
+  records.write_text(target / HTML, page.page(text, target))
+  return text
+
+
+def _notes(environment: dict, config: dict) -> list[str]:
+  """What somebody needs to make the same again."""
+  versions = ', '.join(f'{name} {version}' for name, version in environment['packages'].items())
+  devices = ', '.join(f'{count} x {kind}' for kind, count
+                      in collections.Counter(environment['devices']).items())
+  seeds = ', '.join(map(str, config['study']['seeds'] or [config['seed']]))
+  return [f'Seeds {seeds}; config {environment["config_hash"]}, commit '
+          f'{environment["commit"] or "unknown"}.',
+          f'Made with Python {environment["python"]}, {versions}, on {devices}.']

@@ -1,0 +1,121 @@
+"""The report's files: figures, the page, and runs compared."""
+
+import re
+import xml.etree.ElementTree
+
+import numpy as np
+import pytest
+
+from persona_jax.errors import UserError
+from persona_jax.reporting import figures, records, report, runs
+
+USERS = ('ann', 'bo', 'cy')
+ENVIRONMENT = dict(python='3.11', packages={'jax': '0.10'}, devices=['cpu', 'cpu'], commit=None,
+                   config_hash='abc')
+
+
+def write(workdir, arms=('baseline', 'fs_ua', 'fs_ua_kd'), all_shots=(5,), users=USERS, clips=9, gain=0.3):
+  """A study's files, with numbers made up."""
+  workdir.mkdir(exist_ok=True)
+  trials = []
+  for user in users:
+    for arm in arms:
+      for shots in (5,) if arm == 'baseline' else all_shots:
+        for draw in range(3):
+          random = np.random.default_rng([draw, len(user)])
+          labels = random.uniform(-3, 3, clips).astype(np.float32)
+          noise = random.normal(size=clips) * (1 - gain * arms.index(arm) * shots / 5)
+          trials.append(records.Trial(user, arm, 0, draw, shots,
+                                      tuple(f'{user}[{i}]' for i in range(clips)), labels,
+                                      (labels + noise).astype(np.float32)))
+  records.write(workdir, trials)
+  records.write_curves(workdir, {(user, 0): np.array([[2, 1.5], [1, 1.25], [0.5, 1.4]])
+                                 for user in users})
+  records.write_json(workdir / records.CONFIG, dict(seed=0, study=dict(seeds=[], num_support=5)))
+  records.write_json(workdir / records.ENVIRONMENT, ENVIRONMENT)
+  records.write_json(workdir / records.CORPUS, dict(
+      users={user: 14 for user in USERS}, num_speakers=9, num_clips=90, notes=[], oracle_mae=None))
+  return workdir
+
+
+def test_report_has_every_figure_and_is_one_page(tmp_path):
+  workdir = write(tmp_path / 'run', all_shots=(1, 5))
+  text = report.write([workdir], workdir)
+  names = {'speakers', 'draws', 'shots', 'scatter', 'learning'}
+  assert {path.name for path in (workdir / 'figures').iterdir()} == {f'{name}.svg' for name in names}
+  assert all(f'](figures/{name}.svg)' in text for name in names)
+  page = (workdir / 'report.html').read_text()
+  assert page.count('<svg') == page.count('<figcaption>') == len(names)
+  assert page.count('<table>') == text.count('| --- |\n') >= 6
+  assert not re.search(r'<script|<link|<img|src="|@import|url\((?!#)', page)  # no network
+  identifiers = re.findall(r'\bid="([^"]+)"', page)
+  assert len(identifiers) == len(set(identifiers))
+  assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', page)) <= set(identifiers)
+  assert 'width=device-width' in page
+
+
+def test_figures_show_the_records_numbers(tmp_path):
+  workdir = write(tmp_path / 'run', all_shots=(1, 5))
+  lines = records.read([workdir])
+  main = [line for line in lines if line['num_support'] == 5]
+
+  def mae(arm, user):
+    return np.mean([r['mae'] for r in main if (r['arm'], r['user']) == (arm, user)])
+
+  axes, = figures.dumbbell(main).axes
+  for line, arm in zip(axes.lines, ('baseline', 'fs_ua_kd')):
+    np.testing.assert_allclose(line.get_xdata(), [mae(arm, user) for user in USERS])
+  axes, = figures.shots(lines).axes
+  curve = axes.containers[0].lines[0].get_ydata()
+  expected = [np.mean([r['mae'] for r in lines if (r['arm'], r['num_support']) == ('fs_ua', shots)])
+              for shots in (1, 5)]
+  np.testing.assert_allclose(curve, expected)
+  best = figures.learning(records.read_curves([workdir])).axes[0].lines[2]
+  assert (best.get_xdata(), best.get_ydata()) == (2, 1.25)
+  for figure in (figures.dumbbell(main), figures.draws(main), figures.shots(lines)):
+    assert figure.axes[0].get_xlabel() and figure.axes[0].get_ylabel()
+  markers = [figures._style(arm)['marker'] + figures._style(arm)['color'] for arm in figures.ARMS]
+  assert len(set(markers)) == len(markers)  # told apart without colour too
+  assert len({marker[0] for marker in markers}) == len(markers)
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path):
+  workdir = write(tmp_path / 'run')
+  report.write([workdir], workdir)
+  before = (workdir / 'report.html').read_bytes()
+  report.write([workdir], workdir)
+  assert (workdir / 'report.html').read_bytes() == before
+
+
+def test_a_study_still_running_is_reported_with_what_is_missing(tmp_path):
+  workdir = write(tmp_path / 'run', users=('bo',), arms=('baseline',))
+  text = report.write([workdir], workdir)
+  assert 'No records yet of ann, cy.' in text and 'No records of the arm `fs_ua` yet.' in text
+  assert not (workdir / 'figures' / 'speakers.svg').exists()  # nothing to set beside the baseline
+  assert (workdir / 'figures' / 'draws.svg').exists()
+
+
+def test_runs_are_compared_pair_by_pair(tmp_path):
+  one, two = write(tmp_path / 'one'), write(tmp_path / 'two', gain=0.4)
+  assert runs.share_trials([one, two]) and not runs.share_trials([one])
+  text = runs.compare([one, two])
+  means = {}
+  for name, workdir in (('one', one), ('two', two)):
+    means[name] = np.mean([r['mae'] for r in records.read([workdir]) if r['arm'] == 'fs_ua'])
+  assert (f'| FS-UA | 5 | {two} | {means["one"]:.3f} | {means["two"]:.3f} | '
+          f'{means["two"] - means["one"]:+.3f} [') in text
+  row, = [line for line in text.splitlines() if line.startswith('| Baseline')]
+  assert '+0.000 [+0.000, +0.000] | 1.000 |' in row
+
+
+def test_runs_with_other_query_clips_are_not_paired(tmp_path):
+  one, two = write(tmp_path / 'one'), write(tmp_path / 'two', clips=8)
+  with pytest.raises(UserError, match='user ann, arm baseline, seed 0, draw 0 was scored on 9 clips'):
+    runs.compare([one, two])
+
+
+def test_figures_are_well_formed(tmp_path):
+  workdir = write(tmp_path / 'run')
+  report.write([workdir], workdir)
+  for path in (workdir / 'figures').iterdir():
+    assert xml.etree.ElementTree.parse(path).getroot().tag.endswith('svg')
