@@ -9,6 +9,7 @@ import ml_collections
 import numpy as np
 
 from persona_jax import config as configuration, workdir as work
+from persona_jax.arms import BASELINE
 from persona_jax.data import corpus as data_corpus
 from persona_jax.data.folds import Fold
 from persona_jax.errors import UserError
@@ -59,7 +60,6 @@ class UserSession:
       raise UserError(f'{workdir}: no pre-trained predictor for user {user} '
                       f'({self.fold.name}); run launch.pretrain or launch.study there first.')
     self._teacher = teacher
-    self._model = build(config.model)
     self._normaliser = pretrain.fold_inputs(self.corpus, self.fold, plan.num_valid).normaliser
     self._shared = jax.device_put(pretrain.shared_corpus(self.corpus))
 
@@ -80,8 +80,8 @@ class UserSession:
     """
     indices = self._own_clips(support)
     recipe = adapt.recipes(self._config.adapt)[arm]
-    personalising = adapt.Personalising(self._model, self._config.adapt, recipe.trained)
     trial = adapt.Trials(indices, np.ones(len(indices), np.float32), np.float32(recipe.label_weight))
+    personalising = self._personalising(arm)
     params = jax.jit(personalising.personalise)(
         self._teacher.params, self._normaliser, self._shared, trial)
     with work.held(self._workdir), self._checkpoints(arm) as saved:
@@ -93,17 +93,23 @@ class UserSession:
     Raises:
       UserError: the user was not personalised with this arm yet.
     """
-    params, in_support = self._teacher.params, self._mask(np.array([], int))
-    if arm != 'baseline':
+    model, params = build(self._config.model), self._teacher.params
+    in_support = self._mask(np.array([], int))
+    if arm != BASELINE:
+      model = self._personalising(arm).model
       params, in_support = self._personal(arm)
-    predict_all = jax.jit(lambda p: predict.predict(
-        self._model, p, self._normaliser, self._shared.clips, self.fold.own))
     own = self.fold.own
+    predictions = jax.jit(lambda p: predict.predict(
+        model, p, self._normaliser, self._shared.clips, own))(params)
     return Prediction(tuple(self.corpus.names[i] for i in own), self.corpus.labels[own],
-                      np.asarray(predict_all(params)), in_support)
+                      np.asarray(predictions), in_support)
+
+  def _personalising(self, arm: str) -> adapt.Personalising:
+    return adapt.Personalising(self._config, adapt.recipes(self._config.adapt)[arm])
 
   def _personal(self, arm: str) -> tuple[Params, np.ndarray]:
-    like = {'params': self._teacher.params, 'support': self._mask(np.array([], int))}
+    like = {'params': self._personalising(arm).start(self._teacher.params),
+            'support': self._mask(np.array([], int))}
     with self._checkpoints(arm) as saved:
       tree = saved.load(_STEP, like) if _STEP in saved.steps() else None
     if tree is None:

@@ -1,6 +1,7 @@
 """The study's second stage: every arm's personalisations, group by group, each checkpointed."""
 
 import collections
+import functools
 import pathlib
 from typing import Iterator, NamedTuple, Sequence
 
@@ -13,7 +14,6 @@ from persona_jax.data import batching
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.folds import Draws, Fold
 from persona_jax.errors import UserError
-from persona_jax.model.build import build
 from persona_jax.progress import Progress
 from persona_jax.training import pretrain
 from persona_jax.training.adapt import (FoldTask, Personalising, Recipe, Trials, predict_trials,
@@ -39,17 +39,14 @@ Results = dict[str, dict[Cell, np.ndarray]]
 class _Program:
   """The arms that one compiled program personalises: they differ in lambda and shots alone."""
 
-  def __init__(self, trained: tuple[str, ...], arms: dict[str, Recipe],
-               config: ml_collections.ConfigDict, num_folds: int):
-    self.name = '-'.join(trained)
+  def __init__(self, name: str, arms: dict[str, Recipe], config: ml_collections.ConfigDict,
+               num_folds: int):
+    self.name = name
     self.cells = [Cell(arm, shots) for arm in arms for shots in configuration.shots(config)]
     self._arms, self._most = arms, max(configuration.shots(config))
     self.mesh = parallel.trial_mesh(num_folds)
-    model = build(config.model)
-    personalising = Personalising(model, config.adapt, trained)
-    self.run = parallel.over_folds(
-        lambda task, trials, shared: predict_trials(personalising, model, task, trials, shared),
-        self.mesh)
+    personalising = Personalising(config, next(iter(arms.values())))
+    self.run = parallel.over_folds(functools.partial(predict_trials, personalising), self.mesh)
 
   def trials(self, fold: Fold, draws: Draws) -> Trials:
     """Every cell's draws one behind the other, the first repeated to fill the devices."""
@@ -67,12 +64,12 @@ class StudyPersonaliser:
                workdir: pathlib.Path, draws: Sequence[Draws]):
     self._corpus, self._plan, self._workdir, self._draws = corpus, plan, workdir, draws
     self._num_draws = config.study.num_draws
-    by_group = collections.defaultdict(dict)
+    programs = collections.defaultdict(dict)
     for arm, recipe in recipes(config.adapt).items():
       if arm in config.study.arms:
-        by_group[recipe.trained][arm] = recipe
-    self._programs = [_Program(trained, arms, config, len(plan.chosen))
-                      for trained, arms in by_group.items()]
+        programs[recipe.program][arm] = recipe
+    self._programs = [_Program(name, arms, config, len(plan.chosen))
+                      for name, arms in programs.items()]
     self._results: Results = collections.defaultdict(dict)
 
   def run(self, teachers: Sequence[Pretrained]) -> Iterator[Results]:

@@ -23,6 +23,8 @@ class UserAdapter(nn.Module):
     kernel_sizes: {modality: steps of the temporal Conv1D}.
     language_dropout: dropout on the raw word vectors (MulT's public code drops language alone).
     padding: of the convolution; 'SAME' keeps T and is blind to padding, 'VALID' is the reference's.
+    distilling: append a distillation token behind the user tokens (Touvron et al. 2021, DeiT,
+      https://arxiv.org/abs/2012.12877).
   """
 
   width: int
@@ -30,11 +32,12 @@ class UserAdapter(nn.Module):
   kernel_sizes: dict[str, int]
   language_dropout: float
   padding: str = 'SAME'
+  distilling: bool = False
 
   @nn.compact
   def __call__(self, sequences: dict[str, Array], masks: dict[str, Array],
                train: bool) -> tuple[dict[str, Array], dict[str, Array]]:
-    """{modality: [B, T_m, D_m]} and masks -> {modality: [B, T_m + P, E]} and masks."""
+    """{modality: [B, T_m, D_m]} and masks -> {modality: [B, T_m + P, E]} and masks; P + 1 distilling."""
     projected, extended = {}, {}
     for modality, sequence in sequences.items():
       if modality == 'language':
@@ -44,11 +47,14 @@ class UserAdapter(nn.Module):
                        name=f'{modality}_projection')(sequence)
       mask = masks[modality][:, masks[modality].shape[1] - frames.shape[1]:]
       tokens = UserTokens(self.prompt_length, self.width, name=f'{modality}_tokens')()
+      if self.distilling:
+        distillation = UserTokens(1, self.width, name=f'{modality}_distillation_token')()
+        tokens = jnp.concatenate([tokens, distillation])
       batch = len(frames)
       projected[modality] = jnp.concatenate(
           [frames, jnp.broadcast_to(tokens, (batch, *tokens.shape))], axis=1)
       extended[modality] = jnp.concatenate(
-          [mask, jnp.ones((batch, self.prompt_length), bool)], axis=1)
+          [mask, jnp.ones((batch, len(tokens)), bool)], axis=1)
     return projected, extended
 
 

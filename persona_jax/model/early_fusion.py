@@ -1,14 +1,14 @@
 """A plain transformer encoder over all modalities in one sequence: the second base model.
 
 It shows the way into the registry (`persona_jax.model.build`): take the adapter's sequences and
-masks, return one score a clip.
+masks, return a score a clip for each of the last R steps.
 """
 
 import jax.numpy as jnp
 from flax import linen as nn
 
 from persona_jax.model.encoder import DropoutRates, SelfAttentionEncoder
-from persona_jax.model.mult import ResidualHead
+from persona_jax.model.mult import Heads
 from persona_jax.types import Array
 
 
@@ -22,18 +22,22 @@ class EarlyFusion(nn.Module):
   num_heads: int
   rates: DropoutRates
   output_dropout: float
+  num_read: int = 1
 
   @nn.compact
   def __call__(self, sequences: dict[str, Array], masks: dict[str, Array], train: bool) -> Array:
-    """{modality: [B, T_m, E]}, {modality: [B, T_m]} bool -> sentiment [B]; step -1 is valid."""
+    """{modality: [B, T_m, E]}, masks [B, T_m] bool -> [B, R] sentiment read at the last R steps."""
     width = next(iter(sequences.values())).shape[-1]
     marks = self.param('modality', nn.initializers.normal(1.0), (len(sequences), width))
     marked = [sequence + mark for sequence, mark in zip(sequences.values(), marks)]
-    # Last steps go to the end of the whole, where causal attention sees everything.
-    joined = jnp.concatenate([s[:, :-1] for s in marked] + [s[:, -1:] for s in marked], axis=1)
-    mask = jnp.concatenate([m[:, :-1] for m in masks.values()]
-                           + [m[:, -1:] for m in masks.values()], axis=1)
-    encoder = SelfAttentionEncoder(self.num_layers, self.num_heads, self.rates,
-                                   num_read=len(sequences), name='encoder')
-    read = encoder(joined, mask, train)
-    return ResidualHead(self.output_dropout, name='head')(read.reshape(read.shape[0], -1), train)
+    num_tokens = self.num_read * len(sequences)
+    encoder = SelfAttentionEncoder(self.num_layers, self.num_heads, self.rates, num_tokens,
+                                   name='encoder')
+    read = encoder(self._join(marked), self._join(list(masks.values())), train)
+    return Heads(self.output_dropout, name='heads')(
+        read.reshape(len(read), self.num_read, -1), train)
+
+  def _join(self, parts: list[Array]) -> Array:
+    """Last steps go to the end of the whole, where causal attention sees everything; user's first."""
+    last = [part[:, step][:, None] for step in range(-self.num_read, 0) for part in parts]
+    return jnp.concatenate([part[:, :-self.num_read] for part in parts] + last, axis=1)

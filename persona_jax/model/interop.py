@@ -58,7 +58,7 @@ def load_torch_mult(parameters: Mapping[str, Array], num_layers: int,
     frames = dict(zip(MODALITIES, (language, audio, vision)))
     sequences = {m: _project(parameters[f'proj_{_LETTER[m]}.weight'], x) for m, x in frames.items()}
     masks = {m: jnp.ones(x.shape[:2], bool) for m, x in sequences.items()}
-    return mult.apply({'params': params}, sequences, masks, train=False)[:, None]
+    return mult.apply({'params': params}, sequences, masks, train=False)
 
   return predict
 
@@ -156,4 +156,4 @@ def _to_flax(parameters: Mapping[str, Array], num_layers: int) -> dict:
                      'norm': norm(f'{theirs}.layer_norm')}
               for ours, theirs in _MEMORIES.items()}
   head = {ours: dense(theirs) for ours, theirs in _HEAD.items()}
-  return crossmodal | memories | {'head': head}
+  return crossmodal | memories | {'heads': {'head': head}}

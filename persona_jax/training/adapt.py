@@ -11,7 +11,7 @@ from jax import lax
 
 from persona_jax import parallel
 from persona_jax.evaluation import predict
-from persona_jax.model.build import GROUPS, PersonalPredictor
+from persona_jax.model.build import GROUPS, build, with_distillation_token
 from persona_jax.training import losses, optimizer
 from persona_jax.training.steps import Shared
 from persona_jax.types import Array, Normaliser, Params
@@ -24,15 +24,23 @@ class Recipe:
   Attributes:
     label_weight: lambda; 1 leaves the teacher out.
     trained: the parameter groups that learn; no gradient is computed of the others.
+    distilling: a second token a modality, with a head of its own, learns from the teacher.
   """
 
   label_weight: float = 1.0
   trained: tuple[str, ...] = GROUPS
+  distilling: bool = False
+
+  @property
+  def program(self) -> str:
+    """Names the program."""
+    return '-'.join(self.trained) + ('-token' if self.distilling else '')
 
 
 def recipes(config: ml_collections.ConfigDict) -> dict[str, Recipe]:
   """{arm: recipe} of the arms that fine-tune; `config` is `config.adapt`."""
   return {'fs_ua': Recipe(), 'fs_ua_kd': Recipe(label_weight=config.weight),
+          'fs_ua_token': Recipe(label_weight=config.weight, distilling=True),
           'fs_adapter': Recipe(trained=('adapter',)), 'fs_base': Recipe(trained=('base',))}
 
 
@@ -51,26 +59,35 @@ class Trials(NamedTuple):
 
 
 class Personalising:
-  """The fine-tuning of one model and config, as pure functions."""
+  """The fine-tuning of one config's predictor by one recipe, as pure functions.
 
-  def __init__(self, model: PersonalPredictor, config: ml_collections.ConfigDict,
-               trained: tuple[str, ...] = GROUPS):
-    """`config` is `config.adapt`; `trained` are the groups of parameters that learn."""
-    self._model, self._config, self._trained = model, config, trained
-    self._optimizer = optimizer.personalising(config)
+  Attributes:
+    model: the personalised predictor.
+  """
+
+  def __init__(self, config: ml_collections.ConfigDict, recipe: Recipe):
+    """`label_weight` of the recipe is not looked at: it is a trial's."""
+    self._teacher, self._config, self._recipe = build(config.model), config.adapt, recipe
+    self.model = build(config.model, recipe.distilling)
+    self._optimizer = optimizer.personalising(config.adapt)
+
+  def start(self, params: Params) -> Params:
+    """The student's parameters before the first step, from the teacher's."""
+    return with_distillation_token(params) if self._recipe.distilling else params
 
   def personalise(self, params: Params, normaliser: Normaliser, shared: Shared,
                   trial: Trials) -> Params:
-    """Fine-tunes the teacher's parameters on a trial's support, without dropout."""
+    """Fine-tunes from the teacher's parameters on a trial's support, without dropout."""
     clips = predict.gather(shared.clips, normaliser, trial.support)
     labels = shared.labels[trial.support]
-    teacher = self._model.apply({'params': params}, clips)
-    frozen = {group: tree for group, tree in params.items() if group not in self._trained}
-    learning = {group: params[group] for group in self._trained}
+    teacher = self._teacher.apply({'params': params}, clips)
+    params, trained = self.start(params), self._recipe.trained
+    frozen = {group: tree for group, tree in params.items() if group not in trained}
+    learning = {group: params[group] for group in trained}
 
     def loss_of(learning):
-      predictions = self._model.apply({'params': learning | frozen}, clips)
-      return losses.personal(predictions, labels, teacher, trial.weights, trial.label_weight,
+      scores = self.model.apply({'params': learning | frozen}, clips, method='scores')
+      return losses.personal(scores, labels, teacher, trial.weights, trial.label_weight,
                              losses.DISTILLATIONS[self._config.distillation],
                              self._config.temperature)
 
@@ -98,12 +115,12 @@ class FoldTask(NamedTuple):
   own: Array
 
 
-def predict_trials(personalising: Personalising, model: PersonalPredictor, task: FoldTask,
-                   trials: Trials, shared: Shared) -> Array:
+def predict_trials(personalising: Personalising, task: FoldTask, trials: Trials,
+                   shared: Shared) -> Array:
   """Personalises to the fold's user once a trial, and predicts the user's clips: [T, n]."""
 
   def one(trial):
     personal = personalising.personalise(task.params, task.normaliser, shared, trial)
-    return predict.predict(model, personal, task.normaliser, shared.clips, task.own)
+    return predict.predict(personalising.model, personal, task.normaliser, shared.clips, task.own)
 
   return lax.map(one, trials, batch_size=parallel.vmapped_trials(len(trials.support)))

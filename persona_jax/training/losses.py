@@ -41,12 +41,13 @@ def l1(predictions: Array, labels: Array, weights: Array) -> Array:
   return mean(absolute(predictions - labels), weights)
 
 
-def personal(predictions: Array, labels: Array, teacher: Array, weights: Array, label_weight: Array,
+def personal(scores: Array, labels: Array, teacher: Array, weights: Array, label_weight: Array,
              distillation: Distillation, temperature: float) -> Array:
   """(1 - lambda) d(y_hat, y_old) + lambda |y_hat - y|, mean over clips (paper, section 4.2).
 
   Args:
-    predictions: [K] of the student, y_hat.
+    scores: [K, 1] of the student, y_hat; [K, 2] with a distillation token, whose score learns from
+      the teacher while the user token's learns the label.
     labels: [K], y.
     teacher: [K] predictions of the frozen pre-trained model, y_old.
     weights: [K], 0 for padding.
@@ -54,8 +55,8 @@ def personal(predictions: Array, labels: Array, teacher: Array, weights: Array, 
     distillation: d, one of `DISTILLATIONS`.
     temperature: of the distillation functions over classes.
   """
-  pull = mean(distillation(predictions, teacher, temperature), weights)
-  return (1 - label_weight) * pull + label_weight * l1(predictions, labels, weights)
+  pull = mean(distillation(scores[:, -1], teacher, temperature), weights)
+  return (1 - label_weight) * pull + label_weight * l1(scores[:, 0], labels, weights)
 
 
 def _l1(student: Array, teacher: Array, temperature: float) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from persona_jax import config as configuration
-from persona_jax.model.build import BASE_MODELS, build
+from persona_jax.model.build import BASE_MODELS, build, with_distillation_token
 from persona_jax.model.cheap_random import cheap_key
 from persona_jax.types import Clips
 
@@ -95,6 +95,26 @@ def test_parameters_are_adapter_and_base_and_all_are_used():
   gradients = jax.jit(jax.grad(lambda p: jnp.abs(model.apply({'params': p}, clips)).sum()))(params)
   for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
     assert np.abs(leaf).max() > 0, jax.tree_util.keystr(path)
+
+
+@pytest.mark.parametrize('name', BASE_MODELS)
+def test_a_distillation_token_is_read_beside_the_users(name):
+  """It has a head of its own, and begins as a copy of the user's token and head."""
+  clips = clips_of()
+  model, variables = initialised(config_of(name, prompt_length=2), clips)
+  params = with_distillation_token(variables['params'])
+  distilling = build(config_of(name, prompt_length=2), distilling=True)
+  scores = jax.jit(lambda p: distilling.apply({'params': p}, clips, method='scores'))
+  assert scores(params).shape == (3, 2)
+  mean = jax.jit(lambda p: distilling.apply({'params': p}, clips))(params)
+  np.testing.assert_allclose(mean, scores(params).mean(axis=1), atol=1e-6)
+  created = jax.eval_shape(distilling.init, cheap_key(0), clips)['params']
+  assert jax.tree.structure(created) == jax.tree.structure(params)
+  assert jax.tree.map(jnp.shape, created) == jax.tree.map(jnp.shape, params)
+  gradients = jax.jit(jax.grad(lambda p: scores(p)[:, 1].sum()))(params)
+  assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(
+      gradients['adapter']['audio_distillation_token']))
+  assert not any(np.abs(leaf).max() for leaf in jax.tree.leaves(gradients['base']['heads']['head']))
 
 
 def test_masked_is_the_reference_where_nothing_is_padded():

@@ -15,7 +15,7 @@ def test_l1_ignores_padding():
 
 def personal(name, predictions, labels, teacher, label_weight, weights=None, temperature=1.0):
   weights = jnp.ones(len(labels)) if weights is None else jnp.array(weights)
-  return losses.personal(jnp.array(predictions), jnp.array(labels), jnp.array(teacher), weights,
+  return losses.personal(jnp.array(predictions)[:, None], jnp.array(labels), jnp.array(teacher), weights,
                          jnp.float32(label_weight), losses.DISTILLATIONS[name], temperature)
 
 
@@ -26,6 +26,13 @@ def test_labels_and_teacher_are_weighed_by_hand():
                              rtol=1e-6)
   assert personal('l1', **case, label_weight=1) == 1.5
   assert personal('l1', **case, label_weight=1, weights=[0, 1]) == 2  # padding does not count
+
+
+def test_a_distillation_token_learns_from_the_teacher_alone():
+  scores = jnp.array([[1.0, 0.25], [0.0, 1.0]])  # of the user's token, of the distillation token
+  loss = losses.personal(scores, jnp.array([2.0, 2.0]), jnp.array([0.0, 0.5]), jnp.ones(2),
+                         jnp.float32(0.6), losses.DISTILLATIONS['l1'], 1.0)
+  np.testing.assert_allclose(loss, 0.4 * (0.25 + 0.5) / 2 + 0.6 * (1 + 2) / 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize('name, expected', [
