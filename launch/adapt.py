@@ -2,7 +2,8 @@
 
   python -m launch.adapt --config=configs/synthetic.py --workdir=runs/demo --user=speaker03
 
-The workdir must hold the user's pre-trained predictor (launch.pretrain or launch.study).
+The workdir must hold the user's pre-trained predictor (launch.pretrain or launch.study). The next
+launch.report there draws what a clip's audio and vision attended to, before and after.
 """
 
 import pathlib
@@ -28,6 +29,7 @@ def main() -> None:
   common.start_jax(CONFIG.value, 1)
   session = UserSession(CONFIG.value, pathlib.Path(WORKDIR.value), USER.value)
   session.personalise(SUPPORT.value or session.drawn_support(DRAW.value), ARM.value)
+  session.write_attention(ARM.value)
   common.show(summaries.before_and_after(
       USER.value, session.predict('baseline'), session.predict(ARM.value)))
 

@@ -13,8 +13,9 @@ from persona_jax.arms import BASELINE
 from persona_jax.data import corpus as data_corpus
 from persona_jax.data.folds import Fold
 from persona_jax.errors import UserError
-from persona_jax.evaluation import predict, study
+from persona_jax.evaluation import maps, predict, study
 from persona_jax.model.build import build
+from persona_jax.reporting import records
 from persona_jax.training import adapt, pretrain
 from persona_jax.training.checkpoint import Checkpoints
 from persona_jax.training.pretrain import Plan
@@ -103,6 +104,24 @@ class UserSession:
         model, p, self._normaliser, self._shared.clips, own))(params)
     return Prediction(tuple(self.corpus.names[i] for i in own), self.corpus.labels[own],
                       np.asarray(predictions), in_support)
+
+  def write_attention(self, arm: str) -> None:
+    """Writes `attention.json`: what the wordiest query clip's audio and vision attended to.
+
+    Before and after personalising, for the next report; nothing where the base model has no
+    crossmodal attention.
+    """
+    params, in_support = self._personal(arm)
+    words = np.where(in_support, -1, self._shared.clips.masks['language'][self.fold.own].sum(axis=1))
+    clip = self.fold.own[[words.argmax()]]
+    clips = predict.gather(self._shared.clips, self._normaliser, clip)
+    before = maps.onto_language(build(self._config.model), self._teacher.params, clips)
+    after = maps.onto_language(self._personalising(arm).model, params, clips)
+    if before:
+      records.write_json(self._workdir / records.ATTENTION, dict(
+          user=self.fold.user, arm=arm, clip=self.corpus.names[clip[0]],
+          before={modality: table.round(4).tolist() for modality, table in before.items()},
+          after={modality: table.round(4).tolist() for modality, table in after.items()}))
 
   def _personalising(self, arm: str) -> adapt.Personalising:
     return adapt.Personalising(self._config, adapt.recipes(self._config.adapt)[arm])

@@ -6,9 +6,10 @@ import math
 import jax.numpy as jnp
 from flax import linen as nn
 
-from persona_jax.model.softmax_attention import Reach, attend
+from persona_jax.model.softmax_attention import Reach, attend, mean_weights
 from persona_jax.types import Array
 
+MAPS = 'maps'  # the collection of attention weights, filled where `apply` is told that it may change
 _NEVER = 2**30  # a rank that no query sees: of padding
 
 
@@ -67,6 +68,8 @@ class MultiHeadAttention(nn.Module):
       columns = slice(len(projected) * width, (len(projected) + count) * width)
       projected += jnp.split(inputs @ kernel[:, columns] + bias[columns], count, axis=-1)
 
+    if self.is_mutable_collection(MAPS) and not self.is_initializing():
+      self.sow(MAPS, 'weights', mean_weights(*projected[:2], self.num_heads, seen))
     rate = self.dropout_rate if train else 0.0
     mixed = attend(*projected, self.num_heads, seen, rate,
                    self.make_rng('dropout') if rate else None)

@@ -86,6 +86,18 @@ def attend(query: Array, key: Array, value: Array, num_heads: int, reach: Reach,
   return attended.reshape(num_clips, width, num_queries).swapaxes(1, 2)
 
 
+def mean_weights(query: Array, key: Array, num_heads: int, reach: Reach) -> Array:
+  """The attention weights themselves, [B, T_q, T_k], mean over heads: to be looked at, not trained with.
+
+  Args: as of `attend`.
+  """
+  split = lambda array: array.reshape(*array.shape[:2], num_heads, -1)
+  scores = jnp.einsum('bqhd,bkhd->bhqk', split(query), split(key))
+  seen = (reach.key_rank[:, None, :] <= reach.last_seen[:, :, None])[:, None]
+  weights = jax.nn.softmax(scores * (query.shape[2] // num_heads)**-0.5, axis=-1, where=seen)
+  return jnp.where(seen, weights, 0).mean(axis=1)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _attend(rate: float, operands: _Operands) -> Array:
   """[N, D, T_q]."""

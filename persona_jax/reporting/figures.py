@@ -138,11 +138,32 @@ def scatter(predictions: list[dict], records: list[dict], num_support: int) -> F
   return figure
 
 
+def attention(maps: dict | None) -> Figure | None:
+  """Which words the audio's and vision's streams attended to, before and after personalising."""
+  if not maps:
+    return None
+  modalities = list(maps['before'])
+  figure, grid = _figure(width=7, height=2.4 * len(modalities) + 0.6, rows=len(modalities), columns=2,
+                         share=False)
+  peak = max(np.max(table) for when in ('before', 'after') for table in maps[when].values())
+  for row, modality in zip(grid, modalities):
+    for axes, when in zip(row, ('before', 'after')):
+      image = axes.imshow(maps[when][modality], cmap='cividis', vmin=0, vmax=peak, aspect='auto',
+                          interpolation='nearest')
+      axes.set(xlabel='word (step of language; tokens last)', ylabel=f'step of {modality}')
+      axes.set_title(f'{when} ({NAMES[BASELINE if when == "before" else maps["arm"]]})', fontsize=9)
+  figure.colorbar(image, ax=grid, label='attention weight')
+  figure.suptitle(maps['clip'], fontsize=9)
+  return figure
+
+
 CAPTIONS: dict[str, str] = {
     'speakers': 'Each speaker\'s MAE before and after personalising, means over seeds and draws.',
     'draws': 'MAE of each draw of support clips, mean over speakers.',
     'shots': 'MAE by the number of support clips: means over speakers, 95 % intervals over speakers, '
              'seeds and draws.',
+    'attention': 'What the audio and vision of one clip attended to among its words: last crossmodal '
+                 'layer, mean over heads.',
     'learning': 'Pre-training of each fold, named after the speaker who is held out.',
     'scatter': 'Query clips of one speaker, draw 0, before and after personalising.'}
 
@@ -160,11 +181,12 @@ def write(workdir: pathlib.Path, made: dict[str, Callable[[], Figure | None]]) -
   return names
 
 
-def _figure(width: float = 6, height: float = 3.6, rows: int = 1, columns: int = 1):
-  """A figure and its axes; a grid of axes if there are several rows or columns asked for."""
+def _figure(width: float = 6, height: float = 3.6, rows: int | None = None, columns: int | None = None,
+            share: bool = True):
+  """A figure and its axes, [rows, columns] of them if either is given."""
   figure = Figure(figsize=(width, height), layout='constrained')
-  several = rows * columns > 1 or width != 6
-  grid = figure.subplots(rows, columns, squeeze=not several, sharex=several, sharey=several)
+  grid = figure.subplots(rows or 1, columns or 1, squeeze=not (rows or columns), sharex=share,
+                         sharey=share)
   for axes in np.atleast_1d(grid).flat:
     axes.spines[['top', 'right']].set_visible(False)
   return figure, grid

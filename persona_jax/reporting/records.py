@@ -17,6 +17,7 @@ from persona_jax.evaluation import metrics
 
 PREDICTIONS, RECORDS, CURVES = 'predictions.csv', 'records.jsonl', 'curves.csv'
 CONFIG, ENVIRONMENT, CORPUS = 'config.json', 'environment.json', 'corpus.json'
+ATTENTION = 'attention.json'
 _TRIAL = ('user', 'arm', 'seed', 'draw', 'num_support')
 _SHOTS = ('num_support',)
 _FIELDS = ('user', 'arm', 'seed', 'draw', 'clip', 'label', 'prediction')

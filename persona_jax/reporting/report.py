@@ -26,6 +26,7 @@ def write(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
       'draws': functools.partial(figures.draws, main),
       'shots': functools.partial(figures.shots, trials),
       'scatter': functools.partial(figures.scatter, predictions, main, num_support),
+      'attention': functools.partial(figures.attention, _attention(sources[0])),
       'learning': functools.partial(figures.learning, records.read_curves(sources))})
   text = tables.report(trials, corpus, _notes(environment, config), num_support)
   pictures = [f'![{figures.CAPTIONS[name]}]({figures.FOLDER}/{name}.svg)' for name in names]
@@ -33,6 +34,12 @@ def write(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
   records.write_text(target / MARKDOWN, text)
   records.write_text(target / HTML, page.page(text, target))
   return text
+
+
+def _attention(workdir: pathlib.Path) -> dict | None:
+  """What `launch.adapt` left of the clip it looked at, if it was run."""
+  path = workdir / records.ATTENTION
+  return records.read_json(path) if path.exists() else None
 
 
 def _notes(environment: dict, config: dict) -> list[str]:

@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from persona_jax.model import attention
+from persona_jax.model import attention, softmax_attention
 from persona_jax.model.softmax_attention import Reach
 
 
@@ -39,3 +39,16 @@ def test_sinusoids_have_sines_then_cosines():
   # width 5: rates 1 and 1/10000, and a zero to fill.
   expected = [[0, 0, 1, 1, 0], [np.sin(1), np.sin(1e-4), np.cos(1), np.cos(1e-4), 0]]
   np.testing.assert_allclose(waves, expected, atol=1e-6)
+
+
+def test_the_weights_that_are_shown_are_those_that_are_used():
+  """Mixing values whose heads all are one-hot in time gives the weights back, head by head."""
+  random, num_heads, steps = np.random.default_rng(0), 2, (3, 4)
+  query = jnp.asarray(random.normal(size=(2, steps[0], 8)), jnp.float32)
+  key = jnp.asarray(random.normal(size=(2, steps[1], 8)), jnp.float32)
+  seen = attention.reach(jnp.ones((2, 3), bool), jnp.array([[True] * 4, [True, True, False, False]]))
+  one_hot = jnp.tile(jnp.eye(4), (2, 1, num_heads))
+  used = softmax_attention.attend(query, key, one_hot, num_heads, seen)
+  shown = softmax_attention.mean_weights(query, key, num_heads, seen)
+  np.testing.assert_allclose(shown, used.reshape(2, 3, num_heads, 4).mean(axis=2), atol=1e-6)
+  assert (shown[1, :, 2:] == 0).all()

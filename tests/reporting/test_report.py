@@ -40,8 +40,12 @@ def write(workdir, arms=('baseline', 'fs_ua', 'fs_ua_kd'), all_shots=(5,), users
 
 def test_report_has_every_figure_and_is_one_page(tmp_path):
   workdir = write(tmp_path / 'run', all_shots=(1, 5))
+  table = [[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]]
+  records.write_json(workdir / records.ATTENTION, dict(
+      user='ann', arm='fs_ua', clip='ann[3]', before={'audio': table, 'vision': table[:1]},
+      after={'audio': table[::-1], 'vision': table[1:]}))
   text = report.write([workdir], workdir)
-  names = {'speakers', 'draws', 'shots', 'scatter', 'learning'}
+  names = {'speakers', 'draws', 'shots', 'scatter', 'attention', 'learning'}
   assert {path.name for path in (workdir / 'figures').iterdir()} == {f'{name}.svg' for name in names}
   assert all(f'](figures/{name}.svg)' in text for name in names)
   page = (workdir / 'report.html').read_text()

@@ -1,0 +1,37 @@
+"""What a predictor attended to: the crossmodal attention of one clip (Tsai et al. 2019, figure 6)."""
+
+import jax
+import numpy as np
+
+from persona_jax.model.attention import MAPS
+from persona_jax.model.build import PersonalPredictor
+from persona_jax.types import Clips, Params
+
+
+def onto_language(model: PersonalPredictor, params: Params, clips: Clips) -> dict[str, np.ndarray]:
+  """How each other modality of a clip attends to the words, in the last crossmodal layer.
+
+  Args:
+    clips: B = 1, standardised.
+
+  Returns:
+    {modality: [T_q, T_k]} means over heads, rows of the modality's steps and columns of the words', the
+    tokens last, without padding; empty where the base model has no crossmodal encoders.
+  """
+  _, state = jax.jit(lambda p: model.apply({'params': p}, clips, mutable=MAPS))(params)
+  encoders = state[MAPS]['base']
+  maps = {}
+  for modality, mask in clips.masks.items():
+    name = f'{modality}_from_language'
+    if name in encoders:
+      weights, = encoders[name]['layers']['layer']['attention']['weights']
+      last = np.asarray(weights[-1, 0])
+      maps[modality] = last[np.ix_(_steps(mask, last.shape[0]),
+                                   _steps(clips.masks['language'], last.shape[1]))]
+  return maps
+
+
+def _steps(mask: np.ndarray, length: int) -> np.ndarray:
+  """[length] bool: the valid frames of the one clip, and the tokens behind all frames."""
+  frames = np.asarray(mask)[0]
+  return np.concatenate([frames, np.ones(length - len(frames), bool)])
