@@ -47,6 +47,11 @@ def define_distributed() -> flags.FlagHolder:
       'started by Slurm, Open MPI or Kubernetes.')
 
 
+def define_tensorboard() -> flags.FlagHolder:
+  return flags.DEFINE_bool(
+      'tensorboard', False, 'Log losses for TensorBoard into the folder tensorboard of the workdir.')
+
+
 def run(main: Callable[[], None], grace: float = 0.0) -> None:
   """Parses the flags, calls `main`, and ends a user's mistake with one sentence and exit code 1.
 

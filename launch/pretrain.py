@@ -13,12 +13,12 @@ from persona_jax.evaluation import study
 from persona_jax.reporting import summaries
 
 CONFIG, WORKDIR = common.define_config(), common.define_workdir()
-DISTRIBUTED = common.define_distributed()
+DISTRIBUTED, TENSORBOARD = common.define_distributed(), common.define_tensorboard()
 
 
 def main() -> None:
   common.start_jax(CONFIG.value, common.num_folds(CONFIG.value), DISTRIBUTED.value)
-  folds, trained = study.pretrain_only(CONFIG.value, pathlib.Path(WORKDIR.value))
+  folds, trained = study.pretrain_only(CONFIG.value, pathlib.Path(WORKDIR.value), TENSORBOARD.value)
   common.show(summaries.pretraining(folds, trained))
 
 

@@ -12,12 +12,12 @@ from persona_jax import preemption
 from persona_jax.evaluation import study
 
 CONFIG, WORKDIR = common.define_config(), common.define_workdir()
-DISTRIBUTED = common.define_distributed()
+DISTRIBUTED, TENSORBOARD = common.define_distributed(), common.define_tensorboard()
 
 
 def main() -> None:
   common.start_jax(CONFIG.value, common.num_folds(CONFIG.value), DISTRIBUTED.value)
-  common.show(study.run(CONFIG.value, pathlib.Path(WORKDIR.value)))
+  common.show(study.run(CONFIG.value, pathlib.Path(WORKDIR.value), TENSORBOARD.value))
 
 
 if __name__ == '__main__':

@@ -18,6 +18,7 @@ from persona_jax.evaluation import mean_shift, predict
 from persona_jax.evaluation.personalise import Cell, StudyPersonaliser, expect_finite
 from persona_jax.model.build import build
 from persona_jax.reporting import records, report
+from persona_jax.tensorboard import epoch_log
 from persona_jax.training import pretrain
 from persona_jax.training.pretrain import Plan, Pretrained
 
@@ -39,16 +40,18 @@ def opened(config: ml_collections.ConfigDict,
     yield corpus, plan
 
 
-def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
+def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, tensorboard: bool = False) -> str:
   """Runs the whole study, or what a killed one left to do.
+
+  Args:
+    tensorboard: whether to log losses for TensorBoard.
 
   Returns:
     The report; nothing on a process that does not write.
   """
   with opened(config, workdir) as (corpus, plan):
     draws = [draws_of(fold, config) for fold in plan.chosen]  # may refuse: before hours of training
-    teachers = pretrain.pretrain(corpus, plan, config, workdir)
-    write_curves(workdir, plan.chosen, teachers)
+    teachers = pretrain_folds(corpus, plan, config, workdir, tensorboard)
     plain = predict_plain(corpus, plan, config, teachers)
     for results in StudyPersonaliser(corpus, plan, config, workdir, draws).run(teachers):
       trials = [fold_trials(corpus, fold, fold_draws, config, unadapted, results[fold.name])
@@ -59,13 +62,22 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     return report.write([workdir], workdir) if parallel.writes() else ''
 
 
-def pretrain_only(config: ml_collections.ConfigDict,
-                  workdir: pathlib.Path) -> tuple[list[Fold], list[Pretrained]]:
+def pretrain_only(config: ml_collections.ConfigDict, workdir: pathlib.Path,
+                  tensorboard: bool = False) -> tuple[list[Fold], list[Pretrained]]:
   """The study's first stage alone: the chosen folds and their teachers."""
   with opened(config, workdir) as (corpus, plan):
-    teachers = pretrain.pretrain(corpus, plan, config, workdir)
-    write_curves(workdir, plan.chosen, teachers)
-    return plan.chosen, teachers
+    return plan.chosen, pretrain_folds(corpus, plan, config, workdir, tensorboard)
+
+
+def pretrain_folds(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
+                   workdir: pathlib.Path, tensorboard: bool) -> list[Pretrained]:
+  """The chosen folds' teachers, their learning curves written to `curves.csv`."""
+  with epoch_log(workdir, tensorboard) as log:
+    teachers = pretrain.pretrain(corpus, plan, config, workdir, log)
+  if parallel.writes():
+    records.write_curves(workdir, {(fold.user, fold.seed): teacher.curves
+                                   for fold, teacher in zip(plan.chosen, teachers)})
+  return teachers
 
 
 def draws_of(fold: Fold, config: ml_collections.ConfigDict) -> Draws:
@@ -135,9 +147,3 @@ def shifted(corpus: Corpus, fold: Fold, draws: Draws, plain: Plain, shots: int) 
   residuals = corpus.labels[fold.own] - plain.own
   return np.stack([plain.own + np.float32(mean_shift.shift(residuals[support[:shots]], k))
                    for support in draws.support])
-
-
-def write_curves(workdir: pathlib.Path, folds: Sequence[Fold], teachers: Sequence[Pretrained]) -> None:
-  if parallel.writes():
-    records.write_curves(workdir, {(fold.user, fold.seed): teacher.curves
-                                   for fold, teacher in zip(folds, teachers)})

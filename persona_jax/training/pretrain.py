@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import pathlib
-from typing import NoReturn, Sequence
+from typing import Callable, NoReturn, Sequence
 
 import jax
 import ml_collections
@@ -24,6 +24,7 @@ from persona_jax.training.steps import FoldInputs, Pretraining, Shared
 from persona_jax.types import Params
 
 STAGE = 'pretrain'
+EpochLog = Callable[[Fold, int, float, float], None]  # epoch from 1, training and validation loss
 _LOG = logging.getLogger(__name__)
 NORMALISED = ('audio', 'vision')
 
@@ -72,11 +73,15 @@ class Plan:
         max(len(fold.train) for fold in self.folds), config.pretrain.batch_size)
 
 
-def pretrain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
-             workdir: pathlib.Path) -> list[Pretrained]:
-  """Pre-trains the plan's chosen folds, or finishes what a killed run began; one result a fold."""
+def pretrain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict, workdir: pathlib.Path,
+             log: EpochLog | None = None) -> list[Pretrained]:
+  """Pre-trains the plan's chosen folds, or finishes what a killed run began; one result a fold.
+
+  Args:
+    log: is told of every fold's epoch as it ends.
+  """
   mesh = parallel.fold_mesh()
-  trainer = _GroupTrainer(corpus, plan, config, mesh)
+  trainer = _GroupTrainer(corpus, plan, config, mesh, log)
   size = parallel.group_size(len(plan.chosen), mesh)
   results = {}
   with Progress('pre-training', len(plan.chosen) * config.pretrain.num_epochs,
@@ -114,9 +119,10 @@ def state_shapes(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict) 
 class _GroupTrainer:
   """Compiles once, trains one group of folds after the other."""
 
-  def __init__(self, corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict, mesh: Mesh):
+  def __init__(self, corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict, mesh: Mesh,
+               log: EpochLog | None):
     steps = Pretraining(build(config.model), config)
-    self._corpus, self._plan, self._config, self._mesh = corpus, plan, config, mesh
+    self._corpus, self._plan, self._config, self._mesh, self._log = corpus, plan, config, mesh, log
     self._shared = parallel.replicate(shared_corpus(corpus), mesh)
     self._create = parallel.over_folds(
         lambda _, inputs, shared: steps.create_state(inputs, shared), mesh)
@@ -145,7 +151,7 @@ class _GroupTrainer:
       for epoch in range(step // self._plan.num_batches, self._config.pretrain.num_epochs):
         state = self._epoch(state, inputs, group, saved, epoch, size)
         self._save(state, group, saved, (epoch + 1) * self._plan.num_batches)
-        progress.advance(len(group), _summary(group, state, epoch))
+        progress.advance(len(group), self._report(group, state, epoch))
     return [_result(state) for state in parallel.unstack(state, len(group))]
 
   def _begin(self, saved: list[Checkpoints], inputs: FoldInputs,
@@ -181,6 +187,18 @@ class _GroupTrainer:
       state = jax.block_until_ready(self._step(state, step_inputs, self._shared))
     return self._end_epoch(state, step_inputs, self._shared)
 
+  def _report(self, group: Sequence[Fold], state: TrainState, epoch: int) -> str:
+    """The losses of a finished epoch, logged, and as the progress line's text."""
+    parts = []
+    for fold, curve in zip(group, parallel.fetch(state.curves)):
+      train, valid = curve[epoch]
+      parts.append(f'{fold.name}: train {train:.3f} valid {valid:.3f}')
+      if self._log:
+        self._log(fold, epoch + 1, float(train), float(valid))
+    text = f'epoch {epoch + 1}: ' + ', '.join(parts)
+    _LOG.info('pre-training, %s', text)
+    return text
+
   def _stop(self, state: TrainState, group: Sequence[Fold], saved: list[Checkpoints], epoch: int,
             step: int) -> NoReturn:
     """Saves in the middle of an epoch, and stops.
@@ -209,15 +227,6 @@ def _expect_finite(fold: Fold, state: TrainState, num_batches: int) -> None:
   raise UserError(f'{fold.name} ({fold.user}), {where}: {what} is not finite. The checkpoint '
                   'before is kept; --debug_nans finds the operation, a lower '
                   'config.pretrain.learning_rate may help.')
-
-
-def _summary(group: Sequence[Fold], state: TrainState, epoch: int) -> str:
-  """The losses of a finished epoch, for the progress line and the log."""
-  parts = [f'{fold.name}: train {curve[epoch, 0]:.3f} valid {curve[epoch, 1]:.3f}'
-           for fold, curve in zip(group, parallel.fetch(state.curves))]
-  text = f'epoch {epoch + 1}: ' + ', '.join(parts)
-  _LOG.info('pre-training, %s', text)
-  return text
 
 
 def _result(state: TrainState) -> Pretrained:
