@@ -55,8 +55,7 @@ def kill_again_and_again(whole, tmp_path, moments):
 
 
 def test_killed_at_a_handful_of_moments(whole, tmp_path):
-  """Spread over the time that is not start-up."""
-  kill_again_and_again(whole, tmp_path, [0.35, 0.5, 0.65, 0.8, 0.95])
+  kill_again_and_again(whole, tmp_path, [0.5, 0.75, 0.95])
 
 
 @pytest.mark.slow
@@ -68,6 +67,22 @@ def wait_for(process, marker: pathlib.Path) -> None:
   while not marker.exists():
     assert process.poll() is None
     time.sleep(0.01)
+
+
+@pytest.mark.parametrize('marker', [
+    'pretrain/fold_00_seed_0', 'pretrain/fold_02_seed_0/3', 'adapt/fold_00_seed_0_adapter-base/1'])
+def test_killed_in_any_stage(marker, whole, tmp_path):
+  """As soon as the stage's files begin to appear."""
+  process = start('study', *FLAGS, f'--workdir={tmp_path}')
+  folder, name = (tmp_path / 'checkpoints' / marker).parent, pathlib.Path(marker).name
+  while not list(folder.glob(f'{name}*')):
+    assert process.poll() is None
+    time.sleep(0.01)
+  process.kill()
+  process.communicate()
+  expect_prefix(tmp_path, whole[0])
+  run('study', *FLAGS, f'--workdir={tmp_path}')
+  expect_same(tmp_path, whole[0])
 
 
 @pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

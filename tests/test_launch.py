@@ -2,12 +2,12 @@
 
 import csv
 import json
-import signal
-import time
 
 import pytest
 from launchers import complaint, run, start
 from makers import write_corpus
+
+from persona_jax import arms
 
 @pytest.fixture(scope='module', params=['synthetic', 'mosi'])
 def flags(request, tmp_path_factory):
@@ -147,18 +147,30 @@ def test_benchmark_prints_a_line_a_shape(flags):
   assert 0 < line['eval_s'] < line['train_step_s'] < line['compile_s']
 
 
-@pytest.mark.parametrize('flags', ['synthetic'], indirect=True)
-@pytest.mark.parametrize('marker', [
-    'checkpoints/pretrain/fold_00_seed_0', 'checkpoints/pretrain/fold_02_seed_0/1', 'checkpoints/adapt/fold_00_seed_0_adapter-base/1'])
-def test_killed_in_any_stage_a_study_finishes_the_same(flags, workdir, marker, tmp_path):
-  """Killed as soon as the stage's files begin to appear."""
-  process = start('study', *flags, f'--workdir={tmp_path}')
-  while not list(tmp_path.glob(f'{marker}*')):
-    assert process.poll() is None
-    time.sleep(0.01)
-  process.send_signal(signal.SIGKILL)
-  process.communicate()
-  assert not (tmp_path / 'records.jsonl').exists()
-  run('study', *flags, f'--workdir={tmp_path}')
-  for file in ('records.jsonl', 'predictions.csv'):
-    assert (tmp_path / file).read_bytes() == (workdir / file).read_bytes()
+def test_every_arm_and_shots_and_seeds_in_one_study(tmp_path):
+  """With the base model that compiles fast. A user personalised alone is as in the study."""
+  flags = ['--config=configs/synthetic.py:smoke', '--config.model.name=early_fusion',
+           f'--config.study.arms={arms.ARMS}', '--config.study.shots=(2,5)',
+           '--config.study.seeds=(0,1)', f'--workdir={tmp_path}']
+  report = run('study', *flags)
+  assert all(f'| {arms.NAMES[arm]} |' in report for arm in arms.ARMS)
+  assert '| arm | 2 clips | 5 clips |' in report and 'does not beat the mean shift' in report
+  trials = {(r['user'], r['arm'], r['seed'], r['draw'], r['num_support']) for r in records_of(tmp_path)}
+  assert len(trials) == len(records_of(tmp_path)) == 3 * 2 * 2 * (1 + 2 * (len(arms.ARMS) - 1))
+  with (tmp_path / 'predictions.csv').open() as file:
+    rows = list(csv.DictReader(file))
+  queries = {}
+  for row in rows:
+    trial = queries.setdefault((row['user'], row['seed'], row['draw']), {})
+    trial.setdefault((row['arm'], row['num_support']), []).append(row['clip'])
+  assert all(clips == trial['baseline', '5'] for trial in queries.values() for clips in trial.values())
+  user = rows[-1]['user']
+  common = [*flags, f'--user={user}', '--arm=fs_ua_token']
+  run('adapt', *common, '--draw=1')
+  alone = {row['clip']: float(row['prediction'])
+           for row in csv.DictReader(run('predict', *common).splitlines())}
+  mine = [row for row in rows if (row['user'], row['arm'], row['seed'], row['draw'],
+                                  row['num_support']) == (user, 'fs_ua_token', '0', '1', '5')]
+  assert mine
+  for row in mine:
+    assert float(row['prediction']) == pytest.approx(alone[row['clip']], abs=1e-4)
