@@ -14,9 +14,8 @@ def test_standardises_by_the_training_clips_alone():
   clips = corpus_of([[[1.0, 5e5]], [[3.0, 7e5]], [[1000.0, 1e12]]])
   fitted = normalize.fit(clips, np.array([0, 1]), ['audio'])
   scaled = normalize.apply(fitted, 'audio', clips.sequences['audio'])
-  scaled /= normalize.SIZE
-  np.testing.assert_allclose(scaled[:2, 0], [[-1, -1], [1, 1]], rtol=1e-6)  # mean 2, deviation 1
-  np.testing.assert_allclose(scaled[2, 0], [normalize.LIMIT] * 2)  # clipped, not exploded
+  np.testing.assert_allclose(scaled[:2, 0], [[-0.2] * 2, [0.2] * 2], rtol=1e-6)  # mean 2, deviation 1
+  np.testing.assert_allclose(scaled[2, 0], [0.6] * 2, rtol=1e-6)  # clipped at 3 deviations of 0.2
 
 
 def test_language_passes_unchanged():

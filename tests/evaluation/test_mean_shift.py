@@ -9,6 +9,12 @@ def test_shift_by_hand():
   assert mean_shift.shift(np.array([1.0, 0.5]), np.inf) == 0
 
 
+def test_shrinkage_by_hand():
+  """Two speakers of two clips: within (1 + 1 + 1 + 1) / 2 = 2, between 2 * (4 + 4) = 16, so (16 - 2) / 2."""
+  assert mean_shift.shrinkage(np.array([1.0, 5.0, 3.0, 7.0]), np.array(['a', 'b', 'a', 'b'])) == \
+      pytest.approx(2 / 7)
+
+
 def test_shrinkage_finds_the_ratio_of_variances():
   """200 speakers of 5 to 15 clips: offsets of variance 0.5, noise of variance 1."""
   random = np.random.default_rng(0)

@@ -28,6 +28,7 @@ def test_interval_is_students_over_users():
   values = np.random.default_rng(0).normal(size=(10, 1, 1)) + np.zeros((10, 2, 5))  # draws all alike
   interval = statistics.bootstrap(values)
   students = stats.t.interval(0.95, 9, loc=values[:, 0, 0].mean(), scale=stats.sem(values[:, 0, 0]))
+  assert interval.high - interval.low == pytest.approx(students[1] - students[0], rel=0.07)
   np.testing.assert_allclose((interval.low, interval.high), students, atol=0.1)
 
 
@@ -46,7 +47,8 @@ def test_seeds_and_draws_widen_it(axis):
   shape = [5, 1, 1]
   shape[axis] = 8
   narrow = statistics.bootstrap(np.zeros(shape))
-  wide = statistics.bootstrap(np.random.default_rng(0).normal(size=shape))
+  ups_and_downs = np.resize([1.0, -1.0], shape)  # users alike
+  wide = statistics.bootstrap(ups_and_downs)
   assert narrow.high - narrow.low == 0 < wide.high - wide.low
 
 

@@ -115,6 +115,10 @@ def test_a_distillation_token_is_read_beside_the_users(name):
   assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(
       gradients['adapter']['audio_distillation_token']))
   assert not any(np.abs(leaf).max() for leaf in jax.tree.leaves(gradients['base']['heads']['head']))
+  if name == 'early_fusion':  # causal: the user's token, read first, does not see what is behind it
+    gradients = jax.jit(jax.grad(lambda p: scores(p)[:, 0].sum()))(params)
+    assert not any(np.abs(leaf).max() for leaf in jax.tree.leaves(
+        gradients['adapter']['audio_distillation_token']))
 
 
 def test_masked_is_the_reference_where_nothing_is_padded():

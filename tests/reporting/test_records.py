@@ -168,6 +168,7 @@ def test_comparison_counts_the_helped_and_the_harmed():
   assert cells[1].startswith('-0.150 [') and cells[3:] == ['3 / 1', 'd +0.300', '25% |']
   # of the 16 sign patterns, those with a mean as far from 0: sums 6, 12, 10, 8 (x 0.1) and opposites
   assert float(cells[2]) == pytest.approx(8 / 16)
+  assert rows['| Mean shift − Baseline'][5] == '0% |'
   assert '| FS-UA − Mean shift' in rows and '| Mean shift − Baseline' in rows
   assert verdict.startswith('- FS-UA does not beat the mean shift')
   better = differing(mean_shift=[0, 0, 0, 0], fs_ua=[-0.4, -0.3, -0.2, -0.3])
