@@ -188,16 +188,16 @@ class _GroupTrainer:
     return self._end_epoch(state, step_inputs, self._shared)
 
   def _report(self, group: Sequence[Fold], state: TrainState, epoch: int) -> str:
-    """The losses of a finished epoch, logged, and as the progress line's text."""
-    parts = []
-    for fold, curve in zip(group, parallel.fetch(state.curves)):
-      train, valid = curve[epoch]
-      parts.append(f'{fold.name}: train {train:.3f} valid {valid:.3f}')
+    """The losses of a finished epoch, logged by fold, and their means as the progress line's text."""
+    losses = [curve[epoch] for curve in parallel.fetch(state.curves)[:len(group)]]
+    for fold, (train, valid) in zip(group, losses):
+      _LOG.info('%s, epoch %d: training loss %.3f, validation loss %.3f', fold.name, epoch + 1, train,
+                valid)
       if self._log:
         self._log(fold, epoch + 1, float(train), float(valid))
-    text = f'epoch {epoch + 1}: ' + ', '.join(parts)
-    _LOG.info('pre-training, %s', text)
-    return text
+    train, valid = np.mean(losses, axis=0)
+    folds = ', '.join(str(fold.rank) for fold in group)
+    return f'fold {folds}, epoch {epoch + 1}: loss {train:.2f}, valid {valid:.2f}'
 
   def _stop(self, state: TrainState, group: Sequence[Fold], saved: list[Checkpoints], epoch: int,
             step: int) -> NoReturn:
