@@ -21,7 +21,8 @@ CACHE = pathlib.Path('~/.cache/persona_jax/jit')
 
 DEBUG = flags.DEFINE_bool('debug', False, 'Show the traceback when something is wrong.')
 DEBUG_NANS = flags.DEFINE_bool(
-    'debug_nans', False, 'Compile nothing, and stop at the operation that makes the first NaN, with its traceback. Slow.')
+    'debug_nans', False, 'Compile nothing, and stop at the operation that makes the first NaN, with its '
+    'traceback. Slow.')
 
 
 def define_config() -> flags.FlagHolder:

@@ -2,8 +2,8 @@
 
   python -m launch.report --workdir=runs/demo
 
-Several workdirs, each with other folds of one study, are merged into the first one's report. Runs of the
-same folds, say of two configs, are compared with the first on the screen.
+Several workdirs, each with other folds of one study, are merged into the first one's report. Runs of
+the same folds, say of two configs, are compared with the first on the screen.
 """
 
 import pathlib

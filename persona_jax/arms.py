@@ -6,4 +6,5 @@ FINE_TUNED = ('fs_ua', 'fs_ua_kd', 'fs_ua_token', 'fs_adapter', 'fs_base')
 ARMS = (BASELINE, MEAN_SHIFT, *FINE_TUNED)
 
 NAMES = {BASELINE: 'Baseline', MEAN_SHIFT: 'Mean shift', 'fs_ua': 'FS-UA', 'fs_ua_kd': 'FS-UA-KD',
-         'fs_ua_token': 'FS-UA, distillation token',         'fs_adapter': 'FS, adapter only', 'fs_base': 'FS, base only'}
+         'fs_ua_token': 'FS-UA, distillation token', 'fs_adapter': 'FS, adapter only',
+         'fs_base': 'FS, base only'}

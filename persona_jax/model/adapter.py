@@ -37,7 +37,7 @@ class UserAdapter(nn.Module):
   @nn.compact
   def __call__(self, sequences: dict[str, Array], masks: dict[str, Array],
                train: bool) -> tuple[dict[str, Array], dict[str, Array]]:
-    """{modality: [B, T_m, D_m]} and masks -> {modality: [B, T_m + P, E]} and masks; P + 1 distilling."""
+    """{modality: [B, T_m, D_m]}, masks -> {modality: [B, T_m + P, E]}, masks; P + 1 if distilling."""
     projected, extended = {}, {}
     for modality, sequence in sequences.items():
       if modality == 'language':

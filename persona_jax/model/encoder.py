@@ -86,8 +86,8 @@ def _scanned(step: type[nn.Module], length: int) -> type[nn.Module]:
   """
   policy = jax.checkpoint_policies.save_only_these_names(softmax_attention.SAVED)
   return nn.scan(nn.remat(step, prevent_cse=False, policy=policy),
-                 variable_axes={'params': 0, attention.MAPS: 0}, split_rngs={'params': True, 'dropout': True},
-                 in_axes=nn.broadcast, length=length)
+                 variable_axes={'params': 0, attention.MAPS: 0},
+                 split_rngs={'params': True, 'dropout': True}, in_axes=nn.broadcast, length=length)
 
 
 class _Embedding(nn.Module):

@@ -42,9 +42,9 @@ def compare(workdirs: Sequence[pathlib.Path]) -> str:
       rows.append([NAMES[arm], str(shots), str(other), number(means[str(first)]),
                    number(means[str(other)]), interval(statistics.bootstrap(difference), signed=True),
                    number(statistics.sign_flip(statistics.user_means(difference)))])
-  return '\n\n'.join([
-      '# Runs compared', f'MAE of each run and of {first}, on the trials and query clips of both.',
-      table(['arm', 'clips', 'run', f'MAE of {first}', 'MAE of the run', 'difference', 'p'], rows)]) + '\n'
+  header = ['arm', 'clips', 'run', f'MAE of {first}', 'MAE of the run', 'difference', 'p']
+  return (f'# Runs compared\n\nMAE of each run and of {first}, on the trials and query clips of both.'
+          f'\n\n{table(header, rows)}\n')
 
 
 def expect_same_queries(first: pathlib.Path, second: pathlib.Path) -> None:

@@ -139,8 +139,8 @@ def _won(records: list[dict], corpus: dict) -> list[str]:
 
 def _legend() -> list[str]:
   return [
-      'Intervals are 95 %, of means over users, from a bootstrap over users, within each over seeds, and '
-      'within each over draws.',
+      'Intervals are 95 %, of means over users, from a bootstrap over users, within each over seeds, '
+      'and within each over draws.',
       'F1 and Acc2 leave out clips labelled 0 (non0); `records.jsonl` also has the has0 figures.',
       'The paper (CMU-MOSI, COVAREP, Facet, GloVe; one draw, 30 query clips a user, users unnamed) '
       'stands beside ours by rank only.']

@@ -51,7 +51,8 @@ def shared_corpus(corpus: Corpus) -> Shared:
 
 def fold_inputs(corpus: Corpus, fold: Fold, num_valid: int) -> FoldInputs:
   """The fold's device inputs, its validation clips padded to `num_valid`."""
-  return FoldInputs(np.int32(fold.seed), np.int32(fold.rank), normalize.fit(corpus.clips, fold.train, NORMALISED),
+  normaliser = normalize.fit(corpus.clips, fold.train, NORMALISED)
+  return FoldInputs(np.int32(fold.seed), np.int32(fold.rank), normaliser,
                     batching.pad(fold.valid, num_valid))
 
 
