@@ -41,7 +41,7 @@ def test_mosi_is_the_paper():
     ('pretrain.train_fraction', 1.0, 'between 0 and 1'),
     ('adapt.weight', 1.5, 'config.adapt.weight = 1.5: expected 0 to 1'),
     ('adapt.distillation', 'l2', "config.adapt.distillation = 'l2': expected one of l1, mse, huber"),
-    ('adapt.temperature', 0, 'config.adapt.temperature = 0: expected more than 0'),
+    ('adapt.temperature', 0, 'config.adapt.temperature = 0.0: expected more than 0'),
     ('model.matmul_precision', 'bfloat16', "expected 'float32' or 'tensorfloat32'"),
     ('study.arms', ('baseline', 'magic'), 'expected different ones of baseline, mean_shift, fs_ua'),
     ('study.arms', (), 'expected different ones of baseline'),
