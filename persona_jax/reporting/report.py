@@ -30,10 +30,20 @@ def write(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
       'learning': functools.partial(figures.learning, records.read_curves(sources))})
   text = tables.report(trials, corpus, _notes(environment, config), num_support)
   pictures = [f'![{figures.CAPTIONS[name]}]({figures.FOLDER}/{name}.svg)' for name in names]
-  text += '\n' + '\n\n'.join(['## Figures', *pictures]) + '\n'
+  text += '\n' + '\n\n'.join(['## Figures', *pictures, *_missing(names)]) + '\n'
   records.write_text(target / MARKDOWN, text)
   records.write_text(target / HTML, page.page(text, target))
   return text
+
+
+def _missing(names: list[str]) -> list[str]:
+  """What there are no figures of yet, and how to get them."""
+  reasons = {'speakers': 'no personalised arm beside the baseline yet',
+             'shots': 'one number of support clips; `--config.study.shots` makes it a curve',
+             'attention': 'run `launch.adapt` for one user, then `launch.report`',
+             'learning': 'no stage of pre-training has ended yet'}
+  lines = [f'- {name}: {reason}.' for name, reason in reasons.items() if name not in names]
+  return ['Not drawn:\n\n' + '\n'.join(lines)] if lines else []
 
 
 def _attention(workdir: pathlib.Path) -> dict | None:
