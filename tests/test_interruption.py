@@ -70,12 +70,11 @@ def wait_for(process, marker: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize('marker', [
-    'pretrain/fold_00_seed_0', 'pretrain/fold_02_seed_0/3', 'adapt/fold_00_seed_0_adapter-base/1'])
+    'pretrain/fold_00_seed_0', 'pretrain/fold_02_seed_0/[0-9]*', 'adapt/fold_00_seed_0_*/1*'])
 def test_killed_in_any_stage(marker, whole, tmp_path):
   """As soon as the stage's files begin to appear."""
   process = start('study', *FLAGS, f'--workdir={tmp_path}')
-  folder, name = (tmp_path / 'checkpoints' / marker).parent, pathlib.Path(marker).name
-  while not list(folder.glob(f'{name}*')):
+  while not list(tmp_path.glob(f'checkpoints/{marker}')):
     assert process.poll() is None
     time.sleep(0.01)
   process.kill()
