@@ -26,8 +26,6 @@ def pytest_collection_modifyitems(items):
     item.add_marker(pytest.mark.xdist_group(f'{item.path.stem} {flags}'))
 
 
-
-
 @pytest.fixture(scope='session')
 def mosi_root() -> pathlib.Path:
   root = SHARED_DATA / 'mosi'
