@@ -19,6 +19,7 @@ jax.config.update('jax_compilation_cache_dir', str(common.CACHE.expanduser()))
 SHARED_DATA = pathlib.Path(__file__).parents[2] / 'shared' / 'data'
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
   """Tests that share a fixture of their module go to one worker: a group a module and `flags`."""
   for item in items:
