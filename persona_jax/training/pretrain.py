@@ -148,9 +148,11 @@ class _GroupTrainer:
       saved = [stack.enter_context(Checkpoints(workdir, STAGE, fold.name))
                for fold in group]
       step, state = self._begin(saved, inputs, size)
-      progress.advance(step // self._plan.num_batches * len(group))
-      for epoch in range(step // self._plan.num_batches, self._config.pretrain.num_epochs):
-        state = self._epoch(state, inputs, group, saved, epoch, size)
+      first_epoch, begun = divmod(step, self._plan.num_batches)
+      progress.advance(first_epoch * len(group))
+      for epoch in range(first_epoch, self._config.pretrain.num_epochs):
+        state = self._epoch(state, inputs, group, saved, epoch, begun, size)
+        begun = 0
         self._save(state, group, saved, (epoch + 1) * self._plan.num_batches)
         progress.advance(len(group), self._report(group, state, epoch))
     return [_result(state) for state in parallel.unstack(state, len(group))]
@@ -175,13 +177,12 @@ class _GroupTrainer:
       checkpoints.save(step, fold_state)
 
   def _epoch(self, state: TrainState, inputs: FoldInputs, group: Sequence[Fold],
-             saved: list[Checkpoints], epoch: int, size: int) -> TrainState:
-    """The steps of an epoch that are still to do, and its end."""
+             saved: list[Checkpoints], epoch: int, begun: int, size: int) -> TrainState:
+    """The steps of an epoch behind the `begun` first, and its end."""
     batches = [batching.split(data_folds.epoch_order(fold, epoch),
                               self._plan.num_batches, self._config.pretrain.batch_size)
                for fold in group]
     step_inputs = (inputs, parallel.shard(parallel.stack(batches, size), self._mesh))
-    begun = int(parallel.fetch(state.step)[0]) - epoch * self._plan.num_batches
     for step in range(begun, self._plan.num_batches):
       if preemption.requested():
         self._stop(state, group, saved, epoch, step)
