@@ -53,12 +53,15 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, tensorboard: b
     draws = [draws_of(fold, config) for fold in plan.chosen]  # may refuse: before hours of training
     teachers = pretrain_folds(corpus, plan, config, workdir, tensorboard)
     plain = predict_plain(corpus, plan, config, teachers)
+    trials = {}
     for results in StudyPersonaliser(corpus, plan, config, workdir, draws).run(teachers):
-      trials = [fold_trials(corpus, fold, fold_draws, config, unadapted, results[fold.name])
-                for fold, fold_draws, unadapted in zip(plan.chosen, draws, plain)
-                if fold.name in results]
+      for fold, fold_draws, unadapted in zip(plan.chosen, draws, plain):
+        if fold.name in results and fold.name not in trials:
+          trials[fold.name] = list(fold_trials(corpus, fold, fold_draws, config, unadapted,
+                                               results[fold.name]))
       if parallel.writes() and trials:
-        records.write(workdir, itertools.chain(*trials))
+        records.write(workdir, itertools.chain(
+            *(trials[fold.name] for fold in plan.chosen if fold.name in trials)))
     return report.write([workdir], workdir) if parallel.writes() else ''
 
 
@@ -87,7 +90,10 @@ def draws_of(fold: Fold, config: ml_collections.ConfigDict) -> Draws:
 
 
 class Plain(NamedTuple):
-  """What a fold's teacher predicts as it is: own [k] of the user's clips, valid [m] of `Fold.valid`."""
+  """What a fold's teacher predicts as it is: own [k] of the user's clips, valid [m] of `Fold.valid`.
+
+  The latter is for the mean shift, and empty in a study without it.
+  """
 
   own: np.ndarray
   valid: np.ndarray
@@ -95,7 +101,7 @@ class Plain(NamedTuple):
 
 def predict_plain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
                   teachers: Sequence[Pretrained]) -> list[Plain]:
-  """Every fold's user and validation clips predicted by the fold's teacher, in one compiled call."""
+  """Every fold's user predicted by the fold's teacher, all folds in one compiled call."""
   mesh, model = parallel.fold_mesh(), build(config.model)
   # At least two folds a device: XLA drops a loop of one and rounds otherwise, and a fold's records
   # would depend on how many devices and neighbours it had.
@@ -105,16 +111,19 @@ def predict_plain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
     normaliser, clips = inputs
     return predict.predict(model, params, normaliser, shared.clips, clips)
 
+  wants_valid = MEAN_SHIFT in config.study.arms
+  length = plan.num_own + wants_valid * plan.num_valid
+  clips = [np.concatenate([fold.own, fold.valid[:wants_valid * len(fold.valid)]])
+           for fold in plan.chosen]
   inputs = [(pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser,
-             batching.pad(np.concatenate([fold.own, fold.valid]), plan.num_own + plan.num_valid).clips)
-            for fold in plan.chosen]
+             batching.pad(indices, length).clips) for fold, indices in zip(plan.chosen, clips)]
   stacked = [parallel.shard(parallel.stack(trees, size), mesh)
              for trees in ([teacher.params for teacher in teachers], inputs)]
   predictions = parallel.fetch(parallel.over_folds(one_fold, mesh)(
       *stacked, parallel.replicate(pretrain.shared_corpus(corpus), mesh)))
   plain = []
-  for fold, row in zip(plan.chosen, predictions):
-    own, valid, _ = np.split(row, [len(fold.own), len(fold.own) + len(fold.valid)])
+  for fold, indices, row in zip(plan.chosen, clips, predictions):
+    own, valid, _ = np.split(row, [len(fold.own), len(indices)])
     expect_finite(fold, BASELINE, own)
     plain.append(Plain(own, valid))
   return plain

@@ -4,6 +4,7 @@ import collections
 import contextlib
 import csv
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -36,6 +37,7 @@ class Trial:
   labels: np.ndarray
   predictions: np.ndarray
 
+  @functools.cached_property
   def record(self) -> dict:
     """The trial's line of `records.jsonl`, from the very numbers of `predictions.csv`."""
     written = [_as_written(self.labels), _as_written(self.predictions)]
@@ -65,7 +67,7 @@ def write(workdir: pathlib.Path, trials: Iterable[Trial]) -> None:
       row = (trial.user, trial.arm, trial.seed, trial.draw, clip, label, prediction)
       writer.writerow(row + ((trial.num_support,) if several else ()))
   write_text(workdir / PREDICTIONS, table.getvalue())
-  write_text(workdir / RECORDS, ''.join(json.dumps(trial.record()) + '\n' for trial in trials))
+  write_text(workdir / RECORDS, ''.join(json.dumps(trial.record) + '\n' for trial in trials))
 
 
 def write_curves(workdir: pathlib.Path, curves: dict[tuple[str, int], np.ndarray]) -> None:

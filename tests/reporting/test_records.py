@@ -96,7 +96,7 @@ CORPUS = dict(users={'ann': 12, 'robert': 10}, num_speakers=4, num_clips=40, not
 
 
 def test_report_has_the_three_tables_and_the_gain():
-  lines = [t.record() for t in TRIALS]
+  lines = [t.record for t in TRIALS]
   report = tables.report(lines, CORPUS, ['a note.'], 5)
   mean = np.mean([line['mae'] for line in lines if line['arm'] == 'baseline'])
   assert f'| Baseline | {mean:.3f} [' in report
@@ -110,7 +110,7 @@ def test_report_has_the_three_tables_and_the_gain():
 
 def test_users_stand_beside_the_paper_by_their_rank_in_the_study():
   """Also where a job ran later folds alone, or a merge lists them in another order."""
-  lines = [t.record() for t in TRIALS]
+  lines = [t.record for t in TRIALS]
   report = tables.report([line for line in lines if line['user'] == 'robert'], CORPUS, [], 5)
   row, = [line for line in report.splitlines() if line.startswith('| 2: robert') and '1.37' in line]
   assert row.endswith('| 1.37 / .54 / .40 / .60 / .67 |')
@@ -121,7 +121,7 @@ def test_users_stand_beside_the_paper_by_their_rank_in_the_study():
 
 
 def test_report_of_one_arm_says_what_is_missing():
-  lines = [t.record() for t in TRIALS if t.arm == 'baseline']
+  lines = [t.record for t in TRIALS if t.arm == 'baseline']
   report = tables.report(lines, CORPUS | {'oracle_mae': None}, [], 5)
   assert 'No records of the arm `fs_ua` yet.' in report
   assert 'No pair of arms to compare yet.' in report
@@ -137,7 +137,7 @@ def test_paper_means_are_those_of_its_rows():
 
 
 def test_curve_has_every_number_of_shots_and_the_tables_one():
-  lines = [trial(user, arm, draw, shift=1 / shots, shots=shots).record() for user in ('ann', 'robert')
+  lines = [trial(user, arm, draw, shift=1 / shots, shots=shots).record for user in ('ann', 'robert')
            for arm, all_shots in (('baseline', (5,)), ('fs_ua', (1, 5))) for draw in (0, 1)
            for shots in all_shots]
   report = tables.report(lines, CORPUS, [], 5)
