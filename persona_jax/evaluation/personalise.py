@@ -8,6 +8,7 @@ from typing import Iterator, NamedTuple, Sequence
 import jax
 import ml_collections
 import numpy as np
+from jax.sharding import Mesh
 
 from persona_jax import config as configuration, parallel, preemption
 from persona_jax.data import batching
@@ -40,13 +41,12 @@ class _Program:
   """The arms that one compiled program personalises: they differ in lambda and shots alone."""
 
   def __init__(self, name: str, arms: dict[str, Recipe], config: ml_collections.ConfigDict,
-               num_folds: int):
-    self.name = name
+               mesh: Mesh):
+    self.name, self._mesh = name, mesh
     self.cells = [Cell(arm, shots) for arm in arms for shots in configuration.shots(config)]
     self._arms, self._most = arms, max(configuration.shots(config))
-    self.mesh = parallel.trial_mesh(num_folds)
     personalising = Personalising(config, next(iter(arms.values())))
-    self.run = parallel.over_folds(functools.partial(predict_trials, personalising), self.mesh)
+    self.run = parallel.over_folds(functools.partial(predict_trials, personalising), mesh)
 
   def trials(self, fold: Fold, draws: Draws) -> Trials:
     """Every cell's draws one behind the other, the first repeated to fill the devices."""
@@ -54,7 +54,7 @@ class _Program:
     trials = [Trials(clips, (np.arange(self._most) < cell.shots).astype(np.float32),
                      np.float32(self._arms[cell.arm].label_weight))
               for cell in self.cells for clips in support]
-    return parallel.stack(trials, parallel.padded_trials(len(trials), self.mesh))
+    return parallel.stack(trials, parallel.padded_trials(len(trials), self._mesh))
 
 
 class StudyPersonaliser:
@@ -64,11 +64,13 @@ class StudyPersonaliser:
                workdir: pathlib.Path, draws: Sequence[Draws]):
     self._corpus, self._plan, self._workdir, self._draws = corpus, plan, workdir, draws
     self._num_draws = config.study.num_draws
+    self._mesh = parallel.trial_mesh(len(plan.chosen))
+    self._size = parallel.group_size(len(plan.chosen), self._mesh)
     programs = collections.defaultdict(dict)
     for arm, recipe in recipes(config.adapt).items():
       if arm in config.study.arms:
         programs[recipe.program][arm] = recipe
-    self._programs = [_Program(name, arms, config, len(plan.chosen))
+    self._programs = [_Program(name, arms, config, self._mesh)
                       for name, arms in programs.items()]
     self._results: Results = collections.defaultdict(dict)
 
@@ -84,18 +86,17 @@ class StudyPersonaliser:
     """
     folds = self._plan.chosen
     todo = [i for i, fold in enumerate(folds) if not self._load(fold)]
-    mesh = parallel.trial_mesh(len(folds))
-    size, shared = parallel.group_size(len(folds), mesh), None
     with Progress('personalising', len(folds), 'users') as progress:
       progress.advance(len(folds) - len(todo))
       yield self._complete()
-      for start in range(0, len(todo), size):
-        shared = shared or parallel.replicate(pretrain.shared_corpus(self._corpus), mesh)
-        group = todo[start:start + size]
+      if todo:
+        shared = parallel.replicate(pretrain.shared_corpus(self._corpus), self._mesh)
+      for start in range(0, len(todo), self._size):
+        group = todo[start:start + self._size]
         for program in self._programs:
           if preemption.requested():
             raise preemption.Preempted(f'with {len(self._complete())} users personalised')
-          self._run(program, group, [teachers[i] for i in group], size, shared)
+          self._run(program, group, [teachers[i] for i in group], shared)
         progress.advance(len(group), f'user {folds[group[-1]].user}')
         yield self._complete()
 
@@ -121,7 +122,7 @@ class StudyPersonaliser:
         self._results[fold.name] |= zip(program.cells, tree['predictions'])
     return whole
 
-  def _run(self, program: _Program, group: Sequence[int], teachers: Sequence[Pretrained], size: int,
+  def _run(self, program: _Program, group: Sequence[int], teachers: Sequence[Pretrained],
            shared: pretrain.Shared) -> None:
     """One program for a group of folds, unless an earlier run did it for all of them."""
     folds = [self._plan.chosen[i] for i in group]
@@ -130,8 +131,8 @@ class StudyPersonaliser:
     tasks = [self._task(fold, teacher) for fold, teacher in zip(folds, teachers)]
     trials = [program.trials(fold, self._draws[i]) for fold, i in zip(folds, group)]
     predictions = parallel.fetch(program.run(
-        parallel.shard(parallel.stack(tasks, size), program.mesh),
-        parallel.shard_trials(parallel.stack(trials, size), program.mesh), shared))
+        parallel.shard(parallel.stack(tasks, self._size), self._mesh),
+        parallel.shard_trials(parallel.stack(trials, self._size), self._mesh), shared))
     for rows, fold in zip(predictions, folds):
       rows = rows[:len(program.cells) * self._num_draws, :len(fold.own)]
       rows = rows.reshape(len(program.cells), self._num_draws, -1)
