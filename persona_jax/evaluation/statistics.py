@@ -38,9 +38,9 @@ def bootstrap(values: np.ndarray) -> Interval:
   chosen_users = random.integers(users, size=(_SAMPLES, users, 1, 1))
   chosen_seeds = random.integers(seeds, size=(_SAMPLES, users, seeds, 1))
   chosen_draws = random.integers(draws, size=(_SAMPLES, users, seeds, draws))
-  means = _mean_over_users(values[chosen_users, chosen_seeds, chosen_draws])
+  means = mean_over_users(values[chosen_users, chosen_seeds, chosen_draws])
   low, high = (np.nan,) * 2 if np.isnan(means).all() else np.nanpercentile(means, _percentiles(users))
-  return Interval(float(_mean_over_users(values)), float(low), float(high), int(np.isnan(values).sum()))
+  return Interval(float(mean_over_users(values)), float(low), float(high), int(np.isnan(values).sum()))
 
 
 def _percentiles(users: int) -> tuple[float, float]:
@@ -65,8 +65,8 @@ def sign_flip(differences: np.ndarray) -> float:
   return float(result.pvalue)
 
 
-def _mean_over_users(values: np.ndarray) -> np.ndarray:
-  """[..., U, S, R] -> [...]."""
+def mean_over_users(values: np.ndarray) -> np.ndarray:
+  """[..., U, S, R] -> [...]: the mean over users of what `user_means` gives."""
   return nanmean(user_means(values))
 
 

@@ -78,7 +78,7 @@ def shots(records: list[dict]) -> Figure | None:
   arms = list(dict.fromkeys(record['arm'] for record in records))
   for shift, arm in zip(np.linspace(-0.06, 0.06, len(arms)), arms):
     if arm == BASELINE:
-      mean = statistics.bootstrap(matrix(by_arm(records, 'mae')[arm])).mean
+      mean = statistics.mean_over_users(matrix(by_arm(records, 'mae')[arm]))
       axes.axhline(mean, **_style(arm) | dict(marker='none'))
       continue
     intervals = [statistics.bootstrap(matrix(by_arm(

@@ -36,7 +36,7 @@ def compare(workdirs: Sequence[pathlib.Path]) -> str:
     for arm, shots in dict.fromkeys((key[1], key[4]) for key in both):
       pair = [record | {'arm': name} for key in both if (key[1], key[4]) == (arm, shots)
               for name, record in ((str(first), ours[key]), (str(other), theirs[key]))]
-      means = {name: statistics.bootstrap(comparison.matrix(users)).mean
+      means = {name: statistics.mean_over_users(comparison.matrix(users))
                for name, users in records.by_arm(pair, 'mae').items()}
       difference = comparison.paired(pair, 'mae', str(other), str(first))
       rows.append([NAMES[arm], str(shots), str(other), number(means[str(first)]),

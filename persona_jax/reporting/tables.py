@@ -79,7 +79,7 @@ def _per_user(records: list[dict], arm: str, paper: tuple[str, ...], ranked: lis
     cells = [number(statistics.user_means(values[m][user])) for m in COLUMNS]
     beside = paper[place].split() if place < len(paper) else ['–'] * len(COLUMNS)
     rows.append([f'{place + 1}: {user}', *cells, ' / '.join(beside)])
-  means = [number(statistics.bootstrap(matrix(values[m])).mean) for m in COLUMNS]
+  means = [number(statistics.mean_over_users(matrix(values[m]))) for m in COLUMNS]
   paper_arm = PAPER_TABLE_3[arm].split()
   rows.append(['mean', *means, ' / '.join(paper_arm)])
   return table(['user', *COLUMNS.values(), 'paper'], rows)
@@ -129,9 +129,9 @@ def _won(records: list[dict], corpus: dict) -> list[str]:
   if not oracle or BASELINE not in values:
     return []
   bound = np.mean([oracle[user] for user in values[BASELINE]])
-  baseline = matrix(values[BASELINE]).mean()
-  shares = [f'{NAMES[arm]} {(baseline - matrix(users).mean()) / (baseline - bound):.0%}'
-            for arm, users in values.items() if arm != BASELINE]
+  means = {arm: statistics.mean_over_users(matrix(users)) for arm, users in values.items()}
+  baseline = means.pop(BASELINE)
+  shares = [f'{NAMES[arm]} {(baseline - mean) / (baseline - bound):.0%}' for arm, mean in means.items()]
   return ['## Share of the possible gain',
           f'A predictor that knows every persona has MAE {bound:.3f} on these users, the baseline '
           f'{baseline:.3f}. Of that gap the arms won: {", ".join(shares)}.']
