@@ -81,7 +81,8 @@ def begin(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
 def expect_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
   """Raises `UserError`, naming the fields, unless the folder was begun with the same config."""
   begun, wanted = _flat(records.read_json(workdir / CONFIG)), _flat(_plain(config))
-  differing = [f'config.{field} is {begun.get(field)!r} there and {wanted.get(field)!r} now'
+  shown = lambda fields, name: repr(fields[name]) if name in fields else 'unknown'  # to a version
+  differing = [f'config.{field} is {shown(begun, field)} there and {shown(wanted, field)} now'
                for field in sorted(set(begun) | set(wanted))
                if begun.get(field) != wanted.get(field) and field not in _MAY_DIFFER]
   if differing:

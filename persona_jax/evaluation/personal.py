@@ -118,10 +118,11 @@ class UserSession:
     before = maps.onto_language(build(self._config.model), self._teacher.params, clips)
     after = maps.onto_language(self._personalising(arm).model, params, clips)
     if before:
-      records.write_json(self._workdir / records.ATTENTION, dict(
-          user=self.fold.user, arm=arm, clip=self.corpus.names[clip[0]],
-          before={modality: table.round(4).tolist() for modality, table in before.items()},
-          after={modality: table.round(4).tolist() for modality, table in after.items()}))
+      with work.held(self._workdir):
+        records.write_json(self._workdir / records.ATTENTION, dict(
+            user=self.fold.user, arm=arm, clip=self.corpus.names[clip[0]],
+            before={modality: table.round(4).tolist() for modality, table in before.items()},
+            after={modality: table.round(4).tolist() for modality, table in after.items()}))
 
   def _personalising(self, arm: str) -> adapt.Personalising:
     return adapt.Personalising(self._config, adapt.recipes(self._config.adapt)[arm])
