@@ -84,6 +84,11 @@ def test_adapt_and_predict_agree_with_the_study(flags, workdir):
         mine = alone[row['clip']]
         assert mine['in_support'] == '0'
         assert float(mine['prediction']) == pytest.approx(float(row['prediction']), abs=1e-4)
+  maps = json.loads((workdir / 'attention.json').read_text())  # for the next report
+  assert maps['user'] == user and maps['clip'] in alone and alone[maps['clip']]['in_support'] == '0'
+  assert set(maps['before']) == set(maps['after']) == {'audio', 'vision'}
+  assert maps['before'] != maps['after']
+  assert '](figures/attention.svg)' in run('report', f'--workdir={workdir}')
 
 
 def test_predict_writes_a_file(flags, workdir, tmp_path):
@@ -164,6 +169,10 @@ def test_every_arm_and_shots_and_seeds_in_one_study(tmp_path):
     trial = queries.setdefault((row['user'], row['seed'], row['draw']), {})
     trial.setdefault((row['arm'], row['num_support']), []).append(row['clip'])
   assert all(clips == trial['baseline', '5'] for trial in queries.values() for clips in trial.values())
+  for arm in arms.ARMS[1:]:  # fewer shots are another personalisation
+    few, many = ([r['prediction'] for r in rows if (r['arm'], r['num_support']) == (arm, shots)]
+                 for shots in '25')
+    assert len(few) == len(many) and few != many, arm
   user = rows[-1]['user']
   common = [*flags, f'--user={user}', '--arm=fs_ua_token']
   run('adapt', *common, '--draw=1')

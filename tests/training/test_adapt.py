@@ -1,0 +1,136 @@
+"""Personalising: what learns, what holds still, and many trials in one program."""
+
+import jax
+import numpy as np
+import pytest
+from trees import leaves
+
+from persona_jax import arms, parallel
+from persona_jax.evaluation import predict, study
+from persona_jax.model.build import GROUPS, build
+from persona_jax.training import adapt, losses, pretrain
+
+
+def test_every_arm_that_fine_tunes_has_a_recipe(config):
+  assert tuple(adapt.recipes(config.adapt)) == arms.FINE_TUNED
+
+
+@pytest.fixture(scope='module')
+def user(trained, corpus, config, plan):
+  """The first fold's user: (task, supports [R, K], the corpus on the device)."""
+  fold = plan.folds[0]
+  task = adapt.FoldTask(trained[1][0].params,
+                        pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser,
+                        fold.own.astype(np.int32))
+  supports = fold.own[study.draws_of(fold, config).support].astype(np.int32)
+  return task, supports, jax.device_put(pretrain.shared_corpus(corpus))
+
+
+def personalise(config, user, weight, recipe=adapt.Recipe(), support=None, weights=None):
+  """Fine-tunes to the user's first draw."""
+  task, supports, shared = user
+  support = supports[0] if support is None else support
+  weights = np.ones(len(support)) if weights is None else weights
+  personalising = adapt.Personalising(config, recipe)
+  return jax.jit(personalising.personalise)(
+      task.params, task.normaliser, shared,
+      adapt.Trials(support, np.float32(weights), np.float32(weight)))
+
+
+def changed(new, old):
+  """[leaves] bool and their paths."""
+  return {jax.tree_util.keystr(path): bool((a != b).any())
+          for (path, a), (_, b) in zip(leaves(new), leaves(old))}
+
+
+def test_personalising_moves_towards_the_user_and_distillation_holds_back(user, config, corpus):
+  task, supports, shared = user
+  distance = {weight: sum(np.abs(new - old).sum() for (_, new), (_, old) in zip(
+      leaves(personalise(config, user, weight)), leaves(task.params))) for weight in (0.0, 0.6, 1.0)}
+  # With labels weighing nothing the student already is the teacher, and L1 has no pull at 0.
+  assert distance[0.0] == 0
+  assert distance[0.6] > 0 and distance[1.0] > 0
+
+  def error(params):
+    predictions = predict.predict(build(config.model), params, task.normaliser, shared.clips,
+                                  supports[0])
+    return np.abs(predictions - corpus.labels[supports[0]]).mean()
+
+  slow = config.copy_and_resolve_references()  # three full strides may overshoot a small error
+  slow.adapt.update(adapter_learning_rate=1e-4, base_learning_rate=1e-5)
+  assert error(personalise(slow, user, 1.0)) < error(task.params)
+
+
+@pytest.mark.parametrize('distillation', losses.DISTILLATIONS)
+def test_no_distillation_pulls_a_student_from_its_teacher(distillation, user, config):
+  other = config.copy_and_resolve_references()
+  other.adapt.distillation = distillation
+  assert not any(changed(personalise(other, user, 0.0), user[0].params).values())
+  assert any(changed(personalise(other, user, 0.6), user[0].params).values())
+
+
+@pytest.mark.parametrize('group', GROUPS)
+def test_a_frozen_group_stays_bit_by_bit_and_the_other_moves(group, user, config):
+  after, before = personalise(config, user, 1.0, adapt.Recipe(trained=(group,))), user[0].params
+  other, = set(GROUPS) - {group}
+  assert not any(changed(after[other], before[other]).values())
+  assert all(changed(after[group], before[group]).values())
+
+
+def test_no_gradient_of_a_frozen_group_is_computed(user, config):
+  """The backward pass of `fs_adapter` is smaller by the base's weight gradients."""
+  task, supports, shared = user
+  trial = adapt.Trials(supports[0], np.ones(5, np.float32), np.float32(1))
+
+  def products(trained):
+    personalising = adapt.Personalising(config, adapt.Recipe(trained=trained))
+    return str(jax.make_jaxpr(personalising.personalise)(
+        task.params, task.normaliser, shared, trial)).count('dot_general')
+
+  assert products(('adapter',)) < products(GROUPS) - 5
+
+
+def test_the_distillation_token_holds_to_the_teacher_and_the_user_token_learns(user, config):
+  task, supports, shared = user
+  recipe = adapt.Recipe(distilling=True)
+  student = adapt.Personalising(config, recipe)
+  clips = predict.gather(shared.clips, task.normaliser, supports[0])
+  teacher = build(config.model).apply({'params': task.params}, clips)
+  scores = lambda params: student.model.apply({'params': params}, clips, method='scores')
+  start, after = student.start(task.params), personalise(config, user, 0.6, recipe)
+  np.testing.assert_allclose(scores(start)[:, 0], teacher, atol=1e-5)  # causal: it is not seen
+  assert scores(after).shape == (5, 2)
+  assert np.abs(scores(after)[:, 0] - teacher).mean() > 2 * np.abs(scores(after)[:, 1] - teacher).mean()
+  np.testing.assert_allclose(student.model.apply({'params': after}, clips), scores(after).mean(axis=1))
+  assert all(changed(after, start).values())
+
+
+def test_fewer_shots_are_padding(user, config):
+  """Three clips, and three of five that count, personalise alike."""
+  alone = personalise(config, user, 0.6, support=user[1][0][:3])
+  padded = personalise(config, user, 0.6, weights=[1, 1, 1, 0, 0])
+  for (path, a), (_, b) in zip(leaves(alone), leaves(padded)):
+    np.testing.assert_allclose(a, b, atol=2e-4, err_msg=jax.tree_util.keystr(path))
+
+
+def test_trials_together_are_trials_alone(user, config):
+  task, supports, shared = user
+  personalising = adapt.Personalising(config, adapt.Recipe())
+  trials = adapt.Trials(np.repeat(supports, 3, axis=0), np.ones((6, 5), np.float32),
+                        np.tile(np.float32([1, 0.6, 0.3]), 2))
+  together = jax.jit(lambda: adapt.predict_trials(personalising, task, trials, shared))()
+  assert together.shape == (6, len(task.own))  # one batch of four and a rest
+  for predictions, support, _, weight in zip(together, *trials):
+    params = personalise(config, user, weight, support=support)
+    alone = predict.predict(personalising.model, params, task.normaliser, shared.clips, task.own)
+    np.testing.assert_allclose(predictions, alone, atol=1e-5)
+
+
+def test_groups_and_trials_fill_the_devices():
+  folds = parallel.fold_mesh()
+  assert folds.size == parallel.group_size(3, folds) == 2
+  rows, shared = parallel.trial_mesh(10), parallel.trial_mesh(3)  # of two devices
+  assert dict(rows.shape) == {'fold': 2, 'trial': 1} and dict(shared.shape) == {'fold': 1, 'trial': 2}
+  assert parallel.group_size(10, rows) == 2 and parallel.group_size(3, shared) == 1
+  assert parallel.padded_trials(40, rows) == 40 and parallel.padded_trials(6, rows) == 8
+  assert parallel.padded_trials(40, shared) == 40 and parallel.padded_trials(6, shared) == 16
