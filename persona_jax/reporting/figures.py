@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from persona_jax.arms import ARMS, BASELINE, NAMES
+from persona_jax.arms import ARMS, BASELINE, NAMES, shown
 from persona_jax.evaluation import statistics
 from persona_jax.reporting.comparison import matrix
 from persona_jax.reporting.records import by_arm
@@ -30,15 +30,10 @@ def _style(arm: str) -> dict:
               label=NAMES[arm])
 
 
-def shown_arm(records: list[dict]) -> str | None:
-  """The arm that stands for personalising where a figure has room for one."""
-  arms = [record['arm'] for record in records]
-  return next((arm for arm in ('fs_ua_kd', *reversed(ARMS)) if arm in arms and arm != BASELINE), None)
-
-
 def dumbbell(records: list[dict]) -> Figure | None:
   """Every speaker's MAE, from the baseline to the personalised predictor."""
-  arm, values = shown_arm(records), by_arm(records, 'mae')
+  values = by_arm(records, 'mae')
+  arm = shown(values)
   if arm is None or BASELINE not in values:
     return None
   users = [user for user in values[BASELINE] if user in values[arm]]
@@ -64,7 +59,7 @@ def draws(records: list[dict]) -> Figure | None:
     spread = np.linspace(-0.2, 0.2, len(means)) if len(means) > 1 else [0]
     axes.plot(place + np.array(spread), means, **_style(arm) | dict(linestyle='none'), alpha=0.7)
     axes.hlines(np.nanmedian(means), place - 0.35, place + 0.35, color='black', linewidth=2)
-  axes.set_xticks(range(len(values)), [NAMES[arm] for arm in values], rotation=20, ha='right')
+  axes.set_xticks(range(len(values)), [NAMES[arm] for arm in values], rotation=30, ha='right')
   axes.set(ylabel=_MAE, xlabel='arm (line: median over draws)')
   return figure
 
@@ -76,7 +71,7 @@ def shots(records: list[dict]) -> Figure | None:
     return None
   figure, axes = _figure()
   arms = list(dict.fromkeys(record['arm'] for record in records))
-  for shift, arm in zip(np.linspace(-0.06, 0.06, len(arms)), arms):
+  for shift, arm in zip(np.linspace(-0.24, 0.24, len(arms)), arms):
     if arm == BASELINE:
       mean = statistics.mean_over_users(matrix(by_arm(records, 'mae')[arm]))
       axes.axhline(mean, **_style(arm) | dict(marker='none'))
@@ -98,9 +93,9 @@ def learning(curves: list[dict]) -> Figure | None:
     return None
   folds = {name: list(rows) for name, rows in itertools.groupby(
       curves, key=lambda row: (row['user'], row['seed']))}
-  columns = min(5, len(folds))
+  columns = min(3, len(folds))
   rows = -(-len(folds) // columns)
-  figure, grid = _figure(width=1.6 * columns + 1, height=1.6 * rows + 0.8, rows=rows, columns=columns)
+  figure, grid = _figure(height=1.5 * rows + 0.8, rows=rows, columns=columns)
   for axes, ((user, seed), points) in zip(grid.flat, folds.items()):
     epochs = [point['epoch'] for point in points]
     valid = [point['valid'] for point in points]
@@ -108,7 +103,7 @@ def learning(curves: list[dict]) -> Figure | None:
     axes.plot(epochs, [point['train'] for point in points], '--', color=_COLOURS[2], label='training')
     axes.plot(epochs, valid, '-', color=_COLOURS[3], label='validation')
     axes.plot(epochs[best], valid[best], 'o', color='black', markersize=4, label='best epoch')
-    axes.set_title(f'{user}, seed {seed}', fontsize=7)
+    axes.set_title(f'{user}, seed {seed}', fontsize=8)
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
   for axes in list(grid.flat)[len(folds):]:
     axes.remove()
@@ -120,11 +115,11 @@ def learning(curves: list[dict]) -> Figure | None:
 
 def scatter(predictions: list[dict], records: list[dict], num_support: int) -> Figure | None:
   """Predicted against true sentiment of the first speaker's first draw, before and after."""
-  arm = shown_arm(records)
+  arm = shown({record['arm'] for record in records})
   if arm is None or not predictions:
     return None
   user, seed = predictions[0]['user'], predictions[0]['seed']
-  figure, grid = _figure(width=7, height=3.6, columns=2)
+  figure, grid = _figure(width=6, height=3.2, columns=2)
   for axes, which in zip(grid.flat, (BASELINE, arm)):
     rows = [r for r in predictions
             if (r['user'], r['arm'], r['seed'], r['draw']) == (user, which, seed, '0')
@@ -143,7 +138,7 @@ def attention(maps: dict | None) -> Figure | None:
   if not maps:
     return None
   modalities = list(maps['before'])
-  figure, grid = _figure(width=7, height=2.4 * len(modalities) + 0.6, rows=len(modalities), columns=2,
+  figure, grid = _figure(width=6, height=2.2 * len(modalities) + 0.6, rows=len(modalities), columns=2,
                          share=False)
   peak = max(np.max(table) for when in ('before', 'after') for table in maps[when].values())
   for row, modality in zip(grid, modalities):
@@ -181,7 +176,7 @@ def write(workdir: pathlib.Path, made: dict[str, Callable[[], Figure | None]]) -
   return names
 
 
-def _figure(width: float = 6, height: float = 3.6, rows: int | None = None, columns: int | None = None,
+def _figure(width: float = 5.4, height: float = 3.6, rows: int | None = None, columns: int | None = None,
             share: bool = True):
   """A figure and its axes, [rows, columns] of them if either is given."""
   figure = Figure(figsize=(width, height), layout='constrained')
@@ -194,4 +189,4 @@ def _figure(width: float = 6, height: float = 3.6, rows: int | None = None, colu
 
 def _legend(figure: Figure, axes=None) -> None:
   handles, labels = (axes or figure.axes[0]).get_legend_handles_labels()
-  figure.legend(handles, labels, loc='outside upper center', ncols=4, frameon=False, fontsize=8)
+  figure.legend(handles, labels, loc='outside upper center', ncols=3, frameon=False, fontsize=8)

@@ -12,8 +12,11 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def number(value: float | None, signed: bool = False) -> str:
-  """Three decimals; a dash where undefined."""
-  return '–' if value is None or np.isnan(value) else f'{value:+.3f}' if signed else f'{value:.3f}'
+  """Three decimals; a dash where undefined, and no sign where nothing is left of a negative."""
+  if value is None or np.isnan(value):
+    return '–'
+  value = round(float(value), 3) + 0.0
+  return f'{value:+.3f}' if signed else f'{value:.3f}'
 
 
 def interval(given: Interval, signed: bool = False) -> str:

@@ -10,20 +10,27 @@ from persona_jax.reporting.figures import CAPTIONS, FOLDER
 
 _STYLE = '''
 :root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 1rem;
+  overflow-wrap: anywhere; }
 h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
-.table { overflow-x: auto; }
+p, ul { max-width: 48rem; }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #8886; text-align: left; white-space: nowrap; }
-figure { margin: 1.5rem 0; } figcaption { font-size: .9rem; }
-figure svg { width: 100%; height: auto; background: white; }
+th:first-child, td:first-child { position: sticky; left: 0; background: Canvas; padding-left: 0; }
+figure { margin: 2rem 0; max-width: 48rem; } figcaption { font-size: .9rem; }
+figure svg { width: 100%; min-width: 28rem; height: auto; background: white; }
+@media (max-width: 40rem) {
+  th, td { padding: .3rem; }
+  th:first-child, td:first-child { white-space: normal; min-width: 7.5rem; }
+}
 '''
 
 
 def page(report: str, workdir: pathlib.Path) -> str:
   """The Markdown report as a page, with the SVG figures that it names in it."""
   body = markdown_it.MarkdownIt('commonmark').enable('table').render(report)
-  body = body.replace('<table>', '<div class="table" tabindex="0"><table>').replace(
+  body = body.replace('<table>', '<div class="wide" tabindex="0"><table>').replace(
       '</table>', '</table></div>')
   images = re.compile(rf'<p><img src="{FOLDER}/(\w+)\.svg" alt="[^"]*" ?/?></p>')
   body = images.sub(lambda match: _figure(workdir / FOLDER / f'{match[1]}.svg', match[1]), body)
@@ -40,4 +47,5 @@ def _figure(path: pathlib.Path, name: str) -> str:
   svg = re.sub(r'\bid="', f'id="{name}-', svg)
   svg = re.sub(r'(url\(#|href="#)', rf'\g<1>{name}-', svg)
   caption = html.escape(CAPTIONS[name])
-  return (f'<figure role="img" aria-label="{caption}">{svg}<figcaption>{caption}</figcaption></figure>')
+  return (f'<figure role="img" aria-label="{caption}"><div class="wide" tabindex="0">{svg}</div>'
+          f'<figcaption>{caption}</figcaption></figure>')
