@@ -22,6 +22,15 @@ def paired(records: list[dict], metric: str, arm: str, reference: str) -> np.nda
   return np.stack([values[arm][user] - values[reference][user] for user in both])
 
 
+def over(records: list[dict]) -> str:
+  """What the intervals of a table are over."""
+  counted = []
+  for field, unit in (('user', 'users'), ('seed', 'seeds'), ('draw', 'draws')):
+    count = len({record[field] for record in records})
+    counted.append(f'{count} {unit if count > 1 else unit[:-1]}')
+  return f'In brackets: 95 % interval of the mean over {counted[0]}, {counted[1]} and {counted[2]}.'
+
+
 def sections(records: list[dict], arms: list[str]) -> list[str]:
   """The paired comparison in MAE, and whether the mean shift was beaten; nothing for one arm."""
   if len(arms) < 2:
@@ -32,7 +41,7 @@ def sections(records: list[dict], arms: list[str]) -> list[str]:
   return ['## Which differences in MAE are real',
           table(['difference', 'MAE', 'p', 'speakers helped / harmed', 'worst speaker',
                  f'draws worse by > {HARM}'], rows),
-          'p is two-sided, from flipping the signs of the speakers\' mean differences (exact up to 13 '
+          f'{over(records)} p is two-sided, from flipping the signs of the speakers\' mean differences (exact up to 13 '
           'speakers); helped and harmed are by a speaker\'s mean over seeds and draws.',
           *_against_mean_shift(records, arms)]
 

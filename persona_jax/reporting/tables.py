@@ -43,8 +43,8 @@ def report(records: list[dict], corpus: dict, notes: list[str], num_support: int
     parts.append(f'## Table {which}. {NAMES[arm]}, per user')
     parts.append(_per_user(records, arm, paper, list(corpus['users'])) if arm in arms
                  else f'No records of the arm `{arm}` yet.')
-  parts += ['## Table 3. Means over users', _means(records, arms),
-            '## Paired differences from the baseline', _differences(records, arms),
+  parts += ['## Table 3. Means over users', _means(records, arms), comparison.over(records),
+            '## Paired differences from the baseline', *_differences(records, arms),
             *comparison.sections(records, arms), *_curve(everything), *_won(records, corpus)]
   parts += ['## Notes', '\n'.join(f'- {note}' for note in [*_legend(), *notes, *corpus['notes']])]
   return '\n\n'.join(parts) + '\n'
@@ -95,15 +95,15 @@ def _means(records: list[dict], arms: list[str]) -> str:
   return table(['arm', *COLUMNS.values()], rows)
 
 
-def _differences(records: list[dict], arms: list[str]) -> str:
+def _differences(records: list[dict], arms: list[str]) -> list[str]:
   others = [arm for arm in arms if arm != BASELINE]
   if BASELINE not in arms or not others:
-    return 'No pair of arms to compare yet.'
+    return ['No pair of arms to compare yet.']
   rows = [[f'{NAMES[arm]} − Baseline',
            *(interval(statistics.bootstrap(comparison.paired(records, m, arm, BASELINE)), signed=True)
              for m in COLUMNS)]
           for arm in others]
-  return table(['difference', *COLUMNS.values()], rows)
+  return [table(['difference', *COLUMNS.values()], rows), comparison.over(records)]
 
 
 def _curve(records: list[dict]) -> list[str]:
@@ -120,7 +120,8 @@ def _curve(records: list[dict]) -> list[str]:
                    if some else '–')
     rows.append([NAMES[arm], *cells])
   return ['## MAE by the number of support clips',
-          table(['arm', *(f'{count} clips' if count > 1 else '1 clip' for count in shots)], rows)]
+          table(['arm', *(f'{count} clips' if count > 1 else '1 clip' for count in shots)], rows),
+          comparison.over(records)]
 
 
 def _won(records: list[dict], corpus: dict) -> list[str]:
@@ -139,8 +140,7 @@ def _won(records: list[dict], corpus: dict) -> list[str]:
 
 def _legend() -> list[str]:
   return [
-      'Intervals are 95 %, of means over users, from a bootstrap over users, within each over seeds, '
-      'and within each over draws.',
+      'Intervals are from a bootstrap over users, within each over seeds, and within each over draws.',
       'F1 and Acc2 leave out clips labelled 0 (non0); `records.jsonl` also has the has0 figures.',
       'The paper (CMU-MOSI, COVAREP, Facet, GloVe; one draw, 30 query clips a user, users unnamed) '
       'stands beside ours by rank only.']
