@@ -3,7 +3,7 @@
   python -m launch.adapt --config=configs/synthetic.py --workdir=runs/demo --user=speaker03
 
 The workdir must hold the user's pre-trained predictor (launch.pretrain or launch.study). The next
-launch.report there draws what a clip's audio and vision attended to, before and after.
+launch.report there draws what a clip of this user's audio and vision attended to, before and after.
 """
 
 import pathlib
@@ -27,7 +27,7 @@ DRAW = flags.DEFINE_integer('draw', 0, 'Which draw of the study to take the clip
 
 def main() -> None:
   common.start_jax(CONFIG.value, 1)
-  session = UserSession(CONFIG.value, pathlib.Path(WORKDIR.value), USER.value)
+  session = UserSession.open(CONFIG.value, pathlib.Path(WORKDIR.value), USER.value)
   session.personalise(SUPPORT.value or session.drawn_support(DRAW.value), ARM.value)
   session.write_attention(ARM.value)
   common.show(summaries.before_and_after(

@@ -24,7 +24,7 @@ OUTPUT = flags.DEFINE_string('output', None, 'The file to write; without it, the
 
 def main() -> None:
   common.start_jax(CONFIG.value, 1)
-  session = UserSession(CONFIG.value, pathlib.Path(WORKDIR.value), USER.value)
+  session = UserSession.open(CONFIG.value, pathlib.Path(WORKDIR.value), USER.value)
   text = summaries.prediction_csv(session.predict(ARM.value))
   if OUTPUT.value:
     records.write_text(pathlib.Path(OUTPUT.value), text)

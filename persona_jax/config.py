@@ -55,7 +55,8 @@ def paper() -> ml_collections.ConfigDict:
           num_support=5,
           shots=(),  # for a curve, such as (1, 2, 5, 10), num_support among them; empty: that alone
           num_query=config_dict.placeholder(int),  # at most so many query clips; None: all
-          folds=())))  # which of the users to run, counted from 0, such as (0, 3); empty: all
+          folds=(),  # which of the users to run, counted from 0, such as (0, 3); empty: all
+          attention=True)))  # end with what a clip's audio and vision attended to; compiles once more
 
 
 def seeds(config: ml_collections.ConfigDict) -> tuple[int, ...]:
@@ -93,7 +94,7 @@ def shrunk(config: ml_collections.ConfigDict, mode: str) -> ml_collections.Confi
     config.model.update(num_layers=1, num_heads=2, width=8)
     config.pretrain.update(num_epochs=2, batch_size=32)
     config.adapt.num_steps = 3
-    config.study.update(num_users=3, num_draws=2)
+    config.study.update(num_users=3, num_draws=2, attention=False)
     if config.data.name == 'csd':
       config.data.max_steps = dict(language=8, audio=12, vision=12)
     else:

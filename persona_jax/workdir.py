@@ -23,8 +23,9 @@ from persona_jax.reporting.records import CONFIG, CORPUS, ENVIRONMENT
 from persona_jax.types import MODALITIES
 
 LOCK = '.lock'
-# Where the files lie; what is in them is compared by `corpus.json`.
-_MAY_DIFFER = {f'data.{field}' for field in ('root', 'labels', *MODALITIES, 'speakers')}
+# Where the files lie; what is in them is compared by `corpus.json`. And a figure more or less.
+_MAY_DIFFER = {f'data.{field}' for field in ('root', 'labels', *MODALITIES, 'speakers')} | {
+    'study.attention'}
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scipy', 'scikit-learn')
 
 

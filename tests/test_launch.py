@@ -3,6 +3,7 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 from launchers import complaint, run, start
 from makers import write_corpus
@@ -89,6 +90,25 @@ def test_adapt_and_predict_agree_with_the_study(flags, workdir):
   assert set(maps['before']) == set(maps['after']) == {'audio', 'vision'}
   assert maps['before'] != maps['after']
   assert '](figures/attention.svg)' in run('report', f'--workdir={workdir}')
+
+
+def test_study_looks_at_a_clip_of_the_first_user(flags, tmp_path):
+  """As launch.adapt does, of the same draw; what launch.adapt left stays."""
+  flags = [*flags, '--config.study.attention', '--config.study.folds=(0,)', f'--workdir={tmp_path}']
+  assert '](figures/attention.svg)' in run('study', *flags)
+  maps = json.loads((tmp_path / 'attention.json').read_text())
+  user = records_of(tmp_path)[0]['user']
+  assert maps['user'] == user and maps['arm'] == 'fs_ua_kd'
+  run('adapt', *flags, f'--user={user}', '--draw=0')
+  again = json.loads((tmp_path / 'attention.json').read_text())
+  assert again['clip'] == maps['clip']
+  for when in ('before', 'after'):
+    for modality in ('audio', 'vision'):
+      np.testing.assert_allclose(again[when][modality], maps[when][modality], atol=1e-3)
+  run('adapt', *flags, f'--user={user}', '--draw=1')
+  other = (tmp_path / 'attention.json').read_text()
+  run('study', *flags)
+  assert (tmp_path / 'attention.json').read_text() == other != json.dumps(maps, indent=2) + '\n'
 
 
 def test_predict_writes_a_file(flags, workdir, tmp_path):

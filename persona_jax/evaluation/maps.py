@@ -8,6 +8,17 @@ from persona_jax.model.build import PersonalPredictor
 from persona_jax.types import Clips, Params
 
 
+def has_crossmodal(model: PersonalPredictor, params: Params, clips: Clips) -> bool:
+  """Whether `onto_language` would find anything; nothing is computed."""
+  _, state = jax.eval_shape(lambda p: model.apply({'params': p}, clips, mutable=MAPS), params)
+  encoders = state.get(MAPS, {}).get('base', {})
+  return any(_encoder(modality) in encoders for modality in clips.masks)
+
+
+def _encoder(modality: str) -> str:
+  return f'{modality}_from_language'
+
+
 def onto_language(model: PersonalPredictor, params: Params, clips: Clips) -> dict[str, np.ndarray]:
   """How each other modality of a clip attends to the words, in the last crossmodal layer.
 
@@ -22,7 +33,7 @@ def onto_language(model: PersonalPredictor, params: Params, clips: Clips) -> dic
   encoders = state[MAPS]['base']
   maps = {}
   for modality, mask in clips.masks.items():
-    name = f'{modality}_from_language'
+    name = _encoder(modality)
     if name in encoders:
       weights, = encoders[name]['layers']['layer']['attention']['weights']
       last = np.asarray(weights[-1, 0])

@@ -11,15 +11,16 @@ import numpy as np
 from persona_jax import config as configuration, workdir as work
 from persona_jax.arms import BASELINE
 from persona_jax.data import corpus as data_corpus
+from persona_jax.data.corpus import Corpus
 from persona_jax.data.folds import Fold
 from persona_jax.errors import UserError
-from persona_jax.evaluation import maps, predict, study
+from persona_jax.evaluation import maps, predict
 from persona_jax.model.build import build
 from persona_jax.reporting import records
 from persona_jax.training import adapt, pretrain
 from persona_jax.training.checkpoint import Checkpoints
-from persona_jax.training.pretrain import Plan
-from persona_jax.types import Params
+from persona_jax.training.pretrain import Plan, Pretrained
+from persona_jax.types import Clips, Params
 
 STAGE = 'personal'
 _STEP = 1
@@ -42,31 +43,37 @@ class Prediction:
 
 
 class UserSession:
-  """A study's workdir seen from one held-out user.
+  """A study seen from one held-out user."""
 
-  Raises:
-    UserError: from the constructor, when `user` is none of the study's, or not pre-trained yet.
-  """
+  def __init__(self, config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: Corpus, plan: Plan,
+               fold: Fold, teacher: Pretrained):
+    self._config, self._workdir, self._plan, self._teacher = config, workdir, plan, teacher
+    self.corpus, self.fold = corpus, fold
+    self._normaliser = pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser
+    self._shared = jax.device_put(pretrain.shared_corpus(corpus))
 
-  def __init__(self, config: ml_collections.ConfigDict, workdir: pathlib.Path, user: str):
-    self._config, self._workdir = config, workdir
+  @classmethod
+  def open(cls, config: ml_collections.ConfigDict, workdir: pathlib.Path, user: str) -> 'UserSession':
+    """Of the study in `workdir`.
+
+    Raises:
+      UserError: `user` is none of the study's, or not pre-trained yet.
+    """
     configuration.validate(config)
     work.expect_config(workdir, config)
-    self.corpus = data_corpus.load(config)
-    plan = Plan(self.corpus, config)
-    work.expect_corpus(workdir, data_corpus.fingerprint(self.corpus))
-    self.fold = _fold_of(plan, user)
-    teacher = pretrain.load(self.corpus, plan, config, workdir, self.fold)
+    corpus = data_corpus.load(config)
+    plan = Plan(corpus, config)
+    work.expect_corpus(workdir, data_corpus.fingerprint(corpus))
+    fold = _fold_of(plan, user)
+    teacher = pretrain.load(corpus, plan, config, workdir, fold)
     if teacher is None:
       raise UserError(f'{workdir}: no pre-trained predictor for user {user} '
-                      f'({self.fold.name}); run launch.pretrain or launch.study there first.')
-    self._teacher = teacher
-    self._normaliser = pretrain.fold_inputs(self.corpus, self.fold, plan.num_valid).normaliser
-    self._shared = jax.device_put(pretrain.shared_corpus(self.corpus))
+                      f'({fold.name}); run launch.pretrain or launch.study there first.')
+    return cls(config, workdir, corpus, plan, fold, teacher)
 
   def drawn_support(self, draw: int) -> list[str]:
     """The clips that the study's `draw` personalises on."""
-    draws = study.draws_of(self.fold, self._config)
+    draws = self._plan.draws(self.fold)
     if not 0 <= draw < len(draws.support):
       raise UserError(f'draw {draw}: expected 0 to {len(draws.support) - 1} '
                       '(config.study.num_draws).')
@@ -80,11 +87,7 @@ class UserSession:
       UserError: a clip is not the user's, or none is left to score.
     """
     indices = self._own_clips(support)
-    recipe = adapt.recipes(self._config.adapt)[arm]
-    trial = adapt.Trials(indices, np.ones(len(indices), np.float32), np.float32(recipe.label_weight))
-    personalising = self._personalising(arm)
-    params = jax.jit(personalising.personalise)(
-        self._teacher.params, self._normaliser, self._shared, trial)
+    params = self._personalised(indices, arm)
     with work.held(self._workdir), self._checkpoints(arm) as saved:
       saved.save(_STEP, {'params': jax.device_get(params), 'support': self._mask(indices)})
 
@@ -106,23 +109,42 @@ class UserSession:
                       np.asarray(predictions), in_support)
 
   def write_attention(self, arm: str) -> None:
-    """Writes `attention.json`: what the wordiest query clip's audio and vision attended to.
+    """Writes `attention.json` of the personalised predictor, for the next report, if it has any."""
+    if self._attends():
+      attention = self._attention(arm, *self._personal(arm))
+      with work.held(self._workdir):
+        records.write_json(self._workdir / records.ATTENTION, attention)
 
-    Before and after personalising, for the next report; nothing where the base model has no
-    crossmodal attention.
-    """
-    params, in_support = self._personal(arm)
+  def drawn_attention(self, arm: str) -> dict | None:
+    """`attention.json` of the study's first draw; None where the base model has no such attention."""
+    if not self._attends():
+      return None
+    indices = self._own_clips(self.drawn_support(0))
+    return self._attention(arm, self._personalised(indices, arm), self._mask(indices))
+
+  def _attends(self) -> bool:
+    return maps.has_crossmodal(build(self._config.model), self._teacher.params,
+                               self._clips(self.fold.own[:1]))
+
+  def _attention(self, arm: str, params: Params, in_support: np.ndarray) -> dict:
+    """What the audio and vision of the wordiest query clip attended to, before and after."""
     words = np.where(in_support, -1, self._shared.clips.masks['language'][self.fold.own].sum(axis=1))
     clip = self.fold.own[[words.argmax()]]
-    clips = predict.gather(self._shared.clips, self._normaliser, clip)
-    before = maps.onto_language(build(self._config.model), self._teacher.params, clips)
-    after = maps.onto_language(self._personalising(arm).model, params, clips)
-    if before:
-      with work.held(self._workdir):
-        records.write_json(self._workdir / records.ATTENTION, dict(
-            user=self.fold.user, arm=arm, clip=self.corpus.names[clip[0]],
-            before={modality: table.round(4).tolist() for modality, table in before.items()},
-            after={modality: table.round(4).tolist() for modality, table in after.items()}))
+    models = dict(before=(build(self._config.model), self._teacher.params),
+                  after=(self._personalising(arm).model, params))
+    tables = {when: {modality: table.round(4).tolist() for modality, table
+                     in maps.onto_language(*model, self._clips(clip)).items()}
+              for when, model in models.items()}
+    return dict(user=self.fold.user, arm=arm, clip=self.corpus.names[clip[0]], **tables)
+
+  def _clips(self, indices: np.ndarray) -> Clips:
+    return predict.gather(self._shared.clips, self._normaliser, indices)
+
+  def _personalised(self, indices: np.ndarray, arm: str) -> Params:
+    recipe = adapt.recipes(self._config.adapt)[arm]
+    trial = adapt.Trials(indices, np.ones(len(indices), np.float32), np.float32(recipe.label_weight))
+    return jax.jit(self._personalising(arm).personalise)(
+        self._teacher.params, self._normaliser, self._shared, trial)
 
   def _personalising(self, arm: str) -> adapt.Personalising:
     return adapt.Personalising(self._config, adapt.recipes(self._config.adapt)[arm])

@@ -9,14 +9,16 @@ import ml_collections
 import numpy as np
 
 from persona_jax import config as configuration
-from persona_jax import parallel, workdir as work
+from persona_jax import arms, parallel, workdir as work
 from persona_jax.arms import BASELINE, MEAN_SHIFT
-from persona_jax.data import batching, corpus as data_corpus, folds as data_folds
+from persona_jax.data import batching, corpus as data_corpus
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.folds import Draws, Fold
 from persona_jax.evaluation import mean_shift, predict
+from persona_jax.evaluation.personal import UserSession
 from persona_jax.evaluation.personalise import Cell, StudyPersonaliser, expect_finite
 from persona_jax.model.build import build
+from persona_jax.progress import Progress
 from persona_jax.reporting import records, report
 from persona_jax.tensorboard import epoch_log
 from persona_jax.training import pretrain
@@ -50,7 +52,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, tensorboard: b
     The report; nothing on a process that does not write.
   """
   with opened(config, workdir) as (corpus, plan):
-    draws = [draws_of(fold, config) for fold in plan.chosen]  # may refuse: before hours of training
+    draws = [plan.draws(fold) for fold in plan.chosen]  # may refuse: before hours of training
     teachers = pretrain_folds(corpus, plan, config, workdir, tensorboard)
     plain = predict_plain(corpus, plan, config, teachers)
     trials = {}
@@ -62,7 +64,10 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, tensorboard: b
       if parallel.writes() and trials:
         records.write(workdir, itertools.chain(
             *(trials[fold.name] for fold in plan.chosen if fold.name in trials)))
-    return report.write([workdir], workdir) if parallel.writes() else ''
+    if not parallel.writes():
+      return ''
+    write_attention(corpus, plan, config, workdir, teachers)
+    return report.write([workdir], workdir)
 
 
 def pretrain_only(config: ml_collections.ConfigDict, workdir: pathlib.Path,
@@ -81,12 +86,6 @@ def pretrain_folds(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict
     records.write_curves(workdir, {(fold.user, fold.seed): teacher.curves
                                    for fold, teacher in zip(plan.chosen, teachers)})
   return teachers
-
-
-def draws_of(fold: Fold, config: ml_collections.ConfigDict) -> Draws:
-  study = config.study
-  return data_folds.draw_supports(fold, study.num_draws, max(configuration.shots(config)),
-                                  study.num_query)
 
 
 class Plain(NamedTuple):
@@ -127,6 +126,20 @@ def predict_plain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
     expect_finite(fold, BASELINE, own)
     plain.append(Plain(own, valid))
   return plain
+
+
+def write_attention(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict, workdir: pathlib.Path,
+                    teachers: Sequence[Pretrained]) -> None:
+  """Writes `attention.json` of the first user's first draw, unless there is one already."""
+  arm = arms.shown(set(config.study.arms) & set(arms.FINE_TUNED))
+  if not config.study.attention or arm is None or (workdir / records.ATTENTION).exists():
+    return
+  session = UserSession(config, workdir, corpus, plan, plan.chosen[0], teachers[0])
+  with Progress('looking at one clip', 1, 'clips') as progress:
+    attention = session.drawn_attention(arm)
+    progress.advance()
+  if attention is not None:
+    records.write_json(workdir / records.ATTENTION, attention)
 
 
 def fold_trials(corpus: Corpus, fold: Fold, draws: Draws, config: ml_collections.ConfigDict,

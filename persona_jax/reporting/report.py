@@ -40,14 +40,15 @@ def _missing(names: list[str]) -> list[str]:
   """What there are no figures of yet, and how to get them."""
   reasons = {'speakers': 'no personalised arm beside the baseline yet',
              'shots': 'one number of support clips; `--config.study.shots` makes it a curve',
-             'attention': 'run `launch.adapt` for one user, then `launch.report`',
+             'attention': 'made when a study with `--config.study.attention` ends whose arms fine-tune '
+                          'a base model with crossmodal attention; `launch.adapt` makes any user\'s',
              'learning': 'no stage of pre-training has ended yet'}
   lines = [f'- {name}: {reason}.' for name, reason in reasons.items() if name not in names]
   return ['Not drawn:\n\n' + '\n'.join(lines)] if lines else []
 
 
 def _attention(workdir: pathlib.Path) -> dict | None:
-  """What `launch.adapt` left of the clip it looked at, if it was run."""
+  """What the study or `launch.adapt` left of the clip it looked at last, if it did."""
   path = workdir / records.ATTENTION
   return records.read_json(path) if path.exists() else None
 

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from persona_jax import config as configuration, parallel, preemption
 from persona_jax.data import batching, folds as data_folds, normalize
 from persona_jax.data.corpus import Corpus
-from persona_jax.data.folds import Fold
+from persona_jax.data.folds import Draws, Fold
 from persona_jax.errors import UserError
 from persona_jax.model.build import build
 from persona_jax.progress import Progress
@@ -63,7 +63,8 @@ class Plan:
   """
 
   def __init__(self, corpus: Corpus, config: ml_collections.ConfigDict):
-    study = config.study
+    self._study = study = config.study
+    self._shots = max(configuration.shots(config))
     self.folds = data_folds.make_folds(corpus, study.num_users, config.pretrain.train_fraction,
                                        configuration.seeds(config), study.first_user)
     self.chosen = [fold for fold in self.folds
@@ -72,6 +73,10 @@ class Plan:
     self.num_own = max(len(fold.own) for fold in self.folds)
     self.num_batches = batching.num_batches(
         max(len(fold.train) for fold in self.folds), config.pretrain.batch_size)
+
+  def draws(self, fold: Fold) -> Draws:
+    """The fold's random supports; fewer shots take the first clips of each."""
+    return data_folds.draw_supports(fold, self._study.num_draws, self._shots, self._study.num_query)
 
 
 def pretrain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict, workdir: pathlib.Path,

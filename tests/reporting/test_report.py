@@ -96,7 +96,7 @@ def test_a_study_still_running_is_reported_with_what_is_missing(tmp_path):
   text = report.write([workdir], workdir)
   assert 'No records yet of ann, cy.' in text and 'No records of the arm `fs_ua` yet.' in text
   assert not (workdir / 'figures' / 'speakers.svg').exists()
-  assert '- speakers: no personalised arm' in text and '- attention: run `launch.adapt`' in text
+  assert '- speakers: no personalised arm' in text and '- attention: made when a study' in text
   assert '- learning:' not in text
   assert (workdir / 'figures' / 'draws.svg').exists()
 

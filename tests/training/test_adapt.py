@@ -22,7 +22,7 @@ def user(trained, corpus, config, plan):
   task = adapt.FoldTask(trained[1][0].params,
                         pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser,
                         fold.own.astype(np.int32))
-  supports = fold.own[study.draws_of(fold, config).support].astype(np.int32)
+  supports = fold.own[plan.draws(fold).support].astype(np.int32)
   return task, supports, jax.device_put(pretrain.shared_corpus(corpus))
 
 
