@@ -1,7 +1,8 @@
 """Figures of a study, from its records alone: readable in black and white and by the colour-blind.
 
-Arms are told apart by marker and line as well as by colour (Okabe and Ito's palette, which all kinds of
-colour vision can tell apart, https://jfly.uni-koeln.de/color).
+All are so narrow that a phone shows their words large enough to be read. Arms are told apart by marker
+and line as well as by colour (Okabe and Ito's palette, which all kinds of colour vision can tell apart,
+https://jfly.uni-koeln.de/color).
 """
 
 import itertools
@@ -22,6 +23,7 @@ FOLDER = 'figures'
 _COLOURS = ('#000000', '#999999', '#D55E00', '#0072B2', '#009E73', '#CC79A7', '#E69F00')
 _MARKERS, _LINES = 'oxsD^vP', ('-', ':', '--', '-', '-.', ':', '--')
 _MAE = 'MAE (sentiment points)'
+_WIDTH = 4.4  # inches
 
 
 def _style(arm: str) -> dict:
@@ -69,7 +71,7 @@ def shots(records: list[dict]) -> Figure | None:
   counts = sorted({record['num_support'] for record in records if record['arm'] != BASELINE})
   if len(counts) < 2:
     return None
-  figure, axes = _figure()
+  figure, axes = _figure(height=3.8)
   arms = list(dict.fromkeys(record['arm'] for record in records))
   for shift, arm in zip(np.linspace(-0.24, 0.24, len(arms)), arms):
     if arm == BASELINE:
@@ -93,9 +95,9 @@ def learning(curves: list[dict]) -> Figure | None:
     return None
   folds = {name: list(rows) for name, rows in itertools.groupby(
       curves, key=lambda row: (row['user'], row['seed']))}
-  columns = min(3, len(folds))
+  columns = min(2, len(folds))
   rows = -(-len(folds) // columns)
-  figure, grid = _figure(height=1.5 * rows + 0.8, rows=rows, columns=columns)
+  figure, grid = _figure(height=1.3 * rows + 0.8, rows=rows, columns=columns)
   for axes, ((user, seed), points) in zip(grid.flat, folds.items()):
     epochs = [point['epoch'] for point in points]
     valid = [point['valid'] for point in points]
@@ -119,7 +121,7 @@ def scatter(predictions: list[dict], records: list[dict], num_support: int) -> F
   if arm is None or not predictions:
     return None
   user, seed = predictions[0]['user'], predictions[0]['seed']
-  figure, grid = _figure(width=6, height=3.2, columns=2)
+  figure, grid = _figure(height=2.6, columns=2)
   for axes, which in zip(grid.flat, (BASELINE, arm)):
     rows = [r for r in predictions
             if (r['user'], r['arm'], r['seed'], r['draw']) == (user, which, seed, '0')
@@ -127,7 +129,8 @@ def scatter(predictions: list[dict], records: list[dict], num_support: int) -> F
     axes.plot([-3, 3], [-3, 3], color='0.7', linewidth=1, zorder=0)
     axes.plot([float(r['label']) for r in rows], [float(r['prediction']) for r in rows],
               **_style(which) | dict(linestyle='none'), markersize=4)
-    axes.set(xlim=(-3.3, 3.3), ylim=(-3.3, 3.3), xlabel='true sentiment', aspect='equal')
+    axes.set(xlim=(-3.3, 3.3), ylim=(-3.3, 3.3), xlabel='true sentiment')
+    axes.set_box_aspect(1)
     axes.set_title(f'{user}, {NAMES[which]}', fontsize=9)
   grid.flat[0].set_ylabel('predicted sentiment')
   return figure
@@ -138,15 +141,14 @@ def attention(maps: dict | None) -> Figure | None:
   if not maps:
     return None
   modalities = list(maps['before'])
-  figure, grid = _figure(width=6, height=2.2 * len(modalities) + 0.6, rows=len(modalities), columns=2,
-                         share=False)
+  figure, grid = _figure(height=1.8 * len(modalities) + 0.6, rows=len(modalities), columns=2, share=False)
   peak = max(np.max(table) for when in ('before', 'after') for table in maps[when].values())
   for row, modality in zip(grid, modalities):
     for axes, when in zip(row, ('before', 'after')):
       image = axes.imshow(maps[when][modality], cmap='cividis', vmin=0, vmax=peak, aspect='auto',
                           interpolation='nearest')
-      axes.set(xlabel='word (step of language; tokens last)', ylabel=f'step of {modality}')
-      axes.set_title(f'{when} ({NAMES[BASELINE if when == "before" else maps["arm"]]})', fontsize=9)
+      axes.set(xlabel='word', ylabel=f'step of {modality}')
+      axes.set_title(NAMES[BASELINE if when == 'before' else maps['arm']], fontsize=9)
   figure.colorbar(image, ax=grid, label='attention weight')
   figure.suptitle(maps['clip'], fontsize=9)
   return figure
@@ -157,8 +159,9 @@ CAPTIONS: dict[str, str] = {
     'draws': 'MAE of each draw of support clips, mean over speakers.',
     'shots': 'MAE by the number of support clips: means over speakers, 95 % intervals over speakers, '
              'seeds and draws.',
-    'attention': 'What the audio and vision of one clip attended to among its words: last crossmodal '
-                 'layer, mean over heads.',
+    'attention': 'What the audio and vision of one clip attended to among its words, before and after '
+                 'personalising: last crossmodal layer, mean over heads; behind the words and steps the '
+                 'learnable tokens.',
     'learning': 'Pre-training of each fold, named after the speaker who is held out.',
     'scatter': 'Query clips of one speaker, draw 0, before and after personalising.'}
 
@@ -176,10 +179,9 @@ def write(workdir: pathlib.Path, made: dict[str, Callable[[], Figure | None]]) -
   return names
 
 
-def _figure(width: float = 5.4, height: float = 3.6, rows: int | None = None, columns: int | None = None,
-            share: bool = True):
+def _figure(height: float = 3.2, rows: int | None = None, columns: int | None = None, share: bool = True):
   """A figure and its axes, [rows, columns] of them if either is given."""
-  figure = Figure(figsize=(width, height), layout='constrained')
+  figure = Figure(figsize=(_WIDTH, height), layout='constrained')
   grid = figure.subplots(rows or 1, columns or 1, squeeze=not (rows or columns), sharex=share,
                          sharey=share)
   for axes in np.atleast_1d(grid).flat:
@@ -189,4 +191,4 @@ def _figure(width: float = 5.4, height: float = 3.6, rows: int | None = None, co
 
 def _legend(figure: Figure, axes=None) -> None:
   handles, labels = (axes or figure.axes[0]).get_legend_handles_labels()
-  figure.legend(handles, labels, loc='outside upper center', ncols=3, frameon=False, fontsize=8)
+  figure.legend(handles, labels, loc='outside upper center', ncols=2, frameon=False, fontsize=8)

@@ -18,8 +18,8 @@ p, ul { max-width: 48rem; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #8886; text-align: left; white-space: nowrap; }
 th:first-child, td:first-child { position: sticky; left: 0; background: Canvas; padding-left: 0; }
-figure { margin: 2rem 0; max-width: 48rem; } figcaption { font-size: .9rem; }
-figure svg { width: 100%; min-width: 28rem; height: auto; background: white; }
+figure { margin: 2rem 0; max-width: 38rem; } figcaption { font-size: .9rem; }
+figure svg { width: 100%; height: auto; background: white; }
 @media (max-width: 40rem) {
   th, td { padding: .3rem; }
   th:first-child, td:first-child { white-space: normal; min-width: 7.5rem; }
@@ -47,5 +47,4 @@ def _figure(path: pathlib.Path, name: str) -> str:
   svg = re.sub(r'\bid="', f'id="{name}-', svg)
   svg = re.sub(r'(url\(#|href="#)', rf'\g<1>{name}-', svg)
   caption = html.escape(CAPTIONS[name])
-  return (f'<figure role="img" aria-label="{caption}"><div class="wide" tabindex="0">{svg}</div>'
-          f'<figcaption>{caption}</figcaption></figure>')
+  return (f'<figure role="img" aria-label="{caption}">{svg}<figcaption>{caption}</figcaption></figure>')
