@@ -41,8 +41,8 @@ def sections(records: list[dict], arms: list[str]) -> list[str]:
   return ['## Which differences in MAE are real',
           table(['difference', 'MAE', 'p', 'speakers helped / harmed', 'worst speaker',
                  f'draws worse by > {HARM}'], rows),
-          f'{over(records)} p is two-sided, from flipping the signs of the speakers\' mean differences (exact up to 13 '
-          'speakers); helped and harmed are by a speaker\'s mean over seeds and draws.',
+          f'{over(records)} p is two-sided, from flipping the signs of the speakers\' mean differences '
+          '(exact up to 13 speakers); helped and harmed are by a speaker\'s mean over seeds and draws.',
           *_against_mean_shift(records, arms)]
 
 
