@@ -27,24 +27,31 @@ def compare(workdirs: Sequence[pathlib.Path]) -> str:
     UserError: a trial of two runs was scored on different query clips.
   """
   first, *others = workdirs
-  rows = []
+  parts = ['# Runs compared', f'MAE of each run against {first}, on the trials and query clips of both.']
   for other in others:
     expect_same_queries(first, other)
-    ours, theirs = ({_key(record): record for record in records.read([workdir])}
-                    for workdir in (first, other))
-    both = [key for key in ours if key in theirs]
-    for arm, shots in dict.fromkeys((key[1], key[4]) for key in both):
-      pair = [record | {'arm': name} for key in both if (key[1], key[4]) == (arm, shots)
-              for name, record in ((str(first), ours[key]), (str(other), theirs[key]))]
-      means = {name: statistics.mean_over_users(comparison.matrix(users))
-               for name, users in records.by_arm(pair, 'mae').items()}
-      difference = comparison.paired(pair, 'mae', str(other), str(first))
-      rows.append([NAMES[arm], str(shots), str(other), number(means[str(first)]),
-                   number(means[str(other)]), interval(statistics.bootstrap(difference), signed=True),
-                   number(statistics.sign_flip(statistics.user_means(difference)))])
-  header = ['arm', 'clips', 'run', f'MAE of {first}', 'MAE of the run', 'difference', 'p']
-  return (f'# Runs compared\n\nMAE of each run and of {first}, on the trials and query clips of both.'
-          f'\n\n{table(header, rows)}\n')
+    parts += _compared(first, other)
+  return '\n\n'.join(parts) + '\n'
+
+
+def _compared(first: pathlib.Path, other: pathlib.Path) -> list[str]:
+  """The section of one later run."""
+  ours, theirs = ({_key(record): record for record in records.read([workdir])}
+                  for workdir in (first, other))
+  both, rows = [key for key in ours if key in theirs], []
+  if not both:
+    return [f'## {other}', f'It has no trial of {first}.']
+  for arm, shots in dict.fromkeys((key[1], key[4]) for key in both):
+    pair = [record | {'arm': name} for key in both if (key[1], key[4]) == (arm, shots)
+            for name, record in ((str(first), ours[key]), (str(other), theirs[key]))]
+    means = [number(statistics.mean_over_users(comparison.matrix(users)))
+             for users in records.by_arm(pair, 'mae').values()]
+    difference = comparison.paired(pair, 'mae', str(other), str(first))
+    rows.append([NAMES[arm], str(shots), *means, interval(statistics.bootstrap(difference), signed=True),
+                 number(statistics.sign_flip(statistics.user_means(difference)))])
+  return [f'## {other}',
+          table(['arm', 'clips', f'MAE of {first}', f'MAE of {other}', 'difference', 'p'], rows),
+          comparison.over([ours[key] for key in both])]
 
 
 def expect_same_queries(first: pathlib.Path, second: pathlib.Path) -> None:

@@ -108,8 +108,11 @@ def test_runs_are_compared_pair_by_pair(tmp_path):
   means = {}
   for name, workdir in (('one', one), ('two', two)):
     means[name] = np.mean([r['mae'] for r in records.read([workdir]) if r['arm'] == 'fs_ua'])
-  assert (f'| FS-UA | 5 | {two} | {means["one"]:.3f} | {means["two"]:.3f} | '
+  assert f'## {two}\n' in text and '95 % interval of the mean over 3 users, 1 seed and 3 draws.' in text
+  assert (f'| FS-UA | 5 | {means["one"]:.3f} | {means["two"]:.3f} | '
           f'{means["two"] - means["one"]:+.3f} [') in text
+  three = write(tmp_path / 'three', arms=('fs_base',))
+  assert text + f'\n## {three}\n\nIt has no trial of {one}.\n' == runs.compare([one, two, three])
   row, = [line for line in text.splitlines() if line.startswith('| Baseline')]
   assert '+0.000 [+0.000, +0.000] | 1.000 |' in row
 
