@@ -142,6 +142,12 @@ def test_a_run_that_diverges_stops_with_one_sentence(tmp_path):
   assert 'fold_00_seed_0 (speaker' in said and 'epoch 1, step 2 of' in said and 'is not finite' in said
 
 
+def test_a_personalisation_that_diverges_stops_with_one_sentence(tmp_path):
+  said = complaint('study', *FLAGS, '--config.adapt.base_learning_rate=1e38', f'--workdir={tmp_path}')
+  assert '), arm fs_ua, draw 0: a prediction is not finite' in said
+  assert not (tmp_path / 'predictions.csv').exists()  # of the first group, nobody was done
+
+
 @pytest.mark.slow
 def test_debug_nans_names_the_operation(tmp_path):
   process = start('pretrain', *FLAGS, WILD, f'--workdir={tmp_path}', '--debug_nans')

@@ -176,10 +176,11 @@ def test_every_arm_and_shots_and_seeds_in_one_study(tmp_path):
   """With the base model that compiles fast. A user personalised alone is as in the study."""
   flags = ['--config=configs/synthetic.py:smoke', '--config.model.name=early_fusion',
            f'--config.study.arms={arms.ARMS}', '--config.study.shots=(2,5)',
-           '--config.study.seeds=(0,1)', f'--workdir={tmp_path}']
+           '--config.study.seeds=(0,1)', '--config.study.attention', f'--workdir={tmp_path}']
   report = run('study', *flags)
   assert all(f'| {arms.NAMES[arm]} |' in report for arm in arms.ARMS)
   assert '| arm | 2 clips | 5 clips |' in report and 'does not beat the mean shift' in report
+  assert '- attention: made when a study' in report  # of another base model
   trials = {(r['user'], r['arm'], r['seed'], r['draw'], r['num_support']) for r in records_of(tmp_path)}
   assert len(trials) == len(records_of(tmp_path)) == 3 * 2 * 2 * (1 + 2 * (len(arms.ARMS) - 1))
   with (tmp_path / 'predictions.csv').open() as file:

@@ -47,7 +47,7 @@ def test_the_same_files_may_lie_elsewhere(tmp_path):
   work.begin(tmp_path, config)
   before = work.config_hash(config)
   config.data.root, config.data.labels = '/elsewhere', 'other.csd'
-  config.study.attention = False
+  config.study.attention = not config.study.attention
   work.begin(tmp_path, config)
   assert work.config_hash(config) == before
   config.data.missing = 'drop'

@@ -22,6 +22,7 @@ def test_maps_are_of_the_valid_steps_and_sum_to_one(name, modalities):
   assert set(variables) == {'params'}
   found = maps.onto_language(model, variables['params'], clips)
   assert set(found) == modalities
+  assert maps.has_crossmodal(model, variables['params'], clips) == bool(modalities)
   for modality, table in found.items():
     assert table.shape == (lengths[modality][1] + 1, 4 + 1)  # the valid steps, and a token
     np.testing.assert_allclose(table.sum(axis=1), 1, atol=1e-5)
