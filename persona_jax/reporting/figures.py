@@ -117,8 +117,9 @@ def learning(curves: list[dict]) -> Figure | None:
 
 def scatter(predictions: list[dict], records: list[dict], num_support: int) -> Figure | None:
   """Predicted against true sentiment of the first speaker's first draw, before and after."""
-  arm = shown({record['arm'] for record in records})
-  if arm is None or not predictions:
+  arms = {record['arm'] for record in records}
+  arm = shown(arms)
+  if arm is None or BASELINE not in arms or not predictions:
     return None
   user, seed = predictions[0]['user'], predictions[0]['seed']
   figure, grid = _figure(height=2.6, columns=2)

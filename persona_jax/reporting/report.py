@@ -39,6 +39,7 @@ def write(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
 def _missing(names: list[str]) -> list[str]:
   """What there are no figures of yet, and how to get them."""
   reasons = {'speakers': 'no personalised arm beside the baseline yet',
+             'scatter': 'no personalised arm beside the baseline yet',
              'shots': 'one number of support clips; `--config.study.shots` makes it a curve',
              'attention': 'made when a study with `--config.study.attention` ends whose arms fine-tune '
                           'a base model with crossmodal attention; `launch.adapt` makes any user\'s',

@@ -101,6 +101,14 @@ def test_a_study_still_running_is_reported_with_what_is_missing(tmp_path):
   assert (workdir / 'figures' / 'draws.svg').exists()
 
 
+def test_one_arm_without_the_baseline(tmp_path):
+  workdir = write(tmp_path / 'run', arms=('fs_ua',))
+  text = report.write([workdir], workdir)
+  assert 'No records of the arm `baseline` yet.' in text and 'No pair of arms to compare yet.' in text
+  assert '- scatter: no personalised arm beside the baseline yet.' in text
+  assert {path.stem for path in (workdir / 'figures').iterdir()} == {'draws', 'learning'}
+
+
 def test_runs_are_compared_pair_by_pair(tmp_path):
   one, two = write(tmp_path / 'one'), write(tmp_path / 'two', gain=0.4)
   assert runs.share_trials([one, two]) and not runs.share_trials([one])
