@@ -175,7 +175,7 @@ def test_benchmark_prints_a_line_a_shape(flags):
 def test_every_arm_and_shots_and_seeds_in_one_study(tmp_path):
   """With the base model that compiles fast. A user personalised alone is as in the study."""
   flags = ['--config=configs/synthetic.py:smoke', '--config.model.name=early_fusion',
-           f'--config.study.arms={arms.ARMS}', '--config.study.shots=(2,5)',
+           f'--config.study.arms={arms.ARMS}', '--config.study.num_support=2', '--config.study.shots=(5,2)',
            '--config.study.seeds=(0,1)', '--config.study.attention', f'--workdir={tmp_path}']
   report = run('study', *flags)
   assert all(f'| {arms.NAMES[arm]} |' in report for arm in arms.ARMS)
@@ -189,7 +189,7 @@ def test_every_arm_and_shots_and_seeds_in_one_study(tmp_path):
   for row in rows:
     trial = queries.setdefault((row['user'], row['seed'], row['draw']), {})
     trial.setdefault((row['arm'], row['num_support']), []).append(row['clip'])
-  assert all(clips == trial['baseline', '5'] for trial in queries.values() for clips in trial.values())
+  assert all(clips == trial['baseline', '2'] for trial in queries.values() for clips in trial.values())
   for arm in arms.ARMS[1:]:  # fewer shots are another personalisation
     few, many = ([r['prediction'] for r in rows if (r['arm'], r['num_support']) == (arm, shots)]
                  for shots in '25')
@@ -200,7 +200,7 @@ def test_every_arm_and_shots_and_seeds_in_one_study(tmp_path):
   alone = {row['clip']: float(row['prediction'])
            for row in csv.DictReader(run('predict', *common).splitlines())}
   mine = [row for row in rows if (row['user'], row['arm'], row['seed'], row['draw'],
-                                  row['num_support']) == (user, 'fs_ua_token', '0', '1', '5')]
+                                  row['num_support']) == (user, 'fs_ua_token', '0', '1', '2')]
   assert mine
   for row in mine:
     assert float(row['prediction']) == pytest.approx(alone[row['clip']], abs=1e-4)
