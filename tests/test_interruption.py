@@ -143,9 +143,14 @@ def test_a_run_that_diverges_stops_with_one_sentence(tmp_path):
 
 
 def test_a_personalisation_that_diverges_stops_with_one_sentence(tmp_path):
-  said = complaint('study', *FLAGS, '--config.adapt.base_learning_rate=1e38', f'--workdir={tmp_path}')
+  flags = [*FLAGS, '--config.adapt.base_learning_rate=1e38', f'--workdir={tmp_path}']
+  said = complaint('study', *flags)
   assert '), arm fs_ua, draw 0: a prediction is not finite' in said
   assert not (tmp_path / 'predictions.csv').exists()  # of the first group, nobody was done
+  user = said.split('(')[1].split(')')[0]
+  assert ', arm fs_ua_kd: a parameter is not finite' in complaint('adapt', *flags, f'--user={user}')
+  assert 'has no fs_ua_kd predictor yet' in complaint('predict', *flags, f'--user={user}',
+                                                      '--arm=fs_ua_kd')
 
 
 @pytest.mark.slow

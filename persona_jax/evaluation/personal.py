@@ -84,12 +84,12 @@ class UserSession:
     """Fine-tunes on the clips named in `support`, and keeps the predictor in the workdir.
 
     Raises:
-      UserError: a clip is not the user's, or none is left to score.
+      UserError: a clip is not the user's, or none is left to score; a parameter is no longer finite.
     """
     indices = self._own_clips(support)
     params = self._personalised(indices, arm)
     with work.held(self._workdir), self._checkpoints(arm) as saved:
-      saved.save(_STEP, {'params': jax.device_get(params), 'support': self._mask(indices)})
+      saved.save(_STEP, {'params': params, 'support': self._mask(indices)})
 
   def predict(self, arm: str) -> Prediction:
     """Predicts all the user's clips with the pre-trained (`baseline`) or a personalised predictor.
@@ -141,10 +141,15 @@ class UserSession:
     return predict.gather(self._shared.clips, self._normaliser, indices)
 
   def _personalised(self, indices: np.ndarray, arm: str) -> Params:
+    """The host's copy of the parameters, fine-tuned on these clips."""
     recipe = adapt.recipes(self._config.adapt)[arm]
     trial = adapt.Trials(indices, np.ones(len(indices), np.float32), np.float32(recipe.label_weight))
-    return jax.jit(self._personalising(arm).personalise)(
-        self._teacher.params, self._normaliser, self._shared, trial)
+    params = jax.device_get(jax.jit(self._personalising(arm).personalise)(
+        self._teacher.params, self._normaliser, self._shared, trial))
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+      raise UserError(f'{self.fold.name} ({self.fold.user}), arm {arm}: a parameter is not finite; '
+                      '--debug_nans finds the operation.')
+    return params
 
   def _personalising(self, arm: str) -> adapt.Personalising:
     return adapt.Personalising(self._config, adapt.recipes(self._config.adapt)[arm])
