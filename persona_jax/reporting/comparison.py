@@ -64,7 +64,7 @@ def _against_mean_shift(records: list[dict], arms: list[str]) -> list[str]:
   for arm in arms:
     if MEAN_SHIFT in arms and arm not in (BASELINE, MEAN_SHIFT):
       difference = statistics.bootstrap(paired(records, 'mae', arm, MEAN_SHIFT))
-      verdict = ('beats the mean shift' if difference.high < 0 else
+      verdict = ('beats the mean shift' if round(difference.high, 3) < 0 else  # as it is printed
                  'does not beat the mean shift: it is not shown to have learned anything personal but '
                  'an offset')
       sentences.append(f'- {NAMES[arm]} {verdict} (MAE {interval(difference, signed=True)}).')

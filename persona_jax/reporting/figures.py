@@ -144,10 +144,13 @@ def attention(maps: dict | None) -> Figure | None:
   modalities = list(maps['before'])
   figure, grid = _figure(height=1.8 * len(modalities) + 0.6, rows=len(modalities), columns=2, share=False)
   peak = max(np.max(table) for when in ('before', 'after') for table in maps[when].values())
-  for row, modality in zip(grid, modalities):
-    for axes, when in zip(row, ('before', 'after')):
+  for panels, modality in zip(grid, modalities):
+    for axes, when in zip(panels, ('before', 'after')):
+      rows, columns = np.shape(maps[when][modality])
       image = axes.imshow(maps[when][modality], cmap='cividis', vmin=0, vmax=peak, aspect='auto',
-                          interpolation='nearest')
+                          interpolation='nearest', extent=(0.5, columns + 0.5, rows + 0.5, 0.5))
+      for axis in (axes.xaxis, axes.yaxis):  # counted from 1
+        axis.set_major_locator(ticker.MaxNLocator(integer=True))
       axes.set(xlabel='word', ylabel=f'step of {modality}')
       axes.set_title(NAMES[BASELINE if when == 'before' else maps['arm']], fontsize=9)
   figure.colorbar(image, ax=grid, label='attention weight')

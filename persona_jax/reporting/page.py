@@ -15,7 +15,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; p
 h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
 p, ul { max-width: 48rem; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: separate; border-spacing: 0; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #8886; text-align: left; white-space: nowrap; }
 th:first-child, td:first-child { position: sticky; left: 0; background: Canvas; padding-left: 0; }
 figure { margin: 2rem 0; max-width: 38rem; } figcaption { font-size: .9rem; }
