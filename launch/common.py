@@ -78,6 +78,8 @@ def start_jax(config: ml_collections.ConfigDict, num_folds: int, distributed: bo
   if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
     side_by_side = 1 if jax.config.jax_disable_jit else max(1, min(num_cores(), num_folds))
     jax.config.update('jax_num_cpu_devices', side_by_side)
+  if config.quick_compile:
+    jax.config.update('jax_disable_most_optimizations', True)
   # On accelerators JAX itself would round the factors of float32 products; CPUs never do.
   jax.config.update('jax_default_matmul_precision', config.model.matmul_precision)
 

@@ -19,6 +19,7 @@ def paper() -> ml_collections.ConfigDict:
   """
   return ml_collections.ConfigDict(dict(
       seed=0,
+      quick_compile=False,  # less compiling, slower programs: for runs of seconds
       data=dict(),
       model=dict(
           name='mult',  # an entry of persona_jax.model.build.BASE_MODELS
@@ -91,6 +92,7 @@ def shrunk(config: ml_collections.ConfigDict, mode: str) -> ml_collections.Confi
   if mode not in ('', 'smoke'):
     raise UserError(f'config mode {mode!r}: expected "smoke" or nothing behind the colon.')
   if mode == 'smoke':
+    config.quick_compile = True
     config.model.update(num_layers=1, num_heads=2, width=8)
     config.pretrain.update(num_epochs=2, batch_size=32)
     config.adapt.num_steps = 3

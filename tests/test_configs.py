@@ -3,8 +3,11 @@
 import importlib
 import pathlib
 
+import jax
 import pytest
 
+from configs import synthetic
+from launch import common
 from persona_jax import config as configuration
 from persona_jax.errors import UserError
 
@@ -61,3 +64,12 @@ def test_bad_values_are_explained(field, value, complaint):
   section[last] = value
   with pytest.raises(UserError, match=complaint):
     configuration.validate(config)
+
+
+def test_a_smoke_run_compiles_quickly(monkeypatch):
+  updates = {}
+  monkeypatch.setattr(jax.config, 'update', updates.__setitem__)
+  common.start_jax(synthetic.get_config(), 1)
+  assert 'jax_disable_most_optimizations' not in updates
+  common.start_jax(synthetic.get_config('smoke'), 1)
+  assert updates['jax_disable_most_optimizations'] is True

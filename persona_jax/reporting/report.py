@@ -28,7 +28,7 @@ def write(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
       'scatter': functools.partial(figures.scatter, predictions, main, num_support),
       'attention': functools.partial(figures.attention, _attention(sources[0])),
       'learning': functools.partial(figures.learning, records.read_curves(sources))})
-  text = tables.report(trials, corpus, _notes(environment, config), num_support)
+  text = tables.report(trials, corpus, _notes(environment, trials), num_support)
   pictures = [f'![{figures.CAPTIONS[name]}]({figures.FOLDER}/{name}.svg)' for name in names]
   text += '\n' + '\n\n'.join(['## Figures', *pictures, *_missing(names)]) + '\n'
   records.write_text(target / MARKDOWN, text)
@@ -54,12 +54,12 @@ def _attention(workdir: pathlib.Path) -> dict | None:
   return records.read_json(path) if path.exists() else None
 
 
-def _notes(environment: dict, config: dict) -> list[str]:
+def _notes(environment: dict, trials: list[dict]) -> list[str]:
   """What somebody needs to make the same again."""
   versions = ', '.join(f'{name} {version}' for name, version in environment['packages'].items())
   devices = ', '.join(f'{count} x {kind}' for kind, count
                       in collections.Counter(environment['devices']).items())
-  seeds = ', '.join(map(str, config['study']['seeds'] or [config['seed']]))
-  return [f'Seeds {seeds}; config {environment["config_hash"]}, commit '
+  seeds = ', '.join(str(seed) for seed in sorted({trial['seed'] for trial in trials}))
+  return [f'Seeds {seeds}; config {environment.get("config_hash", "unknown")}, commit '  # since 0.2
           f'{environment["commit"] or "unknown"}.',
           f'Made with Python {environment["python"]}, {versions}, on {devices}.']

@@ -109,6 +109,16 @@ def test_one_arm_without_the_baseline(tmp_path):
   assert {path.stem for path in (workdir / 'figures').iterdir()} == {'draws', 'learning'}
 
 
+def test_a_run_of_version_0_1_is_reported(tmp_path):
+  workdir = write(tmp_path / 'run')
+  records.write_json(workdir / records.CONFIG, dict(seed=0, study=dict(num_support=5)))
+  old = {name: value for name, value in ENVIRONMENT.items() if name != 'config_hash'}
+  records.write_json(workdir / records.ENVIRONMENT, old)
+  (workdir / records.CURVES).unlink()
+  text = report.write([workdir], workdir)
+  assert 'Seeds 0; config unknown' in text and '- learning: no stage' in text
+
+
 def test_runs_are_compared_pair_by_pair(tmp_path):
   one, two = write(tmp_path / 'one'), write(tmp_path / 'two', gain=0.4)
   assert runs.share_trials([one, two]) and not runs.share_trials([one])
