@@ -107,20 +107,23 @@ def _differences(records: list[dict], arms: list[str]) -> list[str]:
 
 
 def _curve(records: list[dict]) -> list[str]:
-  """MAE by the number of support clips, if there are several."""
+  """MAE by the number of support clips, if there are several, and what it gains on the baseline."""
   shots = sorted({record['num_support'] for record in records if record['arm'] != BASELINE})
   if len(shots) < 2:
     return []
-  rows = []
+  baseline = [record for record in records if record['arm'] == BASELINE]
+  values, gains = [], []
   for arm in dict.fromkeys(record['arm'] for record in records if record['arm'] != BASELINE):
-    cells = []
-    for count in shots:
-      some = [r for r in records if r['arm'] == arm and r['num_support'] == count]
-      cells.append(interval(statistics.bootstrap(matrix(by_arm(some, 'mae')[arm])))
-                   if some else '–')
-    rows.append([NAMES[arm], *cells])
-  return ['## MAE by the number of support clips',
-          table(['arm', *(f'{count} clips' if count > 1 else '1 clip' for count in shots)], rows),
+    own = [[r for r in records if (r['arm'], r['num_support']) == (arm, count)] for count in shots]
+    values.append([NAMES[arm], *(
+        interval(statistics.bootstrap(matrix(by_arm(some, 'mae')[arm]))) if some else '–'
+        for some in own)])
+    gains.append([f'{NAMES[arm]} − Baseline', *(
+        interval(statistics.bootstrap(comparison.paired(some + baseline, 'mae', arm, BASELINE)),
+                 signed=True) if some else '–' for some in own)])
+  header = [f'{count} clips' if count > 1 else '1 clip' for count in shots]
+  return ['## MAE by the number of support clips', table(['arm', *header], values),
+          *([table(['paired difference', *header], gains)] if baseline else []),
           comparison.over(records)]
 
 

@@ -58,6 +58,21 @@ def test_report_has_every_figure_and_is_one_page(tmp_path):
   assert 'width=device-width' in page
 
 
+def test_curve_tables_show_the_records_numbers(tmp_path):
+  workdir = write(tmp_path / 'run', all_shots=(1, 5))
+  text, lines = report.write([workdir], workdir), records.read([workdir])
+
+  def mae(arm, shots):
+    return np.mean([r['mae'] for r in lines if (r['arm'], r['num_support']) == (arm, shots)])
+
+  section = text.split('## MAE by the number of support clips')[1]
+  values, gains = [line for line in section.splitlines() if line.startswith('| FS-UA-KD')]
+  assert [float(cell.split()[0]) for cell in values.split('|')[2:4]] == [
+      round(mae('fs_ua_kd', shots), 3) for shots in (1, 5)]
+  assert [float(cell.split()[0]) for cell in gains.split('|')[2:4]] == pytest.approx(
+      [mae('fs_ua_kd', shots) - mae('baseline', 5) for shots in (1, 5)], abs=6e-4)
+
+
 def test_figures_show_the_records_numbers(tmp_path):
   workdir = write(tmp_path / 'run', all_shots=(1, 5))
   lines = records.read([workdir])
