@@ -19,14 +19,6 @@ jax.config.update('jax_compilation_cache_dir', str(common.CACHE.expanduser()))
 SHARED_DATA = pathlib.Path(__file__).parents[2] / 'shared' / 'data'
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
-  """Tests that share a fixture of their module go to one worker: a group a module and `flags`."""
-  for item in items:
-    flags = item.callspec.params.get('flags', '') if hasattr(item, 'callspec') else ''
-    item.add_marker(pytest.mark.xdist_group(f'{item.path.stem} {flags}'))
-
-
 @pytest.fixture(scope='session')
 def mosi_root() -> pathlib.Path:
   root = SHARED_DATA / 'mosi'
