@@ -2,8 +2,6 @@
 
 import contextlib
 import fcntl
-import hashlib
-import json
 import os
 import pathlib
 import platform
@@ -14,18 +12,14 @@ from typing import Any, Iterator, Sequence, TextIO
 import jax
 import ml_collections
 
-from persona_jax import parallel
+from persona_jax import parallel, provenance
 from persona_jax.data import corpus as data_corpus
 from persona_jax.data.corpus import Corpus
 from persona_jax.errors import UserError
 from persona_jax.reporting import records
 from persona_jax.reporting.records import CONFIG, CORPUS, ENVIRONMENT
-from persona_jax.types import MODALITIES
 
 LOCK = '.lock'
-# Where the files lie; what is in them is compared by `corpus.json`. And a figure more or less.
-_MAY_DIFFER = {f'data.{field}' for field in ('root', 'labels', *MODALITIES, 'speakers')} | {
-    'study.attention'}
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scipy', 'scikit-learn')
 
 
@@ -75,20 +69,18 @@ def begin(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
   if (workdir / CONFIG).exists():
     expect_config(workdir, config)
   if parallel.writes():
-    records.write_json(workdir / CONFIG, _plain(config))
-    records.write_json(workdir / ENVIRONMENT, environment() | {'config_hash': config_hash(config)})
+    records.write_json(workdir / CONFIG, provenance.plain(config))
+    records.write_json(workdir / ENVIRONMENT, environment() | {'config_hash': provenance.config_hash(config)})
 
 
 def expect_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
   """Raises `UserError`, naming the fields, unless the folder was begun with the same config."""
-  begun, wanted = _flat(records.read_json(workdir / CONFIG)), _flat(_plain(config))
-  shown = lambda fields, name: repr(fields[name]) if name in fields else 'unknown'  # to a version
-  differing = [f'config.{field} is {shown(begun, field)} there and {shown(wanted, field)} now'
-               for field in sorted(set(begun) | set(wanted))
-               if begun.get(field) != wanted.get(field) and field not in _MAY_DIFFER]
+  differing = provenance.differing_fields(records.read_json(workdir / CONFIG), provenance.plain(config))
   if differing:
+    listed = '; '.join(f'config.{field} is {there} there and {now} now'
+                       for field, (there, now) in differing.items())
     raise UserError(f'{workdir / CONFIG}: this workdir was begun with another config; '
-                    f'{"; ".join(differing)}. Name another --workdir, or the same config.')
+                    f'{listed}. Name another --workdir, or the same config.')
 
 
 def expect_corpus(workdir: pathlib.Path, fingerprint: dict[str, str]) -> None:
@@ -99,25 +91,6 @@ def expect_corpus(workdir: pathlib.Path, fingerprint: dict[str, str]) -> None:
   if differing:
     raise UserError(f'{workdir / CORPUS}: this workdir was begun with other data; '
                     f'{", ".join(differing)} differ. Name another --workdir, or the same files.')
-
-
-def config_hash(config: ml_collections.ConfigDict) -> str:
-  """A short name of a config's values, but for those that cannot change a result."""
-  fields = {name: value for name, value in _flat(_plain(config)).items() if name not in _MAY_DIFFER}
-  return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _plain(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """The config as JSON gives it back."""
-  return json.loads(json.dumps(config.to_dict()))
-
-
-def _flat(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-  """{'a': {'b': 1}} as {'a.b': 1}."""
-  flat = {}
-  for name, value in tree.items():
-    flat |= _flat(value, f'{prefix}{name}.') if isinstance(value, dict) else {prefix + name: value}
-  return flat
 
 
 def environment() -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs import synthetic
-from persona_jax import workdir as work
+from persona_jax import provenance, workdir as work
 from persona_jax.data import corpus as data_corpus
 from persona_jax.errors import UserError
 from persona_jax.reporting import records
@@ -45,13 +45,13 @@ def test_the_same_files_may_lie_elsewhere(tmp_path):
   from configs import mosi
   config = mosi.get_config('smoke')
   work.begin(tmp_path, config)
-  before = work.config_hash(config)
+  before = provenance.config_hash(config)
   config.data.root, config.data.labels = '/elsewhere', 'other.csd'
   config.study.attention = not config.study.attention
   work.begin(tmp_path, config)
-  assert work.config_hash(config) == before
+  assert provenance.config_hash(config) == before
   config.data.missing = 'drop'
-  assert work.config_hash(config) != before
+  assert provenance.config_hash(config) != before
 
 
 @pytest.mark.parametrize('part', ['labels', 'audio', 'clips'])

@@ -1,0 +1,47 @@
+"""What a run was made from: its config's fields, and which of them differ from another run's.
+
+Nothing here knows of jax, so that a report can ask as well as a run.
+"""
+
+import hashlib
+import json
+from typing import Any, Collection, Mapping
+
+import ml_collections
+
+from persona_jax.types import MODALITIES
+
+# Where the files lie, whose content `corpus.json` has the fingerprints of; and a picture more or less.
+MAY_DIFFER = frozenset({f'data.{field}' for field in ('root', 'labels', *MODALITIES, 'speakers')} | {
+    'study.attention'})
+
+
+def plain(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """The config as `config.json` gives it back."""
+  return json.loads(json.dumps(config.to_dict()))
+
+
+def flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+  """{'a': {'b': 1}} as {'a.b': 1}."""
+  fields = {}
+  for name, value in tree.items():
+    fields |= flat(value, f'{prefix}{name}.') if isinstance(value, Mapping) else {prefix + name: value}
+  return fields
+
+
+def config_hash(config: ml_collections.ConfigDict) -> str:
+  """A short name of a config's values, but for those that cannot change a result."""
+  fields = {name: value for name, value in flat(plain(config)).items() if name not in MAY_DIFFER}
+  return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any],
+                     ignored: Collection[str] = MAY_DIFFER) -> dict[str, tuple[str, str]]:
+  """{field: (its value in the first, in the second)} of two nested dicts, as text for a sentence.
+
+  A field that one of them lacks, because another version wrote it, is 'unknown' there.
+  """
+  left, right = flat(first), flat(second)
+  shown = lambda fields, name: repr(fields[name]) if name in fields else 'unknown'
+  return {name: (shown(left, name), shown(right, name)) for name in sorted(set(left) | set(right))
+          if name not in ignored and shown(left, name) != shown(right, name)}
