@@ -13,6 +13,7 @@ import numpy as np
 from persona_jax import config as configuration, parallel
 from persona_jax.data import batching, corpus as data_corpus, normalize
 from persona_jax.data.batching import Indices
+from persona_jax.data.plan import Plan
 from persona_jax.evaluation import predict
 from persona_jax.model.build import build
 from persona_jax.training import pretrain
@@ -111,7 +112,7 @@ def _random(sizes, batch_size: int) -> tuple[Shared, FoldInputs, np.ndarray]:
 
 def _of_corpus(config: ml_collections.ConfigDict) -> tuple[Shared, FoldInputs, np.ndarray]:
   corpus = data_corpus.load(config)
-  plan = pretrain.Plan(corpus, config)
+  plan = Plan(corpus, config)
   fold = plan.folds[0]
   return (pretrain.shared_corpus(corpus), pretrain.fold_inputs(corpus, fold, plan.num_valid),
           fold.train[:config.pretrain.batch_size])
