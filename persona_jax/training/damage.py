@@ -52,4 +52,5 @@ def other_format(folder: pathlib.Path, found: int, expected: int) -> UserError:
 
 def reason(error: Exception) -> str:
   """The last clause of an error, which with TensorStore is the cause, behind paths and addresses."""
-  return ' '.join(str(error).split()).rsplit(': ', 1)[-1][:200] or type(error).__name__
+  text = ' '.join(str(error).split()).split(' [tensorstore_spec')[0]
+  return text.rsplit(': ', 1)[-1][:200] or type(error).__name__

@@ -105,6 +105,7 @@ def test_the_newest_undamaged_is_found(tree, tmp_path):
     OSError(errno.EMFILE, 'Too many open files'), OSError(errno.ESTALE, 'Stale file handle'),
     MemoryError('no memory'), PermissionError(errno.EACCES, 'Permission denied'),
     ValueError('RESOURCE_EXHAUSTED: Error reading "a" [OS error 24: EMFILE Too many open files]'),
+    ValueError('NOT_FOUND: Error opening "a" [OS error 2: ENOENT No such file or directory]'),
     ValueError('UNKNOWN: Error reading "a" [OS error 116: ESTALE Stale file handle]')], ids=str)
 def test_a_machines_troubles_prove_no_damage(trouble, tree, tmp_path, monkeypatch):
   save(tmp_path, {1: tree})
