@@ -73,3 +73,17 @@ def test_a_smoke_run_compiles_quickly(monkeypatch):
   assert 'jax_disable_most_optimizations' not in updates
   common.start_jax(synthetic.get_config('smoke'), 1)
   assert updates['jax_disable_most_optimizations'] is True
+
+
+def test_a_core_per_fold_and_seed(monkeypatch):
+  """One user with three seeds is three predictors, side by side where there are the cores."""
+  config, updates = synthetic.get_config(), {}
+  config.study.folds, config.study.seeds = (4,), (0, 1, 2)
+  assert common.num_folds(config) == 3
+  config.study.folds, config.study.seeds = (), ()
+  assert common.num_folds(config) == config.study.num_users
+  monkeypatch.setattr(common, 'num_cores', lambda: 2)
+  monkeypatch.setenv('XLA_FLAGS', '')
+  monkeypatch.setattr(jax.config, 'update', updates.__setitem__)
+  common.start_jax(config, 3)
+  assert updates['jax_num_cpu_devices'] == 2
