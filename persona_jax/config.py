@@ -11,6 +11,8 @@ from persona_jax.model.build import BASE_MODELS
 from persona_jax.training.losses import DISTILLATIONS
 from persona_jax.types import MODALITIES
 
+SEED = 'an integer of 0 to 2147483647'
+
 
 def paper() -> ml_collections.ConfigDict:
   """The paper's settings (sections 4.2 and 5.3), and MulT's public ones where it is silent.
@@ -21,6 +23,10 @@ def paper() -> ml_collections.ConfigDict:
       seed=0,
       quick_compile=False,  # less compiling, slower programs: for runs of seconds
       data=dict(),
+      normalise=dict(  # see persona_jax.data.normalize
+          modalities=('audio', 'vision'),  # whose columns are standardised; word vectors stay as they are
+          deviation=0.2,  # of a standardised column over the training clips
+          limit=3.0),  # standard deviations at which a value is clipped
       model=dict(
           name='mult',  # an entry of persona_jax.model.build.BASE_MODELS
           attention='masked',  # or 'reference': as the public code, which attends to padding
@@ -104,6 +110,11 @@ def shrunk(config: ml_collections.ConfigDict, mode: str) -> ml_collections.Confi
   return config
 
 
+def _is_seed(value) -> bool:
+  """Whether it is an integer that int32 holds, as the device keeps it."""
+  return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
 def validate(config: ml_collections.ConfigDict) -> None:
   """Raises `UserError` for the first field whose value cannot work, saying what would."""
   def expect(field: str, holds: bool, expected: str) -> None:
@@ -114,16 +125,21 @@ def validate(config: ml_collections.ConfigDict) -> None:
       value = tuple(value) if isinstance(value, (list, tuple)) else value
       raise UserError(f'config.{field} = {value!r}: expected {expected}.')
 
-  expect('seed', config.seed >= 0, 'an integer of at least 0')
+  expect('seed', _is_seed(config.seed), SEED)
   expect('data.name', config.data.name in ('csd', 'synthetic'), "'csd' or 'synthetic'")
   if config.data.name == 'csd':
     expect('data.missing', config.data.missing in ('mask', 'drop'), "'mask' or 'drop'")
     for modality in MODALITIES:
       expect(f'data.max_steps.{modality}', config.data.max_steps[modality] >= 1, 'at least 1 step')
   else:
-    expect('data.seed', config.data.seed >= 0, 'an integer of at least 0')
+    expect('data.seed', _is_seed(config.data.seed), SEED)
     expect('data.num_speakers', config.data.num_speakers >= 2, 'at least 2')
     expect('data.clips_per_speaker', config.data.clips_per_speaker >= 4, 'at least 4')
+  normalise = config.normalise
+  expect('normalise.modalities', len(set(normalise.modalities)) == len(normalise.modalities)
+         and set(normalise.modalities) <= set(MODALITIES), f'different ones of {", ".join(MODALITIES)}')
+  for field in ('deviation', 'limit'):
+    expect(f'normalise.{field}', normalise[field] > 0, 'more than 0')
   _validate_model(config, expect)
   for field in ('num_epochs', 'batch_size', 'plateau_patience'):
     expect(f'pretrain.{field}', config.pretrain[field] >= 1, 'at least 1')
@@ -146,8 +162,7 @@ def _validate_study(config: ml_collections.ConfigDict, expect: Callable[..., Non
   expect('study.arms', study.arms and set(study.arms) <= set(ARMS)
          and len(set(study.arms)) == len(study.arms), f'different ones of {", ".join(ARMS)}')
   expect('study.seeds', len(set(study.seeds)) == len(study.seeds)
-         and all(isinstance(seed, int) and seed >= 0 for seed in study.seeds),
-         'different integers of at least 0')
+         and all(_is_seed(seed) for seed in study.seeds), f'different ones, each {SEED}')
   expect('study.shots', len(set(study.shots)) == len(study.shots)
          and all(isinstance(k, int) and k >= 1 for k in study.shots),
          'different integers of at least 1')

@@ -104,7 +104,7 @@ def _random(sizes, batch_size: int) -> tuple[Shared, FoldInputs, np.ndarray]:
                for modality, length, width in zip(MODALITIES, steps, widths)}
   masks = {modality: np.ones(x.shape[:2], bool) for modality, x in sequences.items()}
   corpus = Clips(sequences, masks)
-  normaliser = normalize.fit(corpus, clips, pretrain.NORMALISED)
+  normaliser = normalize.fit(corpus, clips, configuration.paper().normalise)
   labels = random.uniform(-3, 3, batch_size).astype(np.float32)
   inputs = FoldInputs(np.int32(0), np.int32(0), normaliser, batching.pad(clips, batch_size))
   return Shared(corpus, labels), inputs, clips
@@ -114,5 +114,5 @@ def _of_corpus(config: ml_collections.ConfigDict) -> tuple[Shared, FoldInputs, n
   corpus = data_corpus.load(config)
   plan = Plan(corpus, config)
   fold = plan.folds[0]
-  return (pretrain.shared_corpus(corpus), pretrain.fold_inputs(corpus, fold, plan.num_valid),
+  return (pretrain.shared_corpus(corpus), pretrain.fold_inputs(corpus, plan, fold),
           fold.train[:config.pretrain.batch_size])

@@ -48,12 +48,18 @@ def test_mosi_is_the_paper():
     ('model.matmul_precision', 'bfloat16', "expected 'float32' or 'tensorfloat32'"),
     ('study.arms', ('baseline', 'magic'), 'expected different ones of baseline, mean_shift, fs_ua'),
     ('study.arms', (), 'expected different ones of baseline'),
-    ('study.seeds', (0, 0), 'expected different integers of at least 0'),
+    ('study.seeds', (0, 0), 'expected different ones, each an integer'),
     ('study.shots', (0, 5), 'expected different integers of at least 1'),
     ('study.shots', (1, 2), 'expected config.study.num_support = 5 among them'),
     ('study.folds', (0, 10), r'config.study.folds = \(0, 10\): expected distinct numbers of 0 to 9'),
     ('study.num_query', 0, 'at least 1, or None'),
     ('seed', -1, 'config.seed = -1'),
+    ('seed', 2**31, 'config.seed = 2147483648: expected an integer of 0 to 2147483647'),
+    ('study.seeds', (0, 2**31), 'expected different ones, each an integer of 0 to 2147483647'),
+    ('study.seeds', (True,), 'expected different ones, each an integer'),
+    ('normalise.modalities', ('audio', 'smell'), 'expected different ones of language, audio, vision'),
+    ('normalise.deviation', 0, 'config.normalise.deviation = 0.0: expected more than 0'),
+    ('normalise.limit', -1, 'config.normalise.limit = -1.0: expected more than 0'),
 ])
 def test_bad_values_are_explained(field, value, complaint):
   config = importlib.import_module('configs.mosi').get_config()

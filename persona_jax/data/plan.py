@@ -21,6 +21,7 @@ class Plan:
     num_valid, num_own: the most validation clips and clips of a user.
     num_batches: training steps per epoch.
     batch_size: the most clips of a training step.
+    normalise: `config.normalise`, by which every fold fits its normaliser.
   """
 
   def __init__(self, corpus: Corpus, config: ml_collections.ConfigDict, num_batches: int | None = None):
@@ -34,6 +35,7 @@ class Plan:
       UserError: the corpus has too few speakers, or a fold too few training clips.
     """
     self._study = study = config.study
+    self.normalise = config.normalise
     self._shots = max(configuration.shots(config))
     self.folds = data_folds.make_folds(corpus, study.num_users, config.pretrain.train_fraction,
                                        configuration.seeds(config), study.first_user)

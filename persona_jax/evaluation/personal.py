@@ -51,7 +51,7 @@ class UserSession:
                fold: Fold, teacher: Pretrained):
     self._config, self._workdir, self._plan, self._teacher = config, workdir, plan, teacher
     self.corpus, self.fold = corpus, fold
-    self._normaliser = pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser
+    self._normaliser = pretrain.fold_inputs(corpus, plan, fold).normaliser
     self._shared = jax.device_put(pretrain.shared_corpus(corpus))
 
   @classmethod

@@ -157,7 +157,7 @@ class StudyPersonaliser:
       saved.save(max(saved.steps(), default=0) + 1, its)
 
   def _task(self, fold: Fold, teacher: Pretrained) -> FoldTask:
-    inputs = pretrain.fold_inputs(self._corpus, fold, self._plan.num_valid)
+    inputs = pretrain.fold_inputs(self._corpus, self._plan, fold)
     return FoldTask(teacher.params, inputs.normaliser,
                     batching.pad(fold.own, self._plan.num_own).clips)
 

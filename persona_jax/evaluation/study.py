@@ -192,7 +192,7 @@ def _predict_folds(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict
 
   clips = [np.concatenate([fold.own, fold.valid]) if with_valid else fold.own for fold in folds]
   length = plan.num_own + with_valid * plan.num_valid
-  inputs = [(pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser,
+  inputs = [(pretrain.fold_inputs(corpus, plan, fold).normaliser,
              batching.pad(indices, length).clips) for fold, indices in zip(folds, clips)]
   stacked = [parallel.shard(parallel.stack(trees, size), mesh)
              for trees in ([teacher.params for teacher in teachers], inputs)]

@@ -28,7 +28,6 @@ from persona_jax.types import Params
 STAGE, TEACHERS = 'pretrain', 'teachers'
 EpochLog = Callable[[Fold, int, float, float], None]  # epoch from 1, training and validation loss
 _LOG = logging.getLogger(__name__)
-NORMALISED = ('audio', 'vision')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +50,11 @@ def shared_corpus(corpus: Corpus) -> Shared:
   return Shared(corpus.clips, corpus.labels)
 
 
-def fold_inputs(corpus: Corpus, fold: Fold, num_valid: int) -> FoldInputs:
-  """The fold's device inputs, its validation clips padded to `num_valid`."""
-  normaliser = normalize.fit(corpus.clips, fold.train, NORMALISED)
+def fold_inputs(corpus: Corpus, plan: Plan, fold: Fold) -> FoldInputs:
+  """The fold's device inputs, its validation clips padded to the plan's."""
+  normaliser = normalize.fit(corpus.clips, fold.train, plan.normalise)
   return FoldInputs(np.int32(fold.seed), np.int32(fold.rank), normaliser,
-                    batching.pad(fold.valid, num_valid))
+                    batching.pad(fold.valid, plan.num_valid))
 
 
 def pretrain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict, workdir: pathlib.Path,
@@ -110,7 +109,7 @@ def _teacher(workdir: pathlib.Path, fold: Fold) -> pathlib.Path:
 def state_shapes(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict) -> TrainState:
   """Shapes and types of a fold's state, by which a checkpoint is read; all folds' are alike."""
   steps = Pretraining(build(config.model), config)
-  inputs = fold_inputs(corpus, plan.folds[0], plan.num_valid)
+  inputs = fold_inputs(corpus, plan, plan.folds[0])
   return jax.eval_shape(steps.create_state, inputs, shared_corpus(corpus))
 
 
@@ -173,7 +172,7 @@ class _Trainer:
 
   def _advance(self, runs: list[_Run], until: int) -> None:
     """Takes folds that are equally far on to the step `until`."""
-    inputs = self._put([fold_inputs(self._corpus, run.fold, self._plan.num_valid) for run in runs])
+    inputs = self._put([fold_inputs(self._corpus, self._plan, run.fold) for run in runs])
     step, num_batches = runs[0].step, self._plan.num_batches
     state = (self._put([run.state for run in runs]) if step else
              self._create((), inputs, self._shared))

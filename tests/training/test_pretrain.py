@@ -23,7 +23,7 @@ from persona_jax.training.checkpoint import Checkpoints
 @pytest.fixture(scope='module')
 def fold(corpus, config, plan):
   """One fold as the steps see it: (steps, inputs, shared)."""
-  inputs = pretrain.fold_inputs(corpus, plan.folds[0], plan.num_valid)
+  inputs = pretrain.fold_inputs(corpus, plan, plan.folds[0])
   shared = jax.device_put(pretrain.shared_corpus(corpus))
   return steps.Pretraining(build(config.model), config), inputs, shared
 
@@ -337,7 +337,7 @@ def test_all_folds_predicted_in_one_call_are_each_predicted_alone(trained, tmp_p
   together = study.predict_plain(corpus, plan, shifting, tmp_path / 'one', trained[1])
   shared = jax.device_put(pretrain.shared_corpus(corpus))
   for fold, teacher, predictions in zip(plan.chosen, trained[1], together):
-    normaliser = pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser
+    normaliser = pretrain.fold_inputs(corpus, plan, fold).normaliser
     for clips, ours in ((fold.own, predictions.own), (fold.valid, predictions.valid)):
       alone = predict.predict(build(config.model), teacher.params, normaliser, shared.clips, clips)
       np.testing.assert_allclose(ours, alone, atol=1e-5)
