@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import csv
 import dataclasses
 import hashlib
 import pathlib
@@ -12,6 +11,7 @@ import ml_collections
 import numpy as np
 
 from persona_jax.data import align, csd, synthetic
+from persona_jax.data.speakers import speakers_of
 from persona_jax.errors import UserError
 from persona_jax.progress import Progress
 from persona_jax.types import MODALITIES, Clips
@@ -118,7 +118,8 @@ def from_files(config: ml_collections.ConfigDict) -> Corpus:
   if not loaded:
     raise UserError(f'{root / data.labels}: none of its {len(left_out)} clips could be used; the '
                     f'first, {next(iter(left_out.items()), "none")}; do the files belong together?')
-  speaker_of, speaker_note = _speakers(data, {video for _, video, _, _ in loaded})
+  speaker_of, speaker_note = speakers_of({video for _, video, _, _ in loaded},
+                                         root / data.speakers if data.speakers else None)
   notes = [speaker_note, *labels.notes, *(note for p in parts.values() for note in p.notes())]
   if masked:
     counts = collections.Counter(m for missing in masked.values() for m in missing)
@@ -219,30 +220,6 @@ def _pack(clips: list[dict[str, np.ndarray]], widths: dict[str, int]) -> Clips:
     for row, frames in zip(sequences[modality], clips):
       row[:len(frames[modality])] = frames[modality]
   return Clips(sequences, masks)
-
-
-def _speakers(data: ml_collections.ConfigDict, videos: set[str]) -> tuple[dict[str, str], str]:
-  """Maps videos to speakers, and says in a sentence how."""
-  if not data.speakers:
-    return ({video: video for video in videos},
-            f'every video counts as a speaker ({len(videos)}), though a person may speak in '
-            'several; config.data.speakers names a CSV "video,speaker" that tells them apart.')
-  path = pathlib.Path(data.root) / data.speakers  # an absolute path stands for itself
-  try:
-    with path.open(newline='') as file:
-      rows = csv.DictReader(file)
-      if rows.fieldnames != ['video', 'speaker']:
-        raise UserError(f'{path}: header {rows.fieldnames}, expected video,speaker.')
-      speaker_of = {row['video']: row['speaker'] for row in rows}
-  except OSError as error:
-    raise UserError(f'{path}: not readable ({error.strerror}); expected a CSV with the header '
-                    'video,speaker (config.data.speakers).') from error
-  unmapped = sorted(video for video in videos if not speaker_of.get(video))
-  if unmapped:
-    raise UserError(f'{path}: no speaker for video {unmapped[0]} (and {len(unmapped) - 1} more); '
-                    'give every video a line.')
-  speakers = {speaker_of[video] for video in videos}
-  return speaker_of, f'{len(speakers)} speakers in {len(videos)} videos, from {path.name}.'
 
 
 def users_by_clips(corpus: Corpus) -> list[tuple[str, int]]:

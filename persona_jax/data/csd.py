@@ -12,6 +12,8 @@ import numpy as np
 
 from persona_jax.errors import UserError
 
+ARRAYS = ('features', 'intervals')
+
 
 class ComputationalSequence:
   """One open .csd file; videos are read one at a time, when asked for.
@@ -41,6 +43,11 @@ class ComputationalSequence:
                       f'{found}; is this a .csd computational sequence?')
     self.root = roots[0]
     self._data = self._file[self.root]['data']
+    for video in self._data:  # bytes where they are not UTF-8
+      if isinstance(video, bytes) or not video.isprintable():
+        self.close()
+        raise UserError(f'{self.path}: {self.root}/data/{ascii(video)}: expected a name of printable '
+                        'UTF-8 text; rename the video in every file.')
     self.videos = sorted(self._data)
 
   def __enter__(self) -> 'ComputationalSequence':
@@ -65,15 +72,24 @@ class ComputationalSequence:
       UserError: a dataset is missing, of the wrong shape, or holds text.
     """
     where = f'{self.path}: {self.root}/data/{video}'
-    group = self._data[video]
-    if not isinstance(group, h5py.Group) or not {'features', 'intervals'} <= set(group):
-      raise UserError(f'{where}: expected the datasets "features" and "intervals".')
-    features, intervals = group['features'], group['intervals']
-    if features.dtype.kind not in 'fiu':
-      raise UserError(f'{where}/features: holds {features.dtype}, expected numbers; name a file '
-                      'of vectors (for language, word vectors rather than words).')
+    try:
+      features, intervals = (_numbers(self._data[video], name, where) for name in ARRAYS)
+    except (OSError, KeyError, RuntimeError) as error:  # a broken chunk, a link that leads nowhere
+      raise UserError(f'{where}: not readable ({error}); expected the datasets "features" and '
+                      '"intervals", so download the file again.') from error
     if features.ndim != 2 or intervals.shape != (features.shape[0], 2):
       raise UserError(f'{where}: features {features.shape} and intervals {intervals.shape} do not '
                       'fit, expected [n, D] and [n, 2].')
     with np.errstate(over='ignore'):  # a float64 beyond float32 becomes inf, and is counted later
-      return features[()].astype(np.float32), intervals[()].astype(np.float64)
+      return features.astype(np.float32), intervals.astype(np.float64)
+
+
+def _numbers(group: h5py.Group, name: str, where: str) -> np.ndarray:
+  """One of a video's arrays, whatever its shape."""
+  if not isinstance(group, h5py.Group) or not isinstance(group.get(name), h5py.Dataset):
+    raise UserError(f'{where}: expected the datasets "features" and "intervals".')
+  if group[name].dtype.kind not in 'fiu':
+    raise UserError(f'{where}/{name}: holds {group[name].dtype}, expected numbers'
+                    + ('; name a file of vectors (for language, word vectors rather than words).'
+                       if name == 'features' else ' (start and end in seconds).'))
+  return np.asarray(group[name][()])
