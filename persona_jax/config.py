@@ -8,7 +8,7 @@ from ml_collections import config_dict
 
 from persona_jax.arms import ARMS, BASELINE
 from persona_jax.errors import UserError
-from persona_jax.model.build import BASE_MODELS
+from persona_jax.model.registry import BASE_MODELS
 from persona_jax.training.losses import DISTILLATIONS
 from persona_jax.types import MODALITIES
 
@@ -29,7 +29,7 @@ def paper() -> ml_collections.ConfigDict:
           deviation=0.2,  # of a standardised column over the training clips
           limit=3.0),  # standard deviations at which a value is clipped
       model=dict(
-          name='mult',  # an entry of persona_jax.model.build.BASE_MODELS
+          name='mult',  # an entry of persona_jax.model.registry.BASE_MODELS
           attention='masked',  # or 'reference': as the public code, which attends to padding
           modalities=MODALITIES,
           width=30,
