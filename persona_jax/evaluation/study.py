@@ -1,7 +1,6 @@
 """The leave-one-speaker-out study: pre-train, personalise, predict, record, report."""
 
 import contextlib
-import itertools
 import pathlib
 from typing import Iterator, NamedTuple, Sequence
 
@@ -62,8 +61,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, tensorboard: b
           trials[fold.name] = list(fold_trials(corpus, fold, fold_draws, config, unadapted,
                                                results[fold.name]))
       if parallel.writes() and trials:
-        records.write(workdir, itertools.chain(
-            *(trials[fold.name] for fold in plan.chosen if fold.name in trials)))
+        records.write(workdir, [trial for fold in plan.chosen for trial in trials.get(fold.name, ())])
     if not parallel.writes():
       return ''
     write_attention(corpus, plan, config, workdir, teachers)
