@@ -39,7 +39,7 @@ def over(scores: Scores) -> str:
   counted = []
   for field, unit in (('user', 'users'), ('seed', 'seeds'), ('draw', 'draws')):
     count = len(scores.distinct(field))
-    counted.append(f'{count} {unit if count > 1 else unit[:-1]}')
+    counted.append(f'{count} {unit if count != 1 else unit[:-1]}')
   return f'In brackets: 95 % interval of the mean over {counted[0]}, {counted[1]} and {counted[2]}.'
 
 

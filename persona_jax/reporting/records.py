@@ -15,8 +15,9 @@ from persona_jax.reporting.files import (CsvWriter, as_numbers, read_csv, read_j
                                          replacing, write_json, write_text)
 from persona_jax.reporting.markdown import visible
 
-__all__ = ['Trial', 'TrialKey', 'write', 'write_curves', 'read', 'read_curves', 'read_predictions',
-           'read_json', 'write_json', 'write_text']
+# Whoever adds files to a workdir does it through this module.
+__all__ = ['Prediction', 'Trial', 'TrialKey', 'key', 'read', 'read_curves', 'read_json', 'read_predictions',
+           'write', 'write_curves', 'write_json', 'write_text']
 
 PREDICTIONS, RECORDS, CURVES = 'predictions.csv', 'records.jsonl', 'curves.csv'
 CONFIG, ENVIRONMENT, CORPUS = 'config.json', 'environment.json', 'corpus.json'

@@ -100,8 +100,8 @@ def expect_shown(workdir, users, notes):
 
 def test_whole_reports_with_hostile_names(tmp_path):
   """Everything a name can be in: records, curves, predictions, attention, environment, notes, folders."""
-  hostile, plain = (report_with(tmp_path / str(number), users, name) for number, (users, name) in enumerate([
-      (ATTACKS, '<svg onload=alert(1)> $\\frac$ ☃山\n--> `x`'), ([f'u{n}' for n, _ in enumerate(ATTACKS)], 'x')]))
+  hostile = report_with(tmp_path / 'hostile', ATTACKS, '<svg onload=alert(1)> $\\frac$ ☃山\n--> `x`')
+  plain = report_with(tmp_path / 'plain', PLAIN, 'x')
   assert hostile.elements == plain.elements
   assert len(hostile.comments) == len(plain.comments) == 1  # the doctype
   assert hostile.users() == [visible(user) for user in ATTACKS] * 2

@@ -77,28 +77,28 @@ def peak(action):
 
 
 def test_a_report_keeps_numbers_only_and_parses_every_record_once(tmp_path, monkeypatch):
-  """Ten times the predictions take no more memory, and a record some hundred bytes."""
+  """Ten times the predictions take no more memory, a record some hundred bytes."""
   monkeypatch.setattr(statistics, '_SAMPLES', 20)
-  sources = [simulate(tmp_path / str(clips), 60, draws=5, clips=clips) for clips in (2, 20)]
+  sources = [simulate(tmp_path / str(clips), 30, draws=4, clips=clips) for clips in (2, 20)]
   report.write([sources[0]], sources[0])  # what is imported and cached once
   few, many = (peak(lambda: report.write([source], source)) for source in sources)
   assert many < 1.1 * few
   parsed, loads = [], json.loads
   monkeypatch.setattr(json, 'loads', lambda text: parsed.append(text) or loads(text))
   lines = records.read([sources[0]])
-  assert peak(lambda: Scores.of(lines)) < 1500 * 60 * 7 * 5 and len(parsed) == 60 * 7 * 5
+  assert peak(lambda: Scores.of(lines)) < 1500 * 30 * 7 * 4 and len(parsed) == 30 * 7 * 4
 
 
 def test_trials_are_written_as_they_come(tmp_path):
-  """The text of 200 trials of 200 clips is 1.2 MB; of it no more than a few trials are in memory."""
+  """The text of 60 trials of 400 clips is 0.7 MB; of it no more than a few trials are in memory."""
   class Trials(list):
     def __len__(self):
-      return 200
+      return 60
 
     def __iter__(self):
-      for draw in range(200):
-        yield records.Trial('ann', 'fs_ua', 0, draw, 5, tuple(f'ann[{clip}]' for clip in range(200)),
-                            np.ones(200, np.float32), np.full(200, 0.1 * draw, np.float32))
+      for draw in range(60):
+        yield records.Trial('ann', 'fs_ua', 0, draw, 5, tuple(f'ann[{clip}]' for clip in range(400)),
+                            np.ones(400, np.float32), np.full(400, 0.1 * draw, np.float32))
   most = peak(lambda: records.write(tmp_path, Trials()))
   assert (tmp_path / records.PREDICTIONS).stat().st_size > 2 * most
   with pytest.raises(AssertionError):
