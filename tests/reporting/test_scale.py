@@ -44,15 +44,14 @@ def simulate(workdir, num_users, draws=DRAWS, clips=CLIPS):
 MEASURED = '''
 import pathlib, resource, sys, time
 from persona_jax.reporting import report, runs
-started = time.monotonic()
 workdirs = [pathlib.Path(name) for name in sys.argv[2:]]
 {'report': lambda: report.write(workdirs, workdirs[0]), 'compare': lambda: runs.compare(workdirs)}[sys.argv[1]]()
-print(time.monotonic() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 '''
 
 
 def measured(what, *workdirs):
-  """Seconds and MB of a process of its own."""
+  """Seconds of computing and MB of a process of its own, imports included."""
   result = subprocess.run([sys.executable, '-c', MEASURED, what, *map(str, workdirs)], text=True, check=True,
                           capture_output=True, cwd=pathlib.Path(__file__).parents[2], env=os.environ)
   return tuple(float(number) for number in result.stdout.split())
