@@ -1,5 +1,6 @@
 """The settings of a run: the paper's values, and the check that a run's values make sense."""
 
+import math
 from typing import Callable
 
 import ml_collections
@@ -7,7 +8,7 @@ from ml_collections import config_dict
 
 from persona_jax.arms import ARMS, BASELINE
 from persona_jax.errors import UserError
-from persona_jax.model.build import BASE_MODELS
+from persona_jax.model.registry import BASE_MODELS
 from persona_jax.training.losses import DISTILLATIONS
 from persona_jax.types import MODALITIES
 
@@ -28,7 +29,7 @@ def paper() -> ml_collections.ConfigDict:
           deviation=0.2,  # of a standardised column over the training clips
           limit=3.0),  # standard deviations at which a value is clipped
       model=dict(
-          name='mult',  # an entry of persona_jax.model.build.BASE_MODELS
+          name='mult',  # an entry of persona_jax.model.registry.BASE_MODELS
           attention='masked',  # or 'reference': as the public code, which attends to padding
           modalities=MODALITIES,
           width=30,
@@ -61,7 +62,7 @@ def paper() -> ml_collections.ConfigDict:
           num_draws=20,
           num_support=5,
           shots=(),  # for a curve, such as (1, 2, 5, 10), num_support among them; empty: that alone
-          num_query=config_dict.placeholder(int),  # at most so many query clips; None: all
+          num_query=_optional(int),  # at most so many query clips; None: all
           folds=(),  # which of the users to run, counted from 0, such as (0, 3); empty: all
           attention=True)))  # end with what a clip's audio and vision attended to; compiles once more
 
@@ -86,7 +87,15 @@ def csd_data(**files: str) -> ml_collections.ConfigDict:
       name='csd', root='', **files,
       speakers='',  # a CSV "video,speaker" in `root`; empty: every video is a speaker
       missing='mask',  # or 'drop': what becomes of a clip that lacks a modality
-      max_steps=dict(language=50, audio=375, vision=500)))
+      # Frames that come faster are averaged to this rate, MulT's; None, or 0, takes them as they are.
+      frames_per_second=dict(language=_optional(float), audio=_optional(float, 12.5),
+                             vision=_optional(float, 15.0)),
+      max_steps=dict(language=50, audio=375, vision=500)))  # what is longer is cut at its end
+
+
+def _optional(kind: type, value=None) -> config_dict.FieldReference:
+  """A field that may also be None."""
+  return config_dict.FieldReference(value, field_type=kind)
 
 
 def shrunk(config: ml_collections.ConfigDict, mode: str) -> ml_collections.ConfigDict:
@@ -131,6 +140,9 @@ def validate(config: ml_collections.ConfigDict) -> None:
     expect('data.missing', config.data.missing in ('mask', 'drop'), "'mask' or 'drop'")
     for modality in MODALITIES:
       expect(f'data.max_steps.{modality}', config.data.max_steps[modality] >= 1, 'at least 1 step')
+      rate = config.data.frames_per_second[modality]
+      expect(f'data.frames_per_second.{modality}', rate is None or 0 <= rate < math.inf,
+             'more than 0, or 0 for the rate of the file')
   else:
     expect('data.seed', _is_seed(config.data.seed), SEED)
     expect('data.num_speakers', config.data.num_speakers >= 2, 'at least 2')

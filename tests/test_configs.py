@@ -41,6 +41,7 @@ def test_mosi_is_the_paper():
     ('model.dropout.relu', 1.0, 'config.model.dropout.relu = 1.0: expected 0 or more'),
     ('model.attention', 'causal', "expected 'masked' or 'reference'"),
     ('data.missing', 'guess', "config.data.missing = 'guess': expected 'mask' or 'drop'"),
+    ('data.frames_per_second.audio', -1, 'frames_per_second.audio = -1.0: expected more than 0, or 0 for'),
     ('pretrain.train_fraction', 1.0, 'between 0 and 1'),
     ('adapt.weight', 1.5, 'config.adapt.weight = 1.5: expected 0 to 1'),
     ('adapt.distillation', 'l2', "config.adapt.distillation = 'l2': expected one of l1, mse, huber"),

@@ -10,7 +10,7 @@ from typing import Iterable
 import ml_collections
 import numpy as np
 
-from persona_jax.data import align, csd, synthetic
+from persona_jax.data import align, csd, resample, synthetic
 from persona_jax.data.speakers import speakers_of
 from persona_jax.errors import UserError
 from persona_jax.progress import Progress
@@ -30,6 +30,7 @@ class Corpus:
     clips: sequences [N, T_m, D_m] and masks [N, T_m].
     left_out: {clip: reason} of every labelled clip that is not here.
     notes: sentences a reader of the results should know, such as how speakers were told apart.
+    sampling: {modality: how its file was sampled}; empty for a corpus that was made up.
     oracle: [N] predictions of one who knows the speakers' personas, or None where nobody does.
   """
 
@@ -39,6 +40,7 @@ class Corpus:
   clips: Clips
   left_out: dict[str, str]
   notes: tuple[str, ...]
+  sampling: dict[str, resample.Sampling] = dataclasses.field(default_factory=dict)
   oracle: np.ndarray | None = None
 
   def __post_init__(self):
@@ -98,7 +100,8 @@ def from_files(config: ml_collections.ConfigDict) -> Corpus:
   labels = _read_labels(root / data.labels)
   loaded, left_out, masked = [], dict(labels.left_out), {}
   with contextlib.ExitStack() as stack:
-    parts = {m: stack.enter_context(_ModalityReader(root / data[m], data.max_steps[m]))
+    parts = {m: stack.enter_context(_ModalityReader(
+        root / data[m], data.max_steps[m], data.frames_per_second[m]))
              for m in modalities}
     progress = stack.enter_context(Progress('reading', len(labels.intervals), 'videos'))
     for video, intervals in labels.intervals.items():
@@ -134,7 +137,7 @@ def from_files(config: ml_collections.ConfigDict) -> Corpus:
       speakers=tuple(speaker_of[video] for _, video, *_ in loaded),
       labels=np.array([score for _, _, score, _ in loaded], np.float32),
       clips=_pack([frames for *_, frames in loaded], {m: p.width for m, p in parts.items()}),
-      left_out=left_out, notes=tuple(notes))
+      left_out=left_out, notes=tuple(notes), sampling={m: p.sampling() for m, p in parts.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,11 +177,11 @@ def _read_labels(path: pathlib.Path) -> _Labels:
 class _ModalityReader(contextlib.AbstractContextManager):
   """Cuts one file's frames into clips, and counts what it had to mend."""
 
-  def __init__(self, path: pathlib.Path, max_steps: int):
+  def __init__(self, path: pathlib.Path, max_steps: int, rate: float | None):
     self._sequence = csd.ComputationalSequence(path)
-    self._max_steps = max_steps
+    self._max_steps, self._rate = max_steps, rate
     self.width = self._sequence.width()
-    self._counts = collections.Counter()
+    self._counts, self._rates, self._num_cut = collections.Counter(), [], 0
 
   def __exit__(self, *exception) -> None:
     self._sequence.close()
@@ -194,19 +197,42 @@ class _ModalityReader(contextlib.AbstractContextManager):
     usable = align.valid_intervals(spans)
     self._counts['frames without a valid interval left out'] += int((~usable).sum())
     features, spans = features[usable], spans[usable]
-    finite = np.isfinite(features)
-    self._counts['non-finite values set to 0'] += int((~finite).sum())
-    features = np.where(finite, features, np.float32(0))
     order = np.argsort(spans[:, 0], kind='stable')
     features, spans = features[order], spans[order]
+    rate = resample.rate_of(spans)
+    self._rates += [rate] if rate is not None else []
     member = align.frames_of_clips(intervals, spans)
-    self._counts[f'clips cut to {self._max_steps} steps'] += int(
-        (member.sum(axis=1) > self._max_steps).sum())
-    return [features[row.nonzero()[0][:self._max_steps]] for row in member]
+    if resample.is_faster(rate, self._rate):
+      self._counts['non-finite values left out of means'] += int((~np.isfinite(features)).sum())
+      clips = [resample.average(features[row], spans[row], clip, self._rate)
+               for row, clip in zip(member, intervals)]
+      return [self._cut(self._finite(clip)) for clip in clips]
+    features = self._finite(features)
+    return [self._cut(features[row]) for row in member]
+
+  def _finite(self, features: np.ndarray) -> np.ndarray:
+    finite = np.isfinite(features)
+    self._counts['non-finite values set to 0'] += int((~finite).sum())
+    return np.where(finite, features, np.float32(0))
+
+  def _cut(self, clip: np.ndarray) -> np.ndarray:
+    self._num_cut += len(clip) > self._max_steps
+    return clip[:self._max_steps]
+
+  def sampling(self) -> resample.Sampling:
+    """The rates of what was read so far, and how much was cut."""
+    file_rate = float(np.median(self._rates)) if self._rates else None
+    averaged = resample.is_faster(file_rate, self._rate)
+    return resample.Sampling(file_rate, self._rate if averaged else file_rate, self._num_cut)
 
   def notes(self) -> list[str]:
-    return [f'{self._sequence.path.name}: {what}: {count}.'
-            for what, count in self._counts.items() if count]
+    name, sampling = self._sequence.path.name, self.sampling()
+    notes = []
+    if sampling.rate != sampling.file_rate:
+      notes.append(f'{name}: {sampling.file_rate:.4g} frames a second, averaged to {sampling.rate:g} '
+                   '(config.data.frames_per_second).')
+    counts = self._counts | {f'clips cut to {self._max_steps} steps': self._num_cut}
+    return notes + [f'{name}: {what}: {count}.' for what, count in counts.items() if count]
 
 
 def _pack(clips: list[dict[str, np.ndarray]], widths: dict[str, int]) -> Clips:

@@ -19,7 +19,7 @@ from persona_jax.data.plan import Plan
 from persona_jax.evaluation import mean_shift, predict
 from persona_jax.evaluation.personal import UserSession
 from persona_jax.evaluation.personalise import Cell, StudyPersonaliser, expect_finite
-from persona_jax.model.build import build
+from persona_jax.model.build import build, expect_kernels_fit
 from persona_jax.progress import Progress
 from persona_jax.reporting import records, report
 from persona_jax.tensorboard import epoch_log
@@ -48,7 +48,8 @@ def opened(config: ml_collections.ConfigDict,
   plan = Plan(corpus, config, work.batches_begun(workdir))
   for fold in plan.chosen:
     plan.draws(fold)  # may refuse
-  pretrain.state_shapes(corpus, plan, config)  # traces the model over the data's shapes; may refuse
+  expect_kernels_fit(config.model, {m: x.shape[1] for m, x in corpus.clips.sequences.items()})
+  build(config.model)  # checks the base model
   with work.held(workdir):
     _expect_same_config(workdir, config)  # another run may have begun it meanwhile
     if work.stages_done(workdir):

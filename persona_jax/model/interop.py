@@ -70,6 +70,9 @@ def _project(weight: Array, frames: Array) -> Array:
     raise UserError(f'frames are {frames.shape[-1]} wide, the parameters expect {feature_width}.')
   if feature_width == width:
     return frames
+  if frames.shape[1] < steps:
+    raise UserError(f'sequences of {frames.shape[1]} frames are shorter than their convolution of {steps}; '
+                    'pad them.')
   conv = nn.Conv(width, (steps,), padding='VALID', use_bias=False)
   return conv.apply({'params': {'kernel': weight.transpose(2, 1, 0)}}, frames)
 

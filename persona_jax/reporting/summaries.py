@@ -24,18 +24,27 @@ def corpus(loaded: Corpus, first_user: int, num_users: int) -> str:
   rows = []
   for modality, sequence in loaded.clips.sequences.items():
     lengths = loaded.clips.masks[modality].sum(axis=1)
+    sampling = loaded.sampling.get(modality)
+    rates = [_rate(sampling.file_rate), _rate(sampling.rate), str(sampling.num_cut)] if sampling else []
     rows.append([modality, str(sequence.shape[-1]), str(lengths.min()),
-                 f'{np.median(lengths):g}', str(lengths.max()), str((lengths == 0).sum())])
+                 f'{np.median(lengths):g}', str(lengths.max()), str((lengths == 0).sum()), *rates])
+  header = ['modality', 'width', 'fewest steps', 'median', 'most', 'clips without']
+  if loaded.sampling:
+    header += ['frames/s in the file', 'frames/s used', 'clips cut']
   users = users_by_clips(loaded)
   labels = loaded.labels
   return '\n\n'.join([
       '# Corpus',
       f'{len(loaded.names)} clips of {len(users)} speakers; sentiment {labels.min():g} to '
       f'{labels.max():g}, mean {labels.mean():.3f}, {(labels == 0).sum()} clips at 0.',
-      table(['modality', 'width', 'fewest steps', 'median', 'most', 'clips without'], rows),
+      table(header, rows),
       'Users: ' + ', '.join(f'{user} ({count} clips)'
                              for user, count in users[first_user:first_user + num_users]) + '.',
       '\n'.join(f'- {note}' for note in loaded.notes)]) + '\n'
+
+
+def _rate(frames_per_second: float | None) -> str:
+  return '–' if frames_per_second is None else f'{frames_per_second:.4g}'
 
 
 def pretraining(folds: Sequence[Fold], trained: Sequence[Pretrained]) -> str:
