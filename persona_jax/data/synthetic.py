@@ -13,15 +13,15 @@ s shows only during a burst of a third of the steps, anywhere, unaligned between
   x_mt = a_um c_m + e_um s z_mt d_m + sigma_m noise,   z_mt = 1 in the burst, else 0
   label = round to 0.2 of clip(b_u + g_u s + N(0, 0.6^2), -3, 3)
 
-with fixed unit vectors c_m and d_m [D_m] shared by all speakers, at right angles to each other. So the
-feeling can be read from anyone, but its score cannot: nothing in a new speaker's sequences tells b_u and
-g_u, a generalist must err, and a few labelled clips can mend much of it.
+with fixed unit vectors c_m and d_m [D_m] shared by all speakers, at right angles to each other. So
+the feeling can be read from anyone, but its score cannot: nothing in a new speaker's sequences tells
+b_u and g_u, a generalist must err, and a few labelled clips can mend much of it.
 
-The personas are no stranger than people. On CMU-MOSI the speakers' mean labels have a variance of 0.67,
-their clips one of 1.8 within a speaker; here the offsets have 0.56, and a speaker's labels 1.9 before
-clipping. Offsets and gains are bounded, and a habit is one number per modality that does not look like a
-feeling: a model taught by 29 speakers cannot tell them apart by it well enough to learn their offsets by
-heart, and no newcomer is so odd that one user's error carries the mean over users.
+The personas are no stranger than people. On CMU-MOSI the speakers' mean labels vary with a variance of
+0.67, and labels within a speaker with 1.8; here the offsets vary with 0.56, and labels within a speaker
+with 1.9 before clipping. Offsets and gains are bounded, and a habit is one number per modality that
+does not look like a feeling. So a model taught by 29 speakers can hardly learn their offsets by heart,
+and no newcomer is so odd that one user's error carries the mean over users.
 
 The *oracle* knows the personas, the directions and the bursts, and sees the same noisy sequences;
 it predicts from the posterior mean of s,
