@@ -150,8 +150,8 @@ def validate(config: ml_collections.ConfigDict) -> None:
   normalise = config.normalise
   expect('normalise.modalities', len(set(normalise.modalities)) == len(normalise.modalities)
          and set(normalise.modalities) <= set(MODALITIES), f'different ones of {", ".join(MODALITIES)}')
-  for field in ('deviation', 'limit'):
-    expect(f'normalise.{field}', normalise[field] > 0, 'more than 0')
+  expect('normalise.deviation', 0 < normalise.deviation < math.inf, 'more than 0, and finite')
+  expect('normalise.limit', normalise.limit > 0, 'more than 0, or inf for no limit')
   _validate_model(config, expect)
   for field in ('num_epochs', 'batch_size', 'plateau_patience'):
     expect(f'pretrain.{field}', config.pretrain[field] >= 1, 'at least 1')

@@ -60,6 +60,7 @@ def test_mosi_is_the_paper():
     ('study.seeds', (True,), 'expected different ones, each an integer'),
     ('normalise.modalities', ('audio', 'smell'), 'expected different ones of language, audio, vision'),
     ('normalise.deviation', 0, 'config.normalise.deviation = 0.0: expected more than 0'),
+    ('normalise.deviation', float('inf'), 'config.normalise.deviation = inf: expected more than 0'),
     ('normalise.limit', -1, 'config.normalise.limit = -1.0: expected more than 0'),
 ])
 def test_bad_values_are_explained(field, value, complaint):

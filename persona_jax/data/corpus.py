@@ -181,7 +181,8 @@ class _ModalityReader(contextlib.AbstractContextManager):
     self._sequence = csd.ComputationalSequence(path)
     self._max_steps, self._rate = max_steps, rate
     self.width = self._sequence.width()
-    self._counts, self._rates, self._num_cut = collections.Counter(), [], 0
+    self._counts, self._rates = collections.Counter(), []
+    self._num_cut = self._num_averaged = 0  # clips, videos
 
   def __exit__(self, *exception) -> None:
     self._sequence.close()
@@ -203,6 +204,7 @@ class _ModalityReader(contextlib.AbstractContextManager):
     self._rates += [rate] if rate is not None else []
     member = align.frames_of_clips(intervals, spans)
     if resample.is_faster(rate, self._rate):
+      self._num_averaged += 1
       self._counts['non-finite values left out of means'] += int((~np.isfinite(features)).sum())
       clips = [resample.average(features[row], spans[row], clip, self._rate)
                for row, clip in zip(member, intervals)]
@@ -228,8 +230,9 @@ class _ModalityReader(contextlib.AbstractContextManager):
   def notes(self) -> list[str]:
     name, sampling = self._sequence.path.name, self.sampling()
     notes = []
-    if sampling.rate != sampling.file_rate:
-      notes.append(f'{name}: {sampling.file_rate:.4g} frames a second, averaged to {sampling.rate:g} '
+    if self._num_averaged:
+      notes.append(f'{name}: {sampling.file_rate:.4g} frames a second (median over videos), averaged '
+                   f'to {self._rate:g} in {self._num_averaged} of {len(self._rates)} videos '
                    '(config.data.frames_per_second).')
     counts = self._counts | {f'clips cut to {self._max_steps} steps': self._num_cut}
     return notes + [f'{name}: {what}: {count}.' for what, count in counts.items() if count]

@@ -1,8 +1,11 @@
 """Sequences at a common rate: frames that come faster are averaged.
 
-CMU's files hold COVAREP at 100 frames a second and Facet at 30
-(https://github.com/A2Zadeh/CMU-MultimodalSDK/issues/186 and .../225); MulT's sequences, and the
-paper's, have 12.5 and 15 (Tsai et al. 2019, section 4; the paper, section 5.1).
+CMU's files hold COVAREP at 100 frames a second
+(https://github.com/A2Zadeh/CMU-MultimodalSDK/issues/186) and Facet at 30
+(https://github.com/A2Zadeh/CMU-MultimodalSDK/issues/225). The paper's sequences have 12.5 and 15
+(section 5.1), the rates of MulT's CMU-MOSI (Tsai et al. 2019, section 4), at which the public release's
+375 steps of audio and 500 of vision last 30 and 33 s. MulT's CMU-MOSEI has 20 and 15
+(https://github.com/yaohungt/Multimodal-Transformer/issues/21).
 """
 
 import dataclasses

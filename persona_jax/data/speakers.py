@@ -55,6 +55,9 @@ def _lines(path: pathlib.Path) -> Iterator[tuple[int, str, str]]:
         if len(fields) != 2 or not all(fields):
           raise UserError(f'{path}, line {rows.line_num}: {row} is not a video and a speaker; expected '
                           'two fields, neither of them empty.')
+        if not all(field.isprintable() for field in fields):
+          raise UserError(f'{path}, line {rows.line_num}: {ascii(row)} holds characters that cannot be '
+                          'printed; expected names of printable text on one line.')
         yield rows.line_num, *fields
   except OSError as error:
     raise UserError(f'{path}: not readable ({error.strerror}); expected a CSV with the header '

@@ -51,7 +51,7 @@ def test_a_file_of_a_hundred_frames_a_second_keeps_its_whole_clips(tmp_path, sma
   np.testing.assert_allclose(loaded.clips.sequences['audio'][:3, :, 0].ravel(), expected)
   np.testing.assert_allclose(loaded.clips.sequences['audio'][:3, :, 1].ravel(), expected + 1000)
   assert loaded.sampling['audio'] == Sampling(pytest.approx(100), 12.5, 0)
-  assert any('covarep.csd: 100 frames a second, averaged to 12.5' in note for note in loaded.notes)
+  assert any('covarep.csd: 100 frames a second (median over videos), averaged to 12.5 in 1 of 1' in note for note in loaded.notes)
   assert 'covarep.csd: non-finite values left out of means: 2.' in loaded.notes
   small.data.frames_per_second.audio = 0  # as they are: the first quarter of a second
   loaded = corpus.load(small)
@@ -71,6 +71,23 @@ def test_what_is_not_faster_passes_as_it_is(small, tmp_path):
     np.testing.assert_array_equal(sequence, as_it_is.clips.sequences[modality])
   assert corpus.fingerprint(resampled) == corpus.fingerprint(as_it_is)
   assert resampled.sampling['vision'] == Sampling(0.5, 0.5, 0)
+
+
+def test_single_videos_that_are_faster_are_averaged_and_told(small, tmp_path):
+  """va and vc at 10 frames a second, vb at 20: the file's median stays, and vb is averaged to 10."""
+  videos = {}
+  for video, rate in (('va', 10), ('vb', 20), ('vc', 10)):
+    starts = np.arange(8 * rate) / rate
+    videos[video] = (np.arange(8.0 * rate)[:, None], np.stack([starts, starts + 1 / rate], axis=1))
+  write_csd(tmp_path / 'facet.csd', videos)
+  small.data.frames_per_second.vision = 10
+  loaded = corpus.load(small)
+  assert loaded.clips.masks['vision'].sum(axis=1).tolist() == [20] * 9
+  first = loaded.names.index('vb[0]')
+  np.testing.assert_allclose(loaded.clips.sequences['vision'][first, :3, 0], [0.5, 2.5, 4.5])
+  assert loaded.sampling['vision'] == Sampling(pytest.approx(10), pytest.approx(10), 0)
+  assert ('facet.csd: 10 frames a second (median over videos), averaged to 10 in 1 of 3 videos '
+          '(config.data.frames_per_second).') in loaded.notes
 
 
 def test_check_data_shows_the_rates(small):

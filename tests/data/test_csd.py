@@ -103,3 +103,34 @@ def test_a_broken_chunk_is_named(tmp_path):
   with ComputationalSequence(tmp_path / 'x.csd') as sequence:
     with pytest.raises(UserError, match='x.csd: r/data/v: not readable .* download the file again'):
       sequence.read('v')
+
+
+def test_whatever_byte_is_damaged_the_file_is_read_or_named(tmp_path):
+  """Damage to the tables of groups, links and types, too, ends in a sentence."""
+  path = tmp_path / 'x.csd'
+  with h5py.File(path, 'w') as file:
+    group = file.create_group('r/data/v')
+    group.create_dataset('features', data=np.arange(30.0).reshape(10, 3), compression='gzip')
+    group['intervals'] = np.arange(20.0).reshape(10, 2)
+  content = path.read_bytes()
+  named = 0
+  for place in range(0, len(content), 7):
+    path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1:])
+    try:
+      with ComputationalSequence(path) as sequence:
+        for video in sequence.videos:
+          sequence.read(video)
+    except UserError as error:
+      assert 'x.csd' in str(error)
+      named += 1
+  assert named > 50
+
+
+def test_a_type_that_numpy_lacks_is_named(tmp_path):
+  with h5py.File(tmp_path / 'x.csd', 'w') as file:
+    group = file.create_group('r/data/v')
+    group['intervals'] = SPAN
+    h5py.h5d.create(group.id, b'features', h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((3, 2)))
+  with ComputationalSequence(tmp_path / 'x.csd') as sequence:
+    with pytest.raises(UserError, match='x.csd: r/data/v: not readable as HDF5 .*No NumPy equivalent'):
+      sequence.read('v')

@@ -43,6 +43,7 @@ def test_a_comma_in_a_name_is_kept(told):
     ('video,speaker\nva,\n', 'who.csv, line 2: .* is not a video and a speaker'),
     ('video,speaker\nva\n', 'who.csv, line 2: .* is not a video and a speaker'),
     ('video,speaker\nva,ann,5\n', 'who.csv, line 2: .* is not a video and a speaker'),
+    ('video,speaker\nva,"ann\nlee"\n', 'who.csv, line 3: .*lee.* holds characters that'),
     ('clip,who\nva,ann\n', r"who.csv: header \['clip', 'who'\], expected video,speaker"),
     ('', r'who.csv: header \[\], expected video,speaker'),
     ('video,speaker\nva,Zoé\n'.encode('latin-1'), 'who.csv: not UTF-8 text .* at byte'),
