@@ -81,7 +81,7 @@ def _averaged(config: dict, used: Sequence[str]) -> list[str]:
   others = [modality for modality in used if not rates.get(modality)]
   if not averaged:
     return [f'Frames of {_and(others)} are taken at the rate of the files.']
-  return [f'Within each clip, frames are averaged into bins of {_and(averaged)}'
+  return [f'Within each clip, frames that come faster are averaged to {_and(averaged)}'
           + (f'; frames of {_and(others)} are taken as they are.' if others else '.')]
 
 

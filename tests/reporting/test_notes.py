@@ -13,7 +13,7 @@ def test_preprocessing_is_told(tmp_path):
               data=dict(frames_per_second=dict(language=None, audio=12.5, vision=15.0)))
   assert ('- Every column of audio and vision is standardised over the training clips of its fold, scaled '
           'to a standard deviation of 0.2 and clipped at 3 standard deviations; language is unchanged.\n') in text
-  assert ('- Within each clip, frames are averaged into bins of 12.5 a second (audio) and 15 a second '
+  assert ('- Within each clip, frames that come faster are averaged to 12.5 a second (audio) and 15 a second '
           '(vision); frames of language are taken as they are.\n') in text
 
 
@@ -21,7 +21,7 @@ def test_of_the_modalities_in_use(tmp_path):
   text = said(tmp_path, model=dict(modalities=['audio']), data=dict(frames_per_second=dict(
       language=None, audio=12.5, vision=15.0)), normalise=dict(modalities=[], deviation=0.2, limit=3.0))
   assert '- Features of audio enter the model as they are in the files.\n' in text
-  assert '- Within each clip, frames are averaged into bins of 12.5 a second (audio).\n' in text
+  assert '- Within each clip, frames that come faster are averaged to 12.5 a second (audio).\n' in text
 
 
 def test_older_workdirs_say_nothing_of_it(tmp_path):

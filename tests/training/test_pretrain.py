@@ -1,5 +1,7 @@
 """The steps of pre-training, and the loop over epochs and groups with its resumption."""
 
+import pathlib
+import re
 import shutil
 
 import jax
@@ -269,13 +271,17 @@ def test_stopped_again_while_a_fold_catches_up(trained, tmp_path, corpus, config
   expect_same(pretrain.pretrain(corpus, plan, config, tmp_path), trained[1])
 
 
-def test_the_best_parameters_are_an_ordinary_orbax_item(trained):
-  """Restored with no word from this package."""
-  import orbax.checkpoint as ocp
-  folder = trained[0] / 'checkpoints' / 'teachers' / 'fold_01_seed_0' / 'params'
-  params = ocp.StandardCheckpointer().restore(folder)
-  assert set(params) == {'adapter', 'base'}
-  for (path, a), (_, b) in zip(leaves(params), leaves(trained[1][1].params), strict=True):
+def test_orbax_alone_restores_the_best_parameters_by_the_lines_in_readme(trained, tmp_path, monkeypatch):
+  readme = (pathlib.Path(__file__).parents[2] / 'README.md').read_text()
+  lines, = [block for block in re.findall(r'```python\n(.*?)```', readme, re.S) if 'orbax' in block]
+  assert 'persona_jax' not in lines
+  (tmp_path / 'runs').mkdir()
+  (tmp_path / 'runs' / 'demo').symlink_to(trained[0])
+  monkeypatch.chdir(tmp_path)
+  found = {}
+  exec(lines, found)
+  assert set(found['params']) == {'adapter', 'base'}
+  for (path, a), (_, b) in zip(leaves(found['params']), leaves(trained[1][0].params), strict=True):
     np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
 
 
