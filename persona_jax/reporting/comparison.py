@@ -12,9 +12,9 @@ from persona_jax.reporting.scores import Scores, Values
 
 HARM = 0.1  # MAE by which a draw must make a speaker worse to be counted
 MEAN_SHIFT_CAVEAT = (
-    'The mean shift is easier to beat than it should be: its shrinkage is estimated on validation clips '
-    'of speakers whom the pre-trained model was trained on, which underestimates how much speakers '
-    'differ.')
+    'The mean shift is easier to beat than it should be: its shrinkage is estimated on validation '
+    'clips of speakers whom the pre-trained model was trained on, which underestimates how much '
+    'speakers differ.')
 P_HOLM = ('p (Holm) is p adjusted for the number of differences in the table (Holm 1979): if every '
           'difference with p (Holm) of at most 0.05 is called real, the chance that any of them is not '
           'is at most 5 %.')
@@ -53,9 +53,9 @@ def sections(scores: Scores, arms: Collection[str]) -> list[str]:
   return ['## Which differences in MAE are real',
           table(['difference', 'MAE', 'p', 'p (Holm)', 'speakers helped / harmed', 'worst speaker',
                  f'draws worse by > {HARM}'], _rows(scores, pairs)),
-          f'{over(scores)} p is two-sided, from flipping the signs of the speakers\' mean differences '
-          f'(exact up to 13 speakers). {P_HOLM} Helped and harmed are by a speaker\'s mean over seeds and '
-          'draws.',
+          f'{over(scores)} p is two-sided, from flipping the signs of the speakers\' mean '
+          f'differences (exact up to 13 speakers). {P_HOLM} Helped and harmed are by a speaker\'s mean '
+          'over seeds and draws.',
           *caveat(arms), *_against_mean_shift(scores, arms)]
 
 

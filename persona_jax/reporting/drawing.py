@@ -58,7 +58,7 @@ def _svg(figure: Figure) -> str:
 
 
 def drawable(name: str) -> str:
-  """A name from data as the font can draw it: on one line, other characters as \\u2603, not too long."""
+  """A name as the font can draw it: on one line, other characters as \\u2603, not too long."""
   text = ''.join(character if ord(character) in _glyphs() else
                  character.encode('unicode_escape').decode('ascii') for character in visible(name))
   return text if len(text) <= _LONGEST else text[:_LONGEST - 3] + '...'

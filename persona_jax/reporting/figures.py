@@ -122,13 +122,14 @@ def _spread(folds: list[list[dict]]) -> Picture:
   """The median over folds by epoch, and the band that holds the middle 80 % of them."""
   figure, axes = subplots()
   epochs = np.arange(1, max(point['epoch'] for points in folds for point in points) + 1)
-  for part, line, colour in (('train', '--', COLOURS[2]), ('valid', '-', COLOURS[3])):
+  for part, label, line, colour in (('train', 'training', '--', COLOURS[2]),
+                                    ('valid', 'validation', '-', COLOURS[3])):
     losses = np.full((len(folds), len(epochs)), np.nan)
     for row, points in zip(losses, folds):
       row[[point['epoch'] - 1 for point in points]] = [point[part] for point in points]
     low, median, high = np.nanpercentile(losses, (10, 50, 90), axis=0)
     axes.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(epochs, median, line, color=colour, label=dict(train='training', valid='validation')[part])
+    axes.plot(epochs, median, line, color=colour, label=label)
   axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
   axes.set(xlabel='epoch', ylabel=_MAE)
   legend(figure)
@@ -175,7 +176,8 @@ def attention(maps: dict | None) -> Picture | None:
   if not maps:
     return None
   modalities = list(maps['before'])
-  figure, grid = subplots(height=1.8 * len(modalities) + 0.6, rows=len(modalities), columns=2, share=False)
+  figure, grid = subplots(height=1.8 * len(modalities) + 0.6, rows=len(modalities), columns=2,
+                          share=False)
   peak = max(np.max(table) for when in ('before', 'after') for table in maps[when].values())
   for panels, modality in zip(grid, modalities):
     for axes, when in zip(panels, ('before', 'after')):
@@ -188,6 +190,6 @@ def attention(maps: dict | None) -> Picture | None:
       axes.set_title(NAMES[BASELINE if when == 'before' else maps['arm']], fontsize=9)
   figure.colorbar(image, ax=grid, label='attention weight')
   figure.suptitle(drawable(maps['clip']), fontsize=9)
-  return Picture(figure, 'What the audio and vision of one clip attended to among its words, before and '
-                 'after personalising: last crossmodal layer, mean over heads; behind the words and steps '
-                 'the learnable tokens.')
+  return Picture(figure, 'What the audio and vision of one clip attended to among its words, before '
+                 'and after personalising: last crossmodal layer, mean over heads; behind the words '
+                 'and steps the learnable tokens.')

@@ -96,7 +96,7 @@ class CsvWriter:
 
 def read_csv(path: pathlib.Path, fields: Sequence[str],
              optional: Sequence[str] = ()) -> Iterator[list[str | None]]:
-  """The rows of a table, the values of `fields` and then of `optional`, None where it has no such column.
+  """The rows of a table: values of `fields`, then of `optional`, None where there is no such column.
 
   Raises:
     UserError: a column is missing, or a row has more or fewer values than the header.

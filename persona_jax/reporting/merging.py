@@ -15,7 +15,7 @@ _MOST = 6  # fields that a sentence names
 
 
 def expect_parts_of_one_study(workdirs: Sequence[pathlib.Path]) -> None:
-  """Raises `UserError`, naming what differs from the first workdir, unless all had one config and data."""
+  """Raises `UserError`, naming what differs from the first, unless all had one config and data."""
   first, *others = ((workdir, *_made_from(workdir)) for workdir in workdirs)
   for other in others:
     differing = {f'config.{name}': values for name, values in provenance.differing_fields(
@@ -23,8 +23,9 @@ def expect_parts_of_one_study(workdirs: Sequence[pathlib.Path]) -> None:
     differing |= {f'data {name}': values for name, values in provenance.differing_fields(
         first[2], other[2]).items()}
     if differing:
-      raise UserError(f'{first[0]} and {other[0]} are no parts of one study: {_listed(differing)}; merge '
-                      'workdirs of one config and one corpus, which differ in study.folds and seeds alone.')
+      raise UserError(f'{first[0]} and {other[0]} are no parts of one study: {_listed(differing)}; '
+                      'merge workdirs of one config and one corpus, which differ in study.folds and '
+                      'seeds alone.')
 
 
 def _made_from(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:

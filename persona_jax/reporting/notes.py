@@ -9,9 +9,9 @@ from persona_jax.reporting.scores import Scores
 from persona_jax.types import MODALITIES
 
 REPRODUCIBILITY = (
-    'On the same machine, with the same versions and number of devices, the same command gives identical '
-    'bytes. Another number of devices changes predictions by rounding, about 1e-6 per step, which training '
-    'amplifies. On another machine expect metrics as different as with another seed.')
+    'On the same machine, with the same versions and number of devices, the same command gives '
+    'identical bytes. Another number of devices changes predictions by rounding, about 1e-6 per step, '
+    'which training amplifies. On another machine expect metrics as different as with another seed.')
 
 
 def notes(environments: dict[pathlib.Path, dict], config: dict, scores: Scores) -> list[str]:
@@ -67,10 +67,11 @@ def _normalised(config: dict, used: Sequence[str]) -> list[str]:
   others = [modality for modality in used if modality not in fitted]
   if not fitted:
     return [f'Features of {_and(others)} enter the model as they are in the files.']
-  text = (f'Every column of {_and(fitted)} is standardised over the training clips of its fold, scaled to '
-          f'a standard deviation of {settings["deviation"]:g} and clipped at {settings["limit"]:g} standard '
-          'deviations')
-  return [text + (f'; {_and(others)} {"is" if len(others) == 1 else "are"} unchanged.' if others else '.')]
+  text = (f'Every column of {_and(fitted)} is standardised over the training clips of its fold, scaled '
+          f'to a standard deviation of {settings["deviation"]:g} and clipped at '
+          f'{settings["limit"]:g} standard deviations')
+  unchanged = f'; {_and(others)} {"is" if len(others) == 1 else "are"} unchanged.' if others else '.'
+  return [text + unchanged]
 
 
 def _averaged(config: dict, used: Sequence[str]) -> list[str]:

@@ -10,8 +10,8 @@ import markdown_it
 from persona_jax.reporting.drawing import FOLDER
 from persona_jax.reporting.files import read_text
 
-# Should anything ever slip through as an element, the browser still runs and loads nothing. Figures hold
-# their images (of attention) as data.
+# Should anything ever slip through as an element, the browser still runs and loads nothing. The figure
+# of attention holds its images as data.
 _POLICY = ("default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
            "form-action 'none'")
 _NEVER = ('link', 'image', 'autolink', 'html_inline', 'html_block', 'reference')

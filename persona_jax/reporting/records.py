@@ -1,4 +1,4 @@
-"""The files that every table and figure is made from: `predictions.csv`, `records.jsonl`, `curves.csv`."""
+"""The files that all tables and figures are made from: predictions.csv, records.jsonl, curves.csv."""
 
 import dataclasses
 import functools
@@ -16,8 +16,8 @@ from persona_jax.reporting.files import (CsvWriter, as_numbers, read_csv, read_j
 from persona_jax.reporting.markdown import visible
 
 # Whoever adds files to a workdir does it through this module.
-__all__ = ['Prediction', 'Trial', 'TrialKey', 'key', 'read', 'read_curves', 'read_json', 'read_predictions',
-           'write', 'write_curves', 'write_json', 'write_text']
+__all__ = ['Prediction', 'Trial', 'TrialKey', 'key', 'read', 'read_curves', 'read_json',
+           'read_predictions', 'write', 'write_curves', 'write_json', 'write_text']
 
 PREDICTIONS, RECORDS, CURVES = 'predictions.csv', 'records.jsonl', 'curves.csv'
 CONFIG, ENVIRONMENT, CORPUS = 'config.json', 'environment.json', 'corpus.json'
@@ -141,8 +141,8 @@ def read_predictions(workdir: pathlib.Path) -> Iterator[Prediction]:
 def _only_shots(workdir: pathlib.Path) -> int:
   shots = {record['num_support'] for record in read([workdir])}
   if len(shots) != 1:
-    raise UserError(f'{workdir / PREDICTIONS}: no column num_support, though {RECORDS} has {len(shots)} '
-                    'numbers of support clips; run launch.study with this workdir again.')
+    raise UserError(f'{workdir / PREDICTIONS}: no column num_support, though {RECORDS} has '
+                    f'{len(shots)} numbers of support clips; run launch.study with this workdir again.')
   return shots.pop()
 
 

@@ -92,11 +92,12 @@ def _difference(ours: Queries, theirs: Queries) -> str:
     return (f'scored on {len(labels)} clips in the first and on {len(others)} in the second, '
             f'{visible(clip)} in the {"first" if clip in labels else "second"} alone')
   clip = min(clip for clip, _ in ours ^ theirs)
-  return f'scored with label {labels[clip]} of {visible(clip)} in the first and {others[clip]} in the second'
+  return (f'scored with label {labels[clip]} of {visible(clip)} in the first and {others[clip]} in the '
+          'second')
 
 
 def _queries(workdir: pathlib.Path, wanted: set[TrialKey], known: dict) -> dict[TrialKey, Queries]:
-  """The queries of the `wanted` trials; equal ones (all arms' of a draw are) are kept once, in `known`."""
+  """The queries of the `wanted` trials; equal ones, as all arms of a draw have, are kept once."""
   queries = {}
   rows = records.read_predictions(workdir)
   for trial, group in itertools.groupby(rows, key=lambda row: row.trial):

@@ -65,8 +65,8 @@ def before_and_after(user: str, before: Prediction, after: Prediction) -> str:
     figures = metrics.evaluate(prediction.labels[query], prediction.predictions[query])
     rows.append([name, *(number(figures[metric]) for metric in COLUMNS)])
   learned = ', '.join(map(literal, np.array(after.clips)[after.in_support]))
-  return (f'# {literal(user)}\n\nPersonalised on {learned}; scored on the other {query.sum()} clips.\n\n'
-          + table(['', *COLUMNS.values()], rows) + '\n')
+  return (f'# {literal(user)}\n\nPersonalised on {learned}; scored on the other {query.sum()} '
+          'clips.\n\n' + table(['', *COLUMNS.values()], rows) + '\n')
 
 
 def prediction_csv(prediction: Prediction) -> str:

@@ -56,7 +56,7 @@ def _by_rank(scores: Scores, ranks: dict[str, int]) -> Scores:
   """The records in the study's order of users, whatever jobs they come from."""
   strangers = [user for user in scores.users if user not in ranks]
   if strangers:
-    listed = ', '.join(visible(user) for user in list(ranks)[:10]) + (', ...' if len(ranks) > 10 else '')
+    listed = ', '.join([*map(visible, list(ranks)[:10]), *(['...'] if len(ranks) > 10 else [])])
     raise UserError(f'records of user {visible(strangers[0])}, who is none of the study\'s '
                     f'{len(ranks)} ({listed}); name workdirs of one study.')
   return scores.by_rank(ranks)

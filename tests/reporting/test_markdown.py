@@ -16,7 +16,8 @@ def test_numbers_and_intervals():
 
 
 def test_ordinary_names_stay_as_they_are():
-  for name in ('speaker_01', 'Zoë', '03bSnISJMrM', 'jax 0.10.2', 'AMD EPYC, 2 x cpu', 'runs/demo', '山田', '-1'):
+  for name in ('speaker_01', 'Zoë', '03bSnISJMrM', 'jax 0.10.2', 'AMD EPYC, 2 x cpu', 'runs/demo', '山田',
+               '-1'):
     assert markdown.literal(name) == name
 
 
@@ -33,8 +34,9 @@ def test_what_cannot_be_seen_is_shown():
       r'a\nb\x1b[31m\u200b\u202e\r\ud800\xa0')
 
 
-@pytest.mark.parametrize('name', ['- a', '+ a', '* a', '# a', '> a', '1) a', '---', '```', '~~~', '    a',
-                                  '[a]: b', '`a`', '![a](b)', '<a@b.c>', 'a #', '\\|', '&amp;', '***'])
+@pytest.mark.parametrize('name', ['- a', '+ a', '* a', '# a', '> a', '1) a', '---', '```', '~~~',
+                                  '    a', '[a]: b',
+                                  '`a`', '![a](b)', '<a@b.c>', 'a #', '\\|', '&amp;', '***'])
 def test_anywhere_in_a_document_it_is_text(name):
   literal = markdown.literal(name)
   text = '\n\n'.join([f'# {literal}', f'- {literal}\n- {literal}', literal,
@@ -42,8 +44,8 @@ def test_anywhere_in_a_document_it_is_text(name):
   html = markdown_it.MarkdownIt('commonmark').enable('table').render(text)
   shown = name.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')
   assert html == (f'<h1>{shown}</h1>\n<ul>\n<li>{shown}</li>\n<li>{shown}</li>\n</ul>\n<p>{shown}</p>\n'
-                  f'<table>\n<thead>\n<tr>\n<th>x</th>\n</tr>\n</thead>\n<tbody>\n<tr>\n<td>{shown}</td>\n'
-                  '</tr>\n</tbody>\n</table>\n')
+                  '<table>\n<thead>\n<tr>\n<th>x</th>\n</tr>\n</thead>\n'
+                  f'<tbody>\n<tr>\n<td>{shown}</td>\n</tr>\n</tbody>\n</table>\n')
 
 
 def test_a_terminal_shows_it_too():

@@ -39,7 +39,8 @@ def test_parts_of_one_study_are_merged(tmp_path, fields):
 
 
 @pytest.mark.parametrize('fields, said', [
-    (dict(pretrain__learning_rate=0.01), 'config.pretrain.learning_rate is unknown in the first and 0.01'),
+    (dict(pretrain__learning_rate=0.01),
+     'config.pretrain.learning_rate is unknown in the first and 0.'),
     (dict(study__num_support=6), 'config.study.num_support is 5 in the first and 6 in the second'),
     (dict(data__seed=1), 'config.data.seed is unknown in the first and 1 in the second')])
 def test_parts_of_two_configs_are_refused(tmp_path, fields, said):
@@ -60,7 +61,7 @@ def test_parts_of_two_corpora_are_refused(tmp_path):
 def test_a_part_of_version_0_1_is_no_part_of_a_newer_study(tmp_path):
   """It has no fingerprint; alone it can be reported, and with others like it."""
   workdirs = parts(tmp_path, config(), config(), {})
-  with pytest.raises(UserError, match='data fingerprint.audio is .* in the first and unknown in the second'):
+  with pytest.raises(UserError, match='data fingerprint.audio is .* in the first and unknown in the'):
     report.write(workdirs, workdirs[0])
   old = write(tmp_path / 'three', users=('ann',), config=config())
   assert '3 held-out speakers' in report.write([workdirs[1], old], old)
@@ -76,4 +77,5 @@ def test_environments_that_differ_are_all_noted(tmp_path):
   assert 'two: commit f00, made with Python 3.11, jax 0.11, on 1 x NVIDIA.\n' in notes
   records.write_json(workdirs[1] / records.ENVIRONMENT, ENVIRONMENT)
   alike = report.write(workdirs, workdirs[0])
-  assert '- Seeds 0; config abc, commit unknown.\n- Made with Python 3.11, jax 0.10, on 2 x cpu.' in alike
+  assert ('- Seeds 0; config abc, commit unknown.\n'
+          '- Made with Python 3.11, jax 0.10, on 2 x cpu.') in alike

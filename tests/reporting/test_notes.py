@@ -11,8 +11,9 @@ def said(workdir, **config):
 def test_preprocessing_is_told(tmp_path):
   text = said(tmp_path, normalise=dict(modalities=['audio', 'vision'], deviation=0.2, limit=3.0),
               data=dict(frames_per_second=dict(language=None, audio=12.5, vision=15.0)))
-  assert ('- Every column of audio and vision is standardised over the training clips of its fold, scaled '
-          'to a standard deviation of 0.2 and clipped at 3 standard deviations; language is unchanged.\n') in text
+  assert ('- Every column of audio and vision is standardised over the training clips of its fold, '
+          'scaled to a standard deviation of 0.2 and clipped at 3 standard deviations; language is '
+          'unchanged.\n') in text
   assert ('- Within each clip, frames that come faster are averaged to 12.5 a second (audio) and 15 a second '
           '(vision); frames of language are taken as they are.\n') in text
 

@@ -1,4 +1,4 @@
-"""The page shows what names there are, and nothing of theirs acts: no element, no attribute, no request."""
+"""The page shows every name, and no name acts: no element, no attribute, no request is a name's."""
 
 import html.parser
 import itertools
@@ -17,13 +17,17 @@ from persona_jax.reporting.scores import Scores
 from studies import of_mae, write
 
 ATTACKS = (
-    '<svg onload=alert(1)>', '![](http://x/y.png)', 'a|b', '[x](javascript:alert(1))', '<script>', '&lt;b&gt;',
+    '<svg onload=alert(1)>', '![](http://x/y.png)', 'a|b', '[x](javascript:alert(1))', '<script>',
+    '&lt;b&gt;',
     r'$\frac$', '`x`', '\\|', '|', '\\', ' ', '', '  x  ', '\n\n# x', '\x1b[31m', '</td></table><h1>',
-    '<!-- x', '-->', '<http://x>', '[a]: http://x', '"><img src=x onerror=alert(1)>', "' style='x", '1. x',
-    '- x', '***', '$$', '~~x~~', 'https://x.y', '\ud800', '\x00', '&#60;b&#62;', '&nbsp;', '<?php ?>', '<![CDATA[x]]>',
+    '<!-- x', '-->', '<http://x>', '[a]: http://x', '"><img src=x onerror=alert(1)>', "' style='x",
+    '1. x',
+    '- x', '***', '$$', '~~x~~', 'https://x.y', '\ud800', '\x00', '&#60;b&#62;', '&nbsp;', '<?php ?>',
+    '<![CDATA[x]]>',
     '</figure>', ']]>', '☃山\U0001f984', 'a\u202eb', '|---|', '\\\\|')
 PLAIN = ('ann', 'bo', 'cy')
-any_name = strategies.text(strategies.characters(exclude_categories=()), max_size=12) | strategies.sampled_from(ATTACKS)
+any_name = (strategies.text(strategies.characters(exclude_categories=()), max_size=12)
+            | strategies.sampled_from(ATTACKS))
 
 
 class Parsed(html.parser.HTMLParser):
@@ -99,7 +103,7 @@ def expect_shown(workdir, users, notes):
 
 
 def test_whole_reports_with_hostile_names(tmp_path):
-  """Everything a name can be in: records, curves, predictions, attention, environment, notes, folders."""
+  """Wherever a name can be: records, curves, predictions, attention, environment, notes."""
   hostile = report_with(tmp_path / 'hostile', ATTACKS, '<svg onload=alert(1)> $\\frac$ ☃山\n--> `x`')
   plain = report_with(tmp_path / 'plain', PLAIN, 'x')
   assert hostile.elements == plain.elements
@@ -108,8 +112,8 @@ def test_whole_reports_with_hostile_names(tmp_path):
 
 
 def report_with(workdir, users, name):
-  write(workdir, arms=('baseline', 'mean_shift', 'fs_ua'), all_shots=(1, 5), users=users, everybody=users,
-        clips=3, notes=[name])
+  write(workdir, arms=('baseline', 'mean_shift', 'fs_ua'), all_shots=(1, 5), users=users,
+        everybody=users, clips=3, notes=[name])
   records.write_curves(workdir, {(user, 0): np.ones((2, 2)) for user in users[:4]})
   records.write_json(workdir / records.ENVIRONMENT, dict(
       python=name, packages={name: name}, devices=[name], commit=name, config_hash=name))

@@ -104,7 +104,8 @@ def test_report_has_the_three_tables_and_the_gain():
   assert f'| Baseline | {mean:.3f} [' in report
   assert '| 1: ann |' in report and '.95 / .68 / .33 / .74 / .76' in report
   assert '| FS-UA-KD, paper | .89 | .69 | .35 | .85 | .85 |' in report
-  difference = statistics.bootstrap(comparison.paired(Scores.of(lines), 'mae', 'fs_ua', 'baseline').table)
+  paired = comparison.paired(Scores.of(lines), 'mae', 'fs_ua', 'baseline')
+  difference = statistics.bootstrap(paired.table)
   assert f'| FS-UA − Baseline | {difference.mean:+.3f} [' in report
   assert 'Of that gap the arms won: FS-UA' in report
   assert '- a note.' in report and '- made up.' in report

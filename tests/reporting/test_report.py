@@ -51,7 +51,8 @@ def test_figures_show_the_records_numbers(tmp_path):
   main = everything.only(5)
 
   def mae(arm, user):
-    return np.mean([r['mae'] for r in lines if (r['arm'], r['user'], r['num_support']) == (arm, user, 5)])
+    return np.mean([r['mae'] for r in lines
+                    if (r['arm'], r['user'], r['num_support']) == (arm, user, 5)])
 
   axes, = figures.dumbbell(main).figure.axes
   for line, arm in zip(axes.lines, ('baseline', 'fs_ua_kd')):
@@ -140,7 +141,8 @@ def test_many_speakers_are_sorted_and_have_no_names():
   assert list(before.get_ydata()) == list(range(40, -1, -1))
   assert not axes.get_yticklabels() and axes.get_ylabel() == '41 speakers' and 'sorted' in caption
   axes, = picture(40).figure.axes
-  assert [label.get_text() for label in axes.get_yticklabels()] == [f'u{number}' for number in range(40)]
+  labels = [label.get_text() for label in axes.get_yticklabels()]
+  assert labels == [f'u{number}' for number in range(40)]
 
 
 def test_the_scatter_reads_no_further_than_it_must(tmp_path):
@@ -150,7 +152,7 @@ def test_the_scatter_reads_no_further_than_it_must(tmp_path):
   read = [row for row in records.read_predictions(workdir)
           if (row.trial.user, row.trial.draw, row.trial.num_support) == ('ann', 0, 5)]
   for panel, arm in zip(axes, ('baseline', 'fs_ua_kd')):
-    expected = [(row.label, row.prediction) for row in read if row.trial.arm == arm]
-    assert len(expected) == 9 and panel.lines[1].get_xydata().tolist() == [list(pair) for pair in expected]
+    expected = [[row.label, row.prediction] for row in read if row.trial.arm == arm]
+    assert len(expected) == 9 and panel.lines[1].get_xydata().tolist() == expected
   after = next(rows)
   assert (after.trial.user, after.trial.arm, after.trial.draw) == ('ann', 'fs_ua_kd', 1)

@@ -1,7 +1,6 @@
-"""A thousand speakers are reported in a minute and 2 GB: time and memory grow with the records, no faster."""
+"""A thousand speakers are reported in a minute and 2 GB: time and memory grow with the records."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -23,7 +22,8 @@ def simulate(workdir, num_users, draws=DRAWS, clips=CLIPS):
   """The files of a study of every arm, written line by line; scores are random."""
   workdir.mkdir(parents=True)
   random, users = np.random.default_rng(0), [f'speaker{number:04}' for number in range(num_users)]
-  with (workdir / records.RECORDS).open('w') as lines, (workdir / records.PREDICTIONS).open('w') as rows:
+  with (workdir / records.RECORDS).open('w') as lines, (
+      workdir / records.PREDICTIONS).open('w') as rows:
     rows.write('user,arm,seed,draw,clip,label,prediction\n')
     for user in users:
       for arm in arms.ARMS:
@@ -37,7 +37,8 @@ def simulate(workdir, num_users, draws=DRAWS, clips=CLIPS):
   records.write_json(workdir / records.ENVIRONMENT, dict(
       python='3.11', packages={'jax': '0.10'}, devices=['cpu'], commit=None))
   records.write_json(workdir / records.CORPUS, dict(
-      users=dict.fromkeys(users, clips + 5), num_speakers=num_users, num_clips=30 * num_users, notes=[]))
+      users=dict.fromkeys(users, clips + 5), num_speakers=num_users, num_clips=30 * num_users,
+      notes=[]))
   return workdir
 
 
@@ -45,15 +46,16 @@ MEASURED = '''
 import pathlib, resource, sys, time
 from persona_jax.reporting import report, runs
 workdirs = [pathlib.Path(name) for name in sys.argv[2:]]
-{'report': lambda: report.write(workdirs, workdirs[0]), 'compare': lambda: runs.compare(workdirs)}[sys.argv[1]]()
+{'report': lambda: report.write(workdirs, workdirs[0]),
+ 'compare': lambda: runs.compare(workdirs)}[sys.argv[1]]()
 print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 '''
 
 
 def measured(what, *workdirs):
   """Seconds of computing and MB of a process of its own, imports included."""
-  result = subprocess.run([sys.executable, '-c', MEASURED, what, *map(str, workdirs)], text=True, check=True,
-                          capture_output=True, cwd=pathlib.Path(__file__).parents[2], env=os.environ)
+  result = subprocess.run([sys.executable, '-c', MEASURED, what, *map(str, workdirs)], text=True,
+                          check=True, capture_output=True, cwd=pathlib.Path(__file__).parents[2])
   return tuple(float(number) for number in result.stdout.split())
 
 

@@ -19,7 +19,7 @@ def prediction(*clips):
 def test_names_are_text():
   given = prediction('a|b\x1b[2J[0]', 'v[1]', 'v[2]')
   text = summaries.before_and_after('<b> #', given, given)
-  assert text.startswith('# \\<b\\> \\#\n\nPersonalised on a\\|b\\\\x1b\\[2J\\[0\\]; scored on the other 2 clips.')
+  assert text.startswith('# \\<b\\> \\#\n\nPersonalised on a\\|b\\\\x1b\\[2J\\[0\\]; scored on ')
   assert '| before | 0.500 |' in text
   table = summaries.pretraining([types.SimpleNamespace(rank=0, user='a|b', train=[1], valid=[2])],
                                 [types.SimpleNamespace(best_epoch=3, best_loss=0.25)])
