@@ -3,8 +3,8 @@
   python -m launch.study --config=configs/synthetic.py --workdir=runs/demo
 
 Six to seven minutes on two CPU cores, two of them compilation. Expect a baseline MAE of
-about 1.3 on the ten held-out speakers, 0.7 after personalising (a predictor that knows every persona
-has 0.26), and an interval of the paired difference that excludes 0. Behind `:smoke` half a minute once
+about 1.0 on the ten held-out speakers, 0.8 after personalising (a predictor that knows every persona
+has 0.49), and an interval of the paired difference that excludes 0. Behind `:smoke` half a minute once
 compiled, and nothing to expect.
 """
 

@@ -11,10 +11,11 @@ import ml_collections
 import numpy as np
 
 from persona_jax.data import align, csd, resample, synthetic
+from persona_jax.data.modality import ModalityReader
 from persona_jax.data.speakers import speakers_of
 from persona_jax.errors import UserError
 from persona_jax.progress import Progress
-from persona_jax.types import MODALITIES, Clips
+from persona_jax.types import Clips
 
 LABEL_RANGE = 3.0
 
@@ -100,9 +101,8 @@ def from_files(config: ml_collections.ConfigDict) -> Corpus:
   labels = _read_labels(root / data.labels)
   loaded, left_out, masked = [], dict(labels.left_out), {}
   with contextlib.ExitStack() as stack:
-    parts = {m: stack.enter_context(_ModalityReader(
-        root / data[m], data.max_steps[m], data.frames_per_second[m]))
-             for m in modalities}
+    parts = {m: stack.enter_context(
+        ModalityReader(root / data[m], data.max_steps[m], data.frames_per_second[m])) for m in modalities}
     progress = stack.enter_context(Progress('reading', len(labels.intervals), 'videos'))
     for video, intervals in labels.intervals.items():
       frames = {m: part.frames(video, intervals) for m, part in parts.items()}
@@ -172,70 +172,6 @@ def _read_labels(path: pathlib.Path) -> _Labels:
             instants.append(name)
   notes = [f'clips of zero length: {", ".join(instants)}.'] if instants else []
   return _Labels(intervals, scores, left_out, notes)
-
-
-class _ModalityReader(contextlib.AbstractContextManager):
-  """Cuts one file's frames into clips, and counts what it had to mend."""
-
-  def __init__(self, path: pathlib.Path, max_steps: int, rate: float | None):
-    self._sequence = csd.ComputationalSequence(path)
-    self._max_steps, self._rate = max_steps, rate
-    self.width = self._sequence.width()
-    self._counts, self._rates = collections.Counter(), []
-    self._num_cut = self._num_averaged = 0  # clips, videos
-
-  def __exit__(self, *exception) -> None:
-    self._sequence.close()
-
-  def frames(self, video: str, intervals: np.ndarray) -> list[np.ndarray]:
-    """Frames of each clip of `video`: a list of [t, D] float32, t at most `max_steps`."""
-    if video not in self._sequence.videos:
-      return [np.zeros((0, self.width), np.float32)] * len(intervals)
-    features, spans = self._sequence.read(video)
-    if features.shape[1] != self.width:
-      raise UserError(f'{self._sequence.path}: video {video} is {features.shape[1]} wide, the '
-                      f'others {self.width}; every video must have the same columns.')
-    usable = align.valid_intervals(spans)
-    self._counts['frames without a valid interval left out'] += int((~usable).sum())
-    features, spans = features[usable], spans[usable]
-    order = np.argsort(spans[:, 0], kind='stable')
-    features, spans = features[order], spans[order]
-    rate = resample.rate_of(spans)
-    self._rates += [rate] if rate is not None else []
-    member = align.frames_of_clips(intervals, spans)
-    if resample.is_faster(rate, self._rate):
-      self._num_averaged += 1
-      self._counts['non-finite values left out of means'] += int((~np.isfinite(features)).sum())
-      clips = [resample.average(features[row], spans[row], clip, self._rate)
-               for row, clip in zip(member, intervals)]
-      return [self._cut(self._finite(clip)) for clip in clips]
-    features = self._finite(features)
-    return [self._cut(features[row]) for row in member]
-
-  def _finite(self, features: np.ndarray) -> np.ndarray:
-    finite = np.isfinite(features)
-    self._counts['non-finite values set to 0'] += int((~finite).sum())
-    return np.where(finite, features, np.float32(0))
-
-  def _cut(self, clip: np.ndarray) -> np.ndarray:
-    self._num_cut += len(clip) > self._max_steps
-    return clip[:self._max_steps]
-
-  def sampling(self) -> resample.Sampling:
-    """The rates of what was read so far, and how much was cut."""
-    file_rate = float(np.median(self._rates)) if self._rates else None
-    averaged = resample.is_faster(file_rate, self._rate)
-    return resample.Sampling(file_rate, self._rate if averaged else file_rate, self._num_cut)
-
-  def notes(self) -> list[str]:
-    name, sampling = self._sequence.path.name, self.sampling()
-    notes = []
-    if self._num_averaged:
-      notes.append(f'{name}: {sampling.file_rate:.4g} frames a second (median over videos), averaged '
-                   f'to {self._rate:g} in {self._num_averaged} of {len(self._rates)} videos '
-                   '(config.data.frames_per_second).')
-    counts = self._counts | {f'clips cut to {self._max_steps} steps': self._num_cut}
-    return notes + [f'{name}: {what}: {count}.' for what, count in counts.items() if count]
 
 
 def _pack(clips: list[dict[str, np.ndarray]], widths: dict[str, int]) -> Clips:
