@@ -13,7 +13,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 from rich import console, markdown
 
-from persona_jax import parallel, preemption
+from persona_jax import config as configuration, parallel, preemption
 from persona_jax.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -90,7 +90,8 @@ def num_cores() -> int:
 
 
 def num_folds(config: ml_collections.ConfigDict) -> int:
-  return len(config.study.folds) or config.study.num_users
+  """How many predictors the study trains: one per user and seed."""
+  return (len(config.study.folds) or config.study.num_users) * len(configuration.seeds(config))
 
 
 def _join() -> None:

@@ -2,8 +2,9 @@
 
   python -m launch.report --workdir=runs/demo
 
-Several workdirs, each with other folds of one study, are merged into the first one's report. Runs of
-the same folds, say of two configs, are compared with the first on the screen.
+Several workdirs, each with other folds or seeds of one study, are merged into the first one's report;
+they must have one config and one corpus. Runs of the same trials, say of two configs, are compared with
+the first on the screen; they must have been scored on the same clips.
 """
 
 import pathlib

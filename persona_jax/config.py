@@ -1,5 +1,6 @@
 """The settings of a run: the paper's values, and the check that a run's values make sense."""
 
+import math
 from typing import Callable
 
 import ml_collections
@@ -7,9 +8,11 @@ from ml_collections import config_dict
 
 from persona_jax.arms import ARMS, BASELINE
 from persona_jax.errors import UserError
-from persona_jax.model.build import BASE_MODELS
+from persona_jax.model.registry import BASE_MODELS
 from persona_jax.training.losses import DISTILLATIONS
 from persona_jax.types import MODALITIES
+
+SEED = 'an integer of 0 to 2147483647'
 
 
 def paper() -> ml_collections.ConfigDict:
@@ -21,8 +24,12 @@ def paper() -> ml_collections.ConfigDict:
       seed=0,
       quick_compile=False,  # less compiling, slower programs: for runs of seconds
       data=dict(),
+      normalise=dict(  # see persona_jax.data.normalize
+          modalities=('audio', 'vision'),  # whose columns are standardised; word vectors stay as they are
+          deviation=0.2,  # of a standardised column over the training clips
+          limit=3.0),  # standard deviations at which a value is clipped
       model=dict(
-          name='mult',  # an entry of persona_jax.model.build.BASE_MODELS
+          name='mult',  # an entry of persona_jax.model.registry.BASE_MODELS
           attention='masked',  # or 'reference': as the public code, which attends to padding
           modalities=MODALITIES,
           width=30,
@@ -55,7 +62,7 @@ def paper() -> ml_collections.ConfigDict:
           num_draws=20,
           num_support=5,
           shots=(),  # for a curve, such as (1, 2, 5, 10), num_support among them; empty: that alone
-          num_query=config_dict.placeholder(int),  # at most so many query clips; None: all
+          num_query=_optional(int),  # at most so many query clips; None: all
           folds=(),  # which of the users to run, counted from 0, such as (0, 3); empty: all
           attention=True)))  # end with what a clip's audio and vision attended to; compiles once more
 
@@ -80,7 +87,15 @@ def csd_data(**files: str) -> ml_collections.ConfigDict:
       name='csd', root='', **files,
       speakers='',  # a CSV "video,speaker" in `root`; empty: every video is a speaker
       missing='mask',  # or 'drop': what becomes of a clip that lacks a modality
-      max_steps=dict(language=50, audio=375, vision=500)))
+      # Frames that come faster are averaged to this rate, MulT's; None, or 0, takes them as they are.
+      frames_per_second=dict(language=_optional(float), audio=_optional(float, 12.5),
+                             vision=_optional(float, 15.0)),
+      max_steps=dict(language=50, audio=375, vision=500)))  # what is longer is cut at its end
+
+
+def _optional(kind: type, value=None) -> config_dict.FieldReference:
+  """A field that may also be None."""
+  return config_dict.FieldReference(value, field_type=kind)
 
 
 def shrunk(config: ml_collections.ConfigDict, mode: str) -> ml_collections.ConfigDict:
@@ -104,6 +119,11 @@ def shrunk(config: ml_collections.ConfigDict, mode: str) -> ml_collections.Confi
   return config
 
 
+def _is_seed(value) -> bool:
+  """Whether it is an integer that int32 holds, as the device keeps it."""
+  return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
 def validate(config: ml_collections.ConfigDict) -> None:
   """Raises `UserError` for the first field whose value cannot work, saying what would."""
   def expect(field: str, holds: bool, expected: str) -> None:
@@ -114,16 +134,24 @@ def validate(config: ml_collections.ConfigDict) -> None:
       value = tuple(value) if isinstance(value, (list, tuple)) else value
       raise UserError(f'config.{field} = {value!r}: expected {expected}.')
 
-  expect('seed', config.seed >= 0, 'an integer of at least 0')
+  expect('seed', _is_seed(config.seed), SEED)
   expect('data.name', config.data.name in ('csd', 'synthetic'), "'csd' or 'synthetic'")
   if config.data.name == 'csd':
     expect('data.missing', config.data.missing in ('mask', 'drop'), "'mask' or 'drop'")
     for modality in MODALITIES:
       expect(f'data.max_steps.{modality}', config.data.max_steps[modality] >= 1, 'at least 1 step')
+      rate = config.data.frames_per_second[modality]
+      expect(f'data.frames_per_second.{modality}', rate is None or 0 <= rate < math.inf,
+             'more than 0, or 0 for the rate of the file')
   else:
-    expect('data.seed', config.data.seed >= 0, 'an integer of at least 0')
+    expect('data.seed', _is_seed(config.data.seed), SEED)
     expect('data.num_speakers', config.data.num_speakers >= 2, 'at least 2')
     expect('data.clips_per_speaker', config.data.clips_per_speaker >= 4, 'at least 4')
+  normalise = config.normalise
+  expect('normalise.modalities', len(set(normalise.modalities)) == len(normalise.modalities)
+         and set(normalise.modalities) <= set(MODALITIES), f'different ones of {", ".join(MODALITIES)}')
+  expect('normalise.deviation', 0 < normalise.deviation < math.inf, 'more than 0, and finite')
+  expect('normalise.limit', normalise.limit > 0, 'more than 0, or inf for no limit')
   _validate_model(config, expect)
   for field in ('num_epochs', 'batch_size', 'plateau_patience'):
     expect(f'pretrain.{field}', config.pretrain[field] >= 1, 'at least 1')
@@ -146,8 +174,7 @@ def _validate_study(config: ml_collections.ConfigDict, expect: Callable[..., Non
   expect('study.arms', study.arms and set(study.arms) <= set(ARMS)
          and len(set(study.arms)) == len(study.arms), f'different ones of {", ".join(ARMS)}')
   expect('study.seeds', len(set(study.seeds)) == len(study.seeds)
-         and all(isinstance(seed, int) and seed >= 0 for seed in study.seeds),
-         'different integers of at least 0')
+         and all(_is_seed(seed) for seed in study.seeds), f'different ones, each {SEED}')
   expect('study.shots', len(set(study.shots)) == len(study.shots)
          and all(isinstance(k, int) and k >= 1 for k in study.shots),
          'different integers of at least 1')

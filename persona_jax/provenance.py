@@ -15,6 +15,18 @@ from persona_jax.types import MODALITIES
 MAY_DIFFER = frozenset({f'data.{field}' for field in ('root', 'labels', *MODALITIES, 'speakers')} | {
     'study.attention'})
 
+# What a result depends on, stage by stage. The rest of a config says which folds, arms, shots and draws
+# are asked for, and may grow from run to run of one workdir.
+TRAINING, PERSONALISING = STAGES = ('training', 'personalising')
+_ASKED = ('seed', 'study.')
+
+
+def stage(field: str) -> str | None:
+  """The first stage whose results depend on a field of the config; None if none does."""
+  if field in MAY_DIFFER or field.startswith(_ASKED):
+    return None
+  return PERSONALISING if field.startswith('adapt.') else TRAINING
+
 
 def plain(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """The config as `config.json` gives it back."""

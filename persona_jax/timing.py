@@ -13,6 +13,7 @@ import numpy as np
 from persona_jax import config as configuration, parallel
 from persona_jax.data import batching, corpus as data_corpus, normalize
 from persona_jax.data.batching import Indices
+from persona_jax.data.plan import Plan
 from persona_jax.evaluation import predict
 from persona_jax.model.build import build
 from persona_jax.training import pretrain
@@ -103,7 +104,7 @@ def _random(sizes, batch_size: int) -> tuple[Shared, FoldInputs, np.ndarray]:
                for modality, length, width in zip(MODALITIES, steps, widths)}
   masks = {modality: np.ones(x.shape[:2], bool) for modality, x in sequences.items()}
   corpus = Clips(sequences, masks)
-  normaliser = normalize.fit(corpus, clips, pretrain.NORMALISED)
+  normaliser = normalize.fit(corpus, clips, configuration.paper().normalise)
   labels = random.uniform(-3, 3, batch_size).astype(np.float32)
   inputs = FoldInputs(np.int32(0), np.int32(0), normaliser, batching.pad(clips, batch_size))
   return Shared(corpus, labels), inputs, clips
@@ -111,7 +112,7 @@ def _random(sizes, batch_size: int) -> tuple[Shared, FoldInputs, np.ndarray]:
 
 def _of_corpus(config: ml_collections.ConfigDict) -> tuple[Shared, FoldInputs, np.ndarray]:
   corpus = data_corpus.load(config)
-  plan = pretrain.Plan(corpus, config)
+  plan = Plan(corpus, config)
   fold = plan.folds[0]
-  return (pretrain.shared_corpus(corpus), pretrain.fold_inputs(corpus, fold, plan.num_valid),
+  return (pretrain.shared_corpus(corpus), pretrain.fold_inputs(corpus, plan, fold),
           fold.train[:config.pretrain.batch_size])

@@ -142,6 +142,7 @@ def test_check_data_shows_what_is_there(flags):
 ])
 def test_mistakes_end_with_one_sentence(flags, sentence, tmp_path):
   assert sentence in complaint('study', *flags, f'--workdir={tmp_path / "run"}')
+  assert not (tmp_path / 'run').exists()  # so that the advice can be followed in the same folder
 
 
 def test_debug_shows_the_traceback(tmp_path):

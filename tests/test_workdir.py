@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 from configs import synthetic
 from persona_jax import provenance, workdir as work
 from persona_jax.data import corpus as data_corpus
+from persona_jax.data.plan import Plan
 from persona_jax.errors import UserError
 from persona_jax.reporting import records
 
@@ -25,39 +27,70 @@ def corpus(config):
   return data_corpus.load(config)
 
 
-def test_corpus_file_is_of_the_studys_users_wherever_they_rank(corpus, tmp_path):
+@pytest.fixture
+def begun(config, corpus, tmp_path):
+  """A workdir with a teacher and a fold personalised, as far as their names go."""
+  work.begin(tmp_path, config, corpus, Plan(corpus, config))
+  for folder in ('teachers/fold_00_seed_0', 'adapt/fold_00_seed_0_adapter-base/1'):
+    (tmp_path / 'checkpoints' / folder).mkdir(parents=True)
+  return tmp_path
+
+
+def test_corpus_file_is_of_the_studys_users_wherever_they_rank(config, corpus, tmp_path):
+  config.study.update(first_user=2, num_users=2)
+  work.begin(tmp_path, config, corpus, Plan(corpus, config))
   later = [user for user, _ in data_corpus.users_by_clips(corpus)[2:4]]
-  work.note_corpus(tmp_path, corpus, later)
   written = json.loads((tmp_path / 'corpus.json').read_text())
   assert list(written['users']) == list(written['oracle_mae']) == later
   assert written['users'][later[0]] == corpus.speakers.count(later[0])
+  assert written['num_batches'] == Plan(corpus, config).num_batches
 
 
-def test_another_config_is_refused_field_by_field(config, tmp_path):
-  work.begin(tmp_path, config)
-  config.model.width, config.study.num_draws = 16, 3
-  with pytest.raises(UserError, match='config.model.width is 8 there and 16 now; '
-                                      'config.study.num_draws is 2 there and 3 now'):
-    work.begin(tmp_path, config)
+def test_another_config_is_refused_field_by_field(config, begun):
+  config.model.width, config.adapt.num_steps = 16, 4
+  with pytest.raises(UserError, match='config.adapt.num_steps is 3 there and 4 now; '
+                                      'config.model.width is 8 there and 16 now'):
+    work.expect_config(begun, config)
 
 
-def test_the_same_files_may_lie_elsewhere(tmp_path):
+@pytest.mark.parametrize('field, stage', [
+    ('model.width', 'training'), ('pretrain.num_epochs', 'training'), ('data.seed', 'training'),
+    ('quick_compile', 'training'), ('something.new', 'training'), ('adapt.weight', 'personalising'),
+    ('study.num_users', None), ('seed', None), ('data.root', None)])
+def test_a_field_concerns_the_stages_from_one_on(field, stage):
+  assert provenance.stage(field) == stage
+
+
+def test_only_the_stages_that_have_results_pin_the_config(config, begun):
+  config.adapt.num_steps = 4
+  work.expect_config(begun, config, [provenance.TRAINING])
+  config.study.update(num_users=4, num_draws=3, arms=('baseline', 'fs_base'))
+  config.adapt.num_steps = 3
+  work.expect_config(begun, config)
+  assert work.stages_done(begun) == ['training', 'personalising']
+  shutil.rmtree(begun / 'checkpoints' / 'adapt')
+  assert work.stages_done(begun) == ['training']
+  shutil.rmtree(begun / 'checkpoints' / 'teachers')
+  (begun / 'checkpoints' / 'pretrain' / 'fold_00_seed_0').mkdir(parents=True)  # and no step in it
+  assert work.stages_done(begun) == [] and work.batches_begun(begun) is None
+
+
+def test_the_same_files_may_lie_elsewhere(begun):
   from configs import mosi
   config = mosi.get_config('smoke')
-  work.begin(tmp_path, config)
+  records.write_json(begun / work.CONFIG, provenance.plain(config))
   before = provenance.config_hash(config)
   config.data.root, config.data.labels = '/elsewhere', 'other.csd'
   config.study.attention = not config.study.attention
-  work.begin(tmp_path, config)
+  work.expect_config(begun, config)
   assert provenance.config_hash(config) == before
   config.data.missing = 'drop'
   assert provenance.config_hash(config) != before
 
 
 @pytest.mark.parametrize('part', ['labels', 'audio', 'clips'])
-def test_other_data_are_refused_part_by_part(part, config, corpus, tmp_path):
-  work.note_corpus(tmp_path, corpus, ['speaker00'])
-  work.note_corpus(tmp_path, corpus, ['speaker00'])
+def test_other_data_are_refused_part_by_part(part, config, corpus, begun):
+  work.expect_corpus(begun, corpus)
   other = data_corpus.load(config)
   if part == 'labels':
     other.labels[3] += np.float32(1e-6)
@@ -66,7 +99,29 @@ def test_other_data_are_refused_part_by_part(part, config, corpus, tmp_path):
   else:
     object.__setattr__(other, 'speakers', ('x', *other.speakers[1:]))
   with pytest.raises(UserError, match=f'begun with other data; {part} differ'):
-    work.note_corpus(tmp_path, other, ['speaker00'])
+    work.expect_corpus(begun, other)
+
+
+def trial(**fields):
+  """A record of the first user of the smoke study, but for `fields`."""
+  clips, scores = ('a', 'b'), np.zeros(2, np.float32)
+  return records.Trial(**dict(user='speaker00', arm='fs_ua', seed=0, draw=0, num_support=5, clips=clips,
+                              labels=scores, predictions=scores) | fields)
+
+
+@pytest.mark.parametrize('fields, said', [
+    (dict(user='speaker99'), 'user speaker99, seed 0'), (dict(seed=3), 'seed 3'),
+    (dict(arm='fs_base'), 'arm fs_base'), (dict(draw=2), 'draw 2'),
+    (dict(num_support=2), '2 support clips'), (dict(arm='baseline', num_support=2), '2 support clips')])
+def test_a_study_that_would_lose_records_is_refused(fields, said, config, corpus, begun):
+  plan = Plan(corpus, config)
+  user = plan.folds[0].user
+  work.expect_no_less(begun, config, plan)  # no records at all
+  records.write(begun, [trial(user=user), trial(user=user, arm='baseline')])
+  work.expect_no_less(begun, config, plan)
+  records.write(begun, [trial(**dict(user=user) | fields)])
+  with pytest.raises(UserError, match=f'has records of .*{said}, which this config leaves out'):
+    work.expect_no_less(begun, config, plan)
 
 
 HOLD = ('import pathlib, sys; from persona_jax import workdir\n'
@@ -80,18 +135,22 @@ def test_a_second_writer_is_refused_by_the_firsts_host_and_process(tmp_path):
   with pytest.raises(UserError, match=f'in use by process {holder.pid} on {os.uname().nodename}'):
     with work.held(tmp_path):
       pass
+  with pytest.raises(UserError, match=f'in use by process {holder.pid} on'):
+    work.expect_free(tmp_path)
   holder.kill()
   holder.communicate()
   with work.held(tmp_path):  # the dead process's lock is taken over
     assert f'process {os.getpid()} ' in (tmp_path / work.LOCK).read_text()
   with work.held(tmp_path):  # and a lock that was given back
     pass
+  work.expect_free(tmp_path)
 
 
 @pytest.mark.parametrize('where', ['a file', 'below a file'])
 def test_a_workdir_that_cannot_be_made(where, tmp_path):
   (tmp_path / 'file').touch()
   workdir = tmp_path / 'file' if where == 'a file' else tmp_path / 'file' / 'run'
+  work.expect_free(workdir)
   with pytest.raises(UserError, match='cannot be made or written'):
     with work.held(workdir):
       pass

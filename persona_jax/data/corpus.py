@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import csv
 import dataclasses
 import hashlib
 import pathlib
@@ -11,7 +10,8 @@ from typing import Iterable
 import ml_collections
 import numpy as np
 
-from persona_jax.data import align, csd, synthetic
+from persona_jax.data import align, csd, resample, synthetic
+from persona_jax.data.speakers import speakers_of
 from persona_jax.errors import UserError
 from persona_jax.progress import Progress
 from persona_jax.types import MODALITIES, Clips
@@ -30,6 +30,7 @@ class Corpus:
     clips: sequences [N, T_m, D_m] and masks [N, T_m].
     left_out: {clip: reason} of every labelled clip that is not here.
     notes: sentences a reader of the results should know, such as how speakers were told apart.
+    sampling: {modality: how its file was sampled}; empty for a corpus that was made up.
     oracle: [N] predictions of one who knows the speakers' personas, or None where nobody does.
   """
 
@@ -39,6 +40,7 @@ class Corpus:
   clips: Clips
   left_out: dict[str, str]
   notes: tuple[str, ...]
+  sampling: dict[str, resample.Sampling] = dataclasses.field(default_factory=dict)
   oracle: np.ndarray | None = None
 
   def __post_init__(self):
@@ -98,7 +100,8 @@ def from_files(config: ml_collections.ConfigDict) -> Corpus:
   labels = _read_labels(root / data.labels)
   loaded, left_out, masked = [], dict(labels.left_out), {}
   with contextlib.ExitStack() as stack:
-    parts = {m: stack.enter_context(_ModalityReader(root / data[m], data.max_steps[m]))
+    parts = {m: stack.enter_context(_ModalityReader(
+        root / data[m], data.max_steps[m], data.frames_per_second[m]))
              for m in modalities}
     progress = stack.enter_context(Progress('reading', len(labels.intervals), 'videos'))
     for video, intervals in labels.intervals.items():
@@ -118,7 +121,8 @@ def from_files(config: ml_collections.ConfigDict) -> Corpus:
   if not loaded:
     raise UserError(f'{root / data.labels}: none of its {len(left_out)} clips could be used; the '
                     f'first, {next(iter(left_out.items()), "none")}; do the files belong together?')
-  speaker_of, speaker_note = _speakers(data, {video for _, video, _, _ in loaded})
+  speaker_of, speaker_note = speakers_of({video for _, video, _, _ in loaded},
+                                         root / data.speakers if data.speakers else None)
   notes = [speaker_note, *labels.notes, *(note for p in parts.values() for note in p.notes())]
   if masked:
     counts = collections.Counter(m for missing in masked.values() for m in missing)
@@ -133,7 +137,7 @@ def from_files(config: ml_collections.ConfigDict) -> Corpus:
       speakers=tuple(speaker_of[video] for _, video, *_ in loaded),
       labels=np.array([score for _, _, score, _ in loaded], np.float32),
       clips=_pack([frames for *_, frames in loaded], {m: p.width for m, p in parts.items()}),
-      left_out=left_out, notes=tuple(notes))
+      left_out=left_out, notes=tuple(notes), sampling={m: p.sampling() for m, p in parts.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,11 +177,12 @@ def _read_labels(path: pathlib.Path) -> _Labels:
 class _ModalityReader(contextlib.AbstractContextManager):
   """Cuts one file's frames into clips, and counts what it had to mend."""
 
-  def __init__(self, path: pathlib.Path, max_steps: int):
+  def __init__(self, path: pathlib.Path, max_steps: int, rate: float | None):
     self._sequence = csd.ComputationalSequence(path)
-    self._max_steps = max_steps
+    self._max_steps, self._rate = max_steps, rate
     self.width = self._sequence.width()
-    self._counts = collections.Counter()
+    self._counts, self._rates = collections.Counter(), []
+    self._num_cut = self._num_averaged = 0  # clips, videos
 
   def __exit__(self, *exception) -> None:
     self._sequence.close()
@@ -193,19 +198,44 @@ class _ModalityReader(contextlib.AbstractContextManager):
     usable = align.valid_intervals(spans)
     self._counts['frames without a valid interval left out'] += int((~usable).sum())
     features, spans = features[usable], spans[usable]
-    finite = np.isfinite(features)
-    self._counts['non-finite values set to 0'] += int((~finite).sum())
-    features = np.where(finite, features, np.float32(0))
     order = np.argsort(spans[:, 0], kind='stable')
     features, spans = features[order], spans[order]
+    rate = resample.rate_of(spans)
+    self._rates += [rate] if rate is not None else []
     member = align.frames_of_clips(intervals, spans)
-    self._counts[f'clips cut to {self._max_steps} steps'] += int(
-        (member.sum(axis=1) > self._max_steps).sum())
-    return [features[row.nonzero()[0][:self._max_steps]] for row in member]
+    if resample.is_faster(rate, self._rate):
+      self._num_averaged += 1
+      self._counts['non-finite values left out of means'] += int((~np.isfinite(features)).sum())
+      clips = [resample.average(features[row], spans[row], clip, self._rate)
+               for row, clip in zip(member, intervals)]
+      return [self._cut(self._finite(clip)) for clip in clips]
+    features = self._finite(features)
+    return [self._cut(features[row]) for row in member]
+
+  def _finite(self, features: np.ndarray) -> np.ndarray:
+    finite = np.isfinite(features)
+    self._counts['non-finite values set to 0'] += int((~finite).sum())
+    return np.where(finite, features, np.float32(0))
+
+  def _cut(self, clip: np.ndarray) -> np.ndarray:
+    self._num_cut += len(clip) > self._max_steps
+    return clip[:self._max_steps]
+
+  def sampling(self) -> resample.Sampling:
+    """The rates of what was read so far, and how much was cut."""
+    file_rate = float(np.median(self._rates)) if self._rates else None
+    averaged = resample.is_faster(file_rate, self._rate)
+    return resample.Sampling(file_rate, self._rate if averaged else file_rate, self._num_cut)
 
   def notes(self) -> list[str]:
-    return [f'{self._sequence.path.name}: {what}: {count}.'
-            for what, count in self._counts.items() if count]
+    name, sampling = self._sequence.path.name, self.sampling()
+    notes = []
+    if self._num_averaged:
+      notes.append(f'{name}: {sampling.file_rate:.4g} frames a second (median over videos), averaged '
+                   f'to {self._rate:g} in {self._num_averaged} of {len(self._rates)} videos '
+                   '(config.data.frames_per_second).')
+    counts = self._counts | {f'clips cut to {self._max_steps} steps': self._num_cut}
+    return notes + [f'{name}: {what}: {count}.' for what, count in counts.items() if count]
 
 
 def _pack(clips: list[dict[str, np.ndarray]], widths: dict[str, int]) -> Clips:
@@ -219,30 +249,6 @@ def _pack(clips: list[dict[str, np.ndarray]], widths: dict[str, int]) -> Clips:
     for row, frames in zip(sequences[modality], clips):
       row[:len(frames[modality])] = frames[modality]
   return Clips(sequences, masks)
-
-
-def _speakers(data: ml_collections.ConfigDict, videos: set[str]) -> tuple[dict[str, str], str]:
-  """Maps videos to speakers, and says in a sentence how."""
-  if not data.speakers:
-    return ({video: video for video in videos},
-            f'every video counts as a speaker ({len(videos)}), though a person may speak in '
-            'several; config.data.speakers names a CSV "video,speaker" that tells them apart.')
-  path = pathlib.Path(data.root) / data.speakers  # an absolute path stands for itself
-  try:
-    with path.open(newline='') as file:
-      rows = csv.DictReader(file)
-      if rows.fieldnames != ['video', 'speaker']:
-        raise UserError(f'{path}: header {rows.fieldnames}, expected video,speaker.')
-      speaker_of = {row['video']: row['speaker'] for row in rows}
-  except OSError as error:
-    raise UserError(f'{path}: not readable ({error.strerror}); expected a CSV with the header '
-                    'video,speaker (config.data.speakers).') from error
-  unmapped = sorted(video for video in videos if not speaker_of.get(video))
-  if unmapped:
-    raise UserError(f'{path}: no speaker for video {unmapped[0]} (and {len(unmapped) - 1} more); '
-                    'give every video a line.')
-  speakers = {speaker_of[video] for video in videos}
-  return speaker_of, f'{len(speakers)} speakers in {len(videos)} videos, from {path.name}.'
 
 
 def users_by_clips(corpus: Corpus) -> list[tuple[str, int]]:

@@ -5,12 +5,16 @@ A file holds one root group, whatever its name, with `data/<video>/features [n, 
 Source: https://github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK
 """
 
+import contextlib
 import pathlib
+from typing import Iterator
 
 import h5py
 import numpy as np
 
 from persona_jax.errors import UserError
+
+ARRAYS = ('features', 'intervals')
 
 
 class ComputationalSequence:
@@ -27,21 +31,30 @@ class ComputationalSequence:
     if not self.path.is_file():
       raise UserError(f'{self.path}: no such file; expected a .csd computational sequence there '
                       '(see config.data.root and the modality fields beside it).')
-    try:
+    with _damage_named(self.path, 'a .csd computational sequence'):
       self._file = h5py.File(self.path, 'r')
-    except OSError as error:
-      raise UserError(f'{self.path}: not readable as HDF5 ({error}); expected a .csd '
-                      'computational sequence, so download it again.') from error
+    try:
+      with _damage_named(self.path, 'a .csd computational sequence'):
+        self.root = self._find_root()
+        self._data = self._file[self.root]['data']
+        self.videos = sorted(map(self._checked, self._data))
+    except UserError:
+      self.close()
+      raise
+
+  def _find_root(self) -> str:
     roots = [name for name, group in self._file.items()
              if isinstance(group, h5py.Group) and isinstance(group.get('data'), h5py.Group)]
     if len(roots) != 1:
-      found = sorted(self._file)
-      self.close()
       raise UserError(f'{self.path}: expected one root group with a "data" group inside, found '
-                      f'{found}; is this a .csd computational sequence?')
-    self.root = roots[0]
-    self._data = self._file[self.root]['data']
-    self.videos = sorted(self._data)
+                      f'{list(self._file)}; is this a .csd computational sequence?')
+    return roots[0]
+
+  def _checked(self, video: str | bytes) -> str:
+    if isinstance(video, bytes) or not video.isprintable():  # bytes where it is not UTF-8
+      raise UserError(f'{self.path}: {self.root}/data/{ascii(video)}: expected a name of printable '
+                      'UTF-8 text; rename the video in every file.')
+    return video
 
   def __enter__(self) -> 'ComputationalSequence':
     return self
@@ -62,18 +75,36 @@ class ComputationalSequence:
     """Reads one video: features [n, D] float32 and intervals [n, 2] float64 in seconds.
 
     Raises:
-      UserError: a dataset is missing, of the wrong shape, or holds text.
+      UserError: a dataset is missing, damaged, of the wrong shape, or holds text.
     """
     where = f'{self.path}: {self.root}/data/{video}'
-    group = self._data[video]
-    if not isinstance(group, h5py.Group) or not {'features', 'intervals'} <= set(group):
-      raise UserError(f'{where}: expected the datasets "features" and "intervals".')
-    features, intervals = group['features'], group['intervals']
-    if features.dtype.kind not in 'fiu':
-      raise UserError(f'{where}/features: holds {features.dtype}, expected numbers; name a file '
-                      'of vectors (for language, word vectors rather than words).')
+    with _damage_named(where, 'the datasets "features" and "intervals"'):
+      features, intervals = (_numbers(self._data[video], name, where) for name in ARRAYS)
     if features.ndim != 2 or intervals.shape != (features.shape[0], 2):
       raise UserError(f'{where}: features {features.shape} and intervals {intervals.shape} do not '
                       'fit, expected [n, D] and [n, 2].')
     with np.errstate(over='ignore'):  # a float64 beyond float32 becomes inf, and is counted later
-      return features[()].astype(np.float32), intervals[()].astype(np.float64)
+      return features.astype(np.float32), intervals.astype(np.float64)
+
+
+@contextlib.contextmanager
+def _damage_named(where: pathlib.Path | str, expected: str) -> Iterator[None]:
+  """Raises a `UserError` for what h5py raises on broken chunks, links that lead nowhere, odd types."""
+  try:
+    yield
+  except UserError:
+    raise
+  except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    raise UserError(f'{where}: not readable as HDF5 ({error}); expected {expected}, so download the '
+                    'file again.') from error
+
+
+def _numbers(group: h5py.Group, name: str, where: str) -> np.ndarray:
+  """One of a video's arrays, whatever its shape."""
+  if not isinstance(group, h5py.Group) or not isinstance(group.get(name), h5py.Dataset):
+    raise UserError(f'{where}: expected the datasets "features" and "intervals".')
+  if group[name].dtype.kind not in 'fiu':
+    raise UserError(f'{where}/{name}: holds {group[name].dtype}, expected numbers'
+                    + ('; name a file of vectors (for language, word vectors rather than words).'
+                       if name == 'features' else ' (start and end in seconds).'))
+  return np.asarray(group[name][()])

@@ -1,38 +1,36 @@
 """Column-wise standardisation, fitted on a fold's training clips and applied on the device."""
 
-from typing import Iterable
-
+import ml_collections
 import numpy as np
 
 from persona_jax.types import Array, Clips, Normaliser
 
-LIMIT = 3.0  # standard deviations; heavy tails beyond would drown what the rest of a column says
-SIZE = 0.2  # of a standardised column; see `fit`
 CONSTANT = 1e-6  # a column whose deviation is below this share of its magnitude is constant
 
 
-def fit(clips: Clips, train: np.ndarray, fitted: Iterable[str]) -> Normaliser:
+def fit(clips: Clips, train: np.ndarray, config: ml_collections.ConfigDict) -> Normaliser:
   """Fits mean and standard deviation of every column over the valid frames of `train`.
 
   Sums run in float64, since openSMILE's columns differ by five orders of magnitude. A column that
   is constant in training gets inverse scale 0: it carries nothing to learn from, and a held-out
-  speaker who differs there cannot blow up. Standardised columns are scaled to a deviation of `SIZE`:
+  speaker who differs there cannot blow up. Standardised columns are scaled to `config.deviation`:
   at 1 they would enter the model larger than word vectors do, and a predictor learns its speakers'
-  habits of voice and face before it learns the words that carry over to others.
+  habits of voice and face before it learns the words that carry over to others. They are clipped at
+  `config.limit` standard deviations: heavy tails would drown what the rest of a column says.
 
   Args:
     clips: the corpus, host arrays.
     train: [n] indices of the fold's training clips; no other clip is looked at.
-    fitted: the modalities to standardise; the others pass unchanged (word vectors have their own
-      geometry).
+    config: `config.normalise`; modalities that it does not name pass unchanged.
   """
   mean, inverse_scale, limit = {}, {}, {}
   for modality, sequence in clips.sequences.items():
     width = sequence.shape[-1]
     mean[modality] = np.zeros(width, np.float32)
     inverse_scale[modality] = np.ones(width, np.float32)
-    limit[modality] = np.float32(LIMIT * SIZE if modality in fitted else np.inf)
-    if modality not in fitted:
+    limit[modality] = np.float32(config.limit * config.deviation if modality in config.modalities
+                                 else np.inf)
+    if modality not in config.modalities:
       continue
     frames = sequence[train][clips.masks[modality][train]].astype(np.float64)
     if not len(frames):
@@ -40,7 +38,7 @@ def fit(clips: Clips, train: np.ndarray, fitted: Iterable[str]) -> Normaliser:
     centre, deviation = frames.mean(axis=0), frames.std(axis=0)
     varies = deviation > CONSTANT * np.maximum(np.abs(frames).max(axis=0), 1e-30)
     mean[modality] = centre.astype(np.float32)
-    inverse = np.where(varies, SIZE / np.where(varies, deviation, 1), 0)
+    inverse = np.where(varies, config.deviation / np.where(varies, deviation, 1), 0)
     inverse_scale[modality] = inverse.astype(np.float32)
   return Normaliser(mean, inverse_scale, limit)
 

@@ -1,8 +1,11 @@
 """One user at a time: personalise from chosen clips, keep the predictor, predict with it."""
 
+import contextlib
 import dataclasses
 import pathlib
+import shutil
 import urllib.parse
+from typing import Iterator
 
 import jax
 import ml_collections
@@ -13,17 +16,16 @@ from persona_jax.arms import BASELINE
 from persona_jax.data import corpus as data_corpus
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.folds import Fold
+from persona_jax.data.plan import Plan
 from persona_jax.errors import UserError
 from persona_jax.evaluation import maps, predict
 from persona_jax.model.build import build
 from persona_jax.reporting import records
-from persona_jax.training import adapt, pretrain
-from persona_jax.training.checkpoint import Checkpoints
-from persona_jax.training.pretrain import Plan, Pretrained
+from persona_jax.training import adapt, damage, items, pretrain
+from persona_jax.training.pretrain import Pretrained
 from persona_jax.types import Clips, Params
 
-STAGE = 'personal'
-_STEP = 1
+PERSONAL = 'personal'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +51,7 @@ class UserSession:
                fold: Fold, teacher: Pretrained):
     self._config, self._workdir, self._plan, self._teacher = config, workdir, plan, teacher
     self.corpus, self.fold = corpus, fold
-    self._normaliser = pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser
+    self._normaliser = pretrain.fold_inputs(corpus, plan, fold).normaliser
     self._shared = jax.device_put(pretrain.shared_corpus(corpus))
 
   @classmethod
@@ -62,10 +64,12 @@ class UserSession:
     configuration.validate(config)
     work.expect_config(workdir, config)
     corpus = data_corpus.load(config)
-    plan = Plan(corpus, config)
-    work.expect_corpus(workdir, data_corpus.fingerprint(corpus))
+    work.expect_corpus(workdir, corpus)
+    plan = Plan(corpus, config, work.batches_begun(workdir))
     fold = _fold_of(plan, user)
-    teacher = pretrain.load(corpus, plan, config, workdir, fold)
+    like = pretrain.state_shapes(corpus, plan, config).params
+    with _naming_damage('launch.study'):
+      teacher = pretrain.load(workdir, fold, like)
     if teacher is None:
       raise UserError(f'{workdir}: no pre-trained predictor for user {user} '
                       f'({fold.name}); run launch.pretrain or launch.study there first.')
@@ -88,8 +92,12 @@ class UserSession:
     """
     indices = self._own_clips(support)
     params = self._personalised(indices, arm)
-    with work.held(self._workdir), self._checkpoints(arm) as saved:
-      saved.save(_STEP, {'params': params, 'support': self._mask(indices)})
+    with work.held(self._workdir):
+      before = self._saved(arm)
+      number = int(before[-1].name) + 1 if before else 0
+      items.write(self._folder(arm) / str(number), params, dict(support=support))
+      for folder in before:
+        shutil.rmtree(folder)
 
   def predict(self, arm: str) -> Prediction:
     """Predicts all the user's clips with the pre-trained (`baseline`) or a personalised predictor.
@@ -155,18 +163,22 @@ class UserSession:
     return adapt.Personalising(self._config, adapt.recipes(self._config.adapt)[arm])
 
   def _personal(self, arm: str) -> tuple[Params, np.ndarray]:
-    like = {'params': self._personalising(arm).start(self._teacher.params),
-            'support': self._mask(np.array([], int))}
-    with self._checkpoints(arm) as saved:
-      tree = saved.load(_STEP, like) if _STEP in saved.steps() else None
-    if tree is None:
+    saved = self._saved(arm)
+    if not saved:
       raise UserError(f'{self._workdir}: user {self.fold.user} has no {arm} predictor yet; run '
                       'launch.adapt first.')
-    return tree['params'], tree['support']
+    like = jax.eval_shape(self._personalising(arm).start, self._teacher.params)
+    with _naming_damage('launch.adapt'):
+      params, about = items.read(saved[-1], like)
+    return params, self._mask(self._own_clips(about['support']))
 
-  def _checkpoints(self, arm: str) -> Checkpoints:
-    return Checkpoints(self._workdir, STAGE,
-                       f'{urllib.parse.quote(self.fold.user, safe="")}-{arm}')
+  def _folder(self, arm: str) -> pathlib.Path:
+    return (self._workdir / 'checkpoints' / PERSONAL /
+            f'{urllib.parse.quote(self.fold.user, safe="")}-{arm}')
+
+  def _saved(self, arm: str) -> list[pathlib.Path]:
+    """The predictors kept of an arm, the newest last; there are two where a run was killed."""
+    return sorted((path for path in self._folder(arm).glob('[0-9]*')), key=lambda path: int(path.name))
 
   def _mask(self, indices: np.ndarray) -> np.ndarray:
     return np.isin(self.fold.own, indices)
@@ -181,6 +193,16 @@ class UserSession:
       raise UserError(f'support of {len(names)} clips: expected 1 to {len(place) - 1} different '
                       f'clips of user {self.fold.user}.')
     return np.array([place[name] for name in names], np.int32)
+
+
+@contextlib.contextmanager
+def _naming_damage(maker: str) -> Iterator[None]:
+  """A reader's answer to damage: it moves nothing, and says who makes the thing again."""
+  try:
+    yield
+  except damage.Damaged as error:
+    raise UserError(f'a saved predictor is damaged ({error}); run {maker} again, which replaces '
+                    'it.') from error
 
 
 def _fold_of(plan: Plan, user: str) -> Fold:

@@ -1,11 +1,9 @@
-"""The study's second stage: every arm's personalisations, group by group, each checkpointed."""
+"""The study's second stage: what every arm predicts, group by group, each fold's share saved."""
 
-import collections
 import functools
 import pathlib
 from typing import Iterator, NamedTuple, Sequence
 
-import jax
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh
@@ -14,16 +12,16 @@ from persona_jax import config as configuration, parallel, preemption
 from persona_jax.data import batching
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.folds import Draws, Fold
+from persona_jax.data.plan import Plan
 from persona_jax.errors import UserError
 from persona_jax.progress import Progress
 from persona_jax.training import pretrain
 from persona_jax.training.adapt import (FoldTask, Personalising, Recipe, Trials, predict_trials,
                                         recipes)
 from persona_jax.training.checkpoint import Checkpoints
-from persona_jax.training.pretrain import Plan, Pretrained
+from persona_jax.training.pretrain import Pretrained
 
 STAGE = 'adapt'
-_STEP = 1  # a fold's personalisations by one program are saved once, when all are done
 
 
 class Cell(NamedTuple):
@@ -31,6 +29,11 @@ class Cell(NamedTuple):
 
   arm: str
   shots: int
+
+  @property
+  def name(self) -> str:
+    """Names the cell's predictions in a checkpoint."""
+    return f'{self.arm}-{self.shots}'
 
 
 # {fold name: {cell: [R, k] predictions of all the user's clips}}
@@ -48,13 +51,12 @@ class _Program:
     personalising = Personalising(config, next(iter(arms.values())))
     self.run = parallel.over_folds(functools.partial(predict_trials, personalising), mesh)
 
-  def trials(self, fold: Fold, draws: Draws) -> Trials:
-    """Every cell's draws one behind the other, the first repeated to fill the devices."""
+  def trials(self, fold: Fold, draws: Draws, todo: Sequence[tuple[Cell, int]], length: int) -> Trials:
+    """The trials of some cells and draws, the first repeated to the length that fills the devices."""
     support = fold.own[draws.support].astype(np.int32)
-    trials = [Trials(clips, (np.arange(self._most) < cell.shots).astype(np.float32),
-                     np.float32(self._arms[cell.arm].label_weight))
-              for cell in self.cells for clips in support]
-    return parallel.stack(trials, parallel.padded_trials(len(trials), self._mesh))
+    trials = [Trials(support[draw], (np.arange(self._most) < cell.shots).astype(np.float32),
+                     np.float32(self._arms[cell.arm].label_weight)) for cell, draw in todo]
+    return parallel.stack(trials, length)
 
 
 class StudyPersonaliser:
@@ -66,13 +68,14 @@ class StudyPersonaliser:
     self._num_draws = config.study.num_draws
     self._mesh = parallel.trial_mesh(len(plan.chosen))
     self._size = parallel.group_size(len(plan.chosen), self._mesh)
-    programs = collections.defaultdict(dict)
+    programs: dict[str, dict[str, Recipe]] = {}
+    self._program_of = {arm: recipe.program for arm, recipe in recipes(config.adapt).items()}
     for arm, recipe in recipes(config.adapt).items():
       if arm in config.study.arms:
-        programs[recipe.program][arm] = recipe
+        programs.setdefault(recipe.program, {})[arm] = recipe
     self._programs = [_Program(name, arms, config, self._mesh)
                       for name, arms in programs.items()]
-    self._results: Results = collections.defaultdict(dict)
+    self._results: Results = {fold.name: {} for fold in plan.chosen}
 
   def run(self, teachers: Sequence[Pretrained]) -> Iterator[Results]:
     """Personalises what is still to do, and yields all there is whenever some folds are done.
@@ -85,10 +88,14 @@ class StudyPersonaliser:
       UserError: a prediction is not finite.
     """
     folds = self._plan.chosen
-    todo = [i for i, fold in enumerate(folds) if not self._load(fold)]
+    for fold in folds:
+      for program in self._programs:
+        self._load(fold, program)
+    complete = self._complete()
+    todo = [i for i, fold in enumerate(folds) if fold.name not in complete]
     with Progress('personalising', len(folds), 'users') as progress:
       progress.advance(len(folds) - len(todo))
-      yield self._complete()
+      yield complete
       if todo:
         shared = parallel.replicate(pretrain.shared_corpus(self._corpus), self._mesh)
       for start in range(0, len(todo), self._size):
@@ -96,62 +103,74 @@ class StudyPersonaliser:
         for program in self._programs:
           if preemption.requested():
             raise preemption.Preempted(f'with {len(self._complete())} users personalised')
-          self._run(program, group, [teachers[i] for i in group], shared)
+          if lacking := [i for i in group if self._todo(folds[i], program)]:
+            self._run(program, lacking, [teachers[i] for i in lacking], shared)
         progress.advance(len(group), f'user {folds[group[-1]].user}')
         yield self._complete()
 
   def _complete(self) -> Results:
-    cells = {cell for program in self._programs for cell in program.cells}
     return {fold.name: self._results[fold.name] for fold in self._plan.chosen
-            if set(self._results[fold.name]) == cells}
+            if not any(self._todo(fold, program) for program in self._programs)}
+
+  def _todo(self, fold: Fold, program: _Program) -> list[tuple[Cell, int]]:
+    """The cells and draws of a program that the fold still lacks."""
+    results = self._results[fold.name]
+    return [(cell, draw) for cell in program.cells
+            for draw in range(len(results.get(cell, ())), self._num_draws)]
 
   def _checkpoints(self, fold: Fold, program: _Program) -> Checkpoints:
     return Checkpoints(self._workdir, STAGE, f'{fold.name}_{program.name}')
 
-  def _load(self, fold: Fold) -> bool:
-    """Reads what an earlier run did of a fold; whether that is all."""
-    whole = True
-    for program in self._programs:
-      shape = (len(program.cells), self._num_draws, len(fold.own))
-      like = {'predictions': jax.ShapeDtypeStruct(shape, np.float32)}
-      with self._checkpoints(fold, program) as saved:
-        tree = saved.load(_STEP, like) if _STEP in saved.steps() else None
-      if tree is None:
-        whole = False
-      else:
-        self._results[fold.name] |= zip(program.cells, tree['predictions'])
-    return whole
+  def _load(self, fold: Fold, program: _Program) -> None:
+    """Reads what earlier runs did of a fold by one program, for fewer arms, shots or draws maybe."""
+    with self._checkpoints(fold, program) as saved:
+      _, arrays = saved.newest() or (0, {})
+    self._results[fold.name] |= {Cell(*_parsed(name)): rows for name, rows in arrays.items()}
 
   def _run(self, program: _Program, group: Sequence[int], teachers: Sequence[Pretrained],
            shared: pretrain.Shared) -> None:
-    """One program for a group of folds, unless an earlier run did it for all of them."""
+    """One program for a group of folds: each fold's cells and draws that are still to do."""
     folds = [self._plan.chosen[i] for i in group]
-    if all(set(program.cells) <= set(self._results[fold.name]) for fold in folds):
-      return
+    todos = [self._todo(fold, program) for fold in folds]
+    length = parallel.padded_trials(max(map(len, todos)), self._mesh)
     tasks = [self._task(fold, teacher) for fold, teacher in zip(folds, teachers)]
-    trials = [program.trials(fold, self._draws[i]) for fold, i in zip(folds, group)]
+    trials = [program.trials(fold, self._draws[i], todo, length)
+              for fold, i, todo in zip(folds, group, todos)]
     predictions = parallel.fetch(program.run(
         parallel.shard(parallel.stack(tasks, self._size), self._mesh),
         parallel.shard_trials(parallel.stack(trials, self._size), self._mesh), shared))
-    for rows, fold in zip(predictions, folds):
-      rows = rows[:len(program.cells) * self._num_draws, :len(fold.own)]
-      rows = rows.reshape(len(program.cells), self._num_draws, -1)
-      for cell, row in zip(program.cells, rows):
-        expect_finite(fold, cell.arm, row)
-      with self._checkpoints(fold, program) as saved:
-        saved.save(_STEP, {'predictions': rows})
-      self._results[fold.name] |= zip(program.cells, rows)
+    for fold, todo, rows in zip(folds, todos, predictions):
+      self._keep(fold, program, todo, rows[:len(todo), :len(fold.own)])
+
+  def _keep(self, fold: Fold, program: _Program, todo: Sequence[tuple[Cell, int]],
+            rows: np.ndarray) -> None:
+    """Adds predictions [T, k] behind the draws that the fold has, and saves all of the program's."""
+    results = self._results[fold.name]
+    for (cell, draw), row in zip(todo, rows):
+      expect_finite(fold, cell.arm, row, draw)
+    for cell in dict.fromkeys(cell for cell, _ in todo):
+      new = rows[[place for place, (other, _) in enumerate(todo) if other == cell]]
+      results[cell] = np.concatenate([results[cell], new]) if cell in results else new
+    its = {cell.name: rows for cell, rows in results.items()
+           if self._program_of[cell.arm] == program.name}
+    with self._checkpoints(fold, program) as saved:
+      saved.save(max(saved.steps(), default=0) + 1, its)
 
   def _task(self, fold: Fold, teacher: Pretrained) -> FoldTask:
-    inputs = pretrain.fold_inputs(self._corpus, fold, self._plan.num_valid)
+    inputs = pretrain.fold_inputs(self._corpus, self._plan, fold)
     return FoldTask(teacher.params, inputs.normaliser,
                     batching.pad(fold.own, self._plan.num_own).clips)
 
 
-def expect_finite(fold: Fold, arm: str, predictions: np.ndarray) -> None:
-  """Raises `UserError` if any of an arm's predictions, [R, k] or [k], is not finite."""
-  wrong = np.argwhere(~np.isfinite(predictions))
-  if len(wrong):
-    draw = f', draw {wrong[0][0]}' if predictions.ndim > 1 else ''
-    raise UserError(f'{fold.name} ({fold.user}), arm {arm}{draw}: a prediction is not finite; '
+def _parsed(name: str) -> tuple[str, int]:
+  """An arm and its shots, from `Cell.name`."""
+  arm, shots = name.rsplit('-', 1)
+  return arm, int(shots)
+
+
+def expect_finite(fold: Fold, arm: str, predictions: np.ndarray, draw: int | None = None) -> None:
+  """Raises `UserError` if any of an arm's predictions [k] is not finite."""
+  if not np.isfinite(predictions).all():
+    where = '' if draw is None else f', draw {draw}'
+    raise UserError(f'{fold.name} ({fold.user}), arm {arm}{where}: a prediction is not finite; '
                     '--debug_nans finds the operation.')

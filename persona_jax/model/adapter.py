@@ -8,7 +8,7 @@ u = MLP(u').
 import jax.numpy as jnp
 from flax import linen as nn
 
-from persona_jax.model.mult import torch_uniform
+from persona_jax.model.heads import torch_uniform
 from persona_jax.types import Array
 
 TOKEN_HIDDEN_WIDTH = 512  # paper, section 5.3

@@ -1,36 +1,16 @@
-"""From a config to a model: the registry of base models, and the predictor around them."""
+"""From a config to a model: the User Adapter in front of a base model of the registry."""
+
+from typing import Mapping
 
 import ml_collections
 from flax import linen as nn
 
+from persona_jax.errors import UserError
 from persona_jax.model.adapter import UserAdapter
-from persona_jax.model.early_fusion import EarlyFusion
-from persona_jax.model.encoder import DropoutRates
-from persona_jax.model.mult import MulT
+from persona_jax.model.registry import base_model
 from persona_jax.types import Array, Clips, Params
 
 GROUPS = ('adapter', 'base')  # the two halves of a predictor's parameters
-
-
-def _mult(config: ml_collections.ConfigDict, num_read: int) -> nn.Module:
-  return MulT(config.num_layers, config.num_heads, _rates(config), config.dropout.output, num_read,
-              reference_positions=config.attention == 'reference')
-
-
-def _early_fusion(config: ml_collections.ConfigDict, num_read: int) -> nn.Module:
-  return EarlyFusion(config.num_layers, config.num_heads, _rates(config), config.dropout.output,
-                     num_read)
-
-
-def _rates(config: ml_collections.ConfigDict) -> DropoutRates:
-  return DropoutRates(config.dropout.embedding, config.dropout.attention, config.dropout.relu,
-                      config.dropout.residual)
-
-
-# Another base model is one new file and one entry: a function of `config.model` and R that returns a
-# module called as base({modality: [B, T_m, E]}, {modality: [B, T_m]}, train) -> [B, R], a score read
-# at each of the last R steps.
-BASE_MODELS = {'mult': _mult, 'early_fusion': _early_fusion}
 
 
 class PersonalPredictor(nn.Module):
@@ -56,14 +36,32 @@ class PersonalPredictor(nn.Module):
 
 
 def build(config: ml_collections.ConfigDict, distilling: bool = False) -> PersonalPredictor:
-  """Builds the predictor that `config.model` describes, with a distillation token if `distilling`."""
+  """Builds the predictor that `config.model` describes, with a distillation token if `distilling`.
+
+  Raises:
+    UserError: the base model breaks its contract; see `persona_jax.model.registry`.
+  """
   reference = config.attention == 'reference'
   adapter = UserAdapter(
       config.width, config.prompt_length, {m: config.kernel_sizes[m] for m in config.modalities},
       language_dropout=config.dropout.embedding, padding='VALID' if reference else 'SAME',
       distilling=distilling)
-  base = BASE_MODELS[config.name](config, num_read=1 + distilling)
+  base = base_model(config.name)(config, 1 + distilling)
   return PersonalPredictor(adapter, base, attend_to_padding=reference)
+
+
+def expect_kernels_fit(config: ml_collections.ConfigDict, steps: Mapping[str, int]) -> None:
+  """Raises `UserError` if a convolution without padding would be longer than its sequences.
+
+  Args:
+    config: `config.model`.
+    steps: {modality: T_m} of the corpus.
+  """
+  for modality in config.modalities if config.attention == 'reference' else ():
+    size, longest = config.kernel_sizes[modality], steps[modality]
+    if size > longest:
+      raise UserError(f'config.model.kernel_sizes.{modality} = {size}: expected at most {longest}, the steps of '
+                      f'the longest {modality} sequence, since config.model.attention="reference" pads none.')
 
 
 def with_distillation_token(params: Params) -> Params:

@@ -1,14 +1,14 @@
 """A plain transformer encoder over all modalities in one sequence: the second base model.
 
-It shows the way into the registry (`persona_jax.model.build`): take the adapter's sequences and
-masks, return a score a clip for each of the last R steps.
+It shows the way into the registry, `persona_jax.model.registry`.
 """
 
 import jax.numpy as jnp
+import ml_collections
 from flax import linen as nn
 
-from persona_jax.model.encoder import DropoutRates, SelfAttentionEncoder
-from persona_jax.model.mult import Heads
+from persona_jax.model.encoder import DropoutRates, SelfAttentionEncoder, dropout_rates
+from persona_jax.model.heads import Heads
 from persona_jax.types import Array
 
 
@@ -41,3 +41,9 @@ class EarlyFusion(nn.Module):
     """Last steps go to the end of the whole, where causal attention sees everything; user's first."""
     last = [part[:, step][:, None] for step in range(-self.num_read, 0) for part in parts]
     return jnp.concatenate([part[:, :-self.num_read] for part in parts] + last, axis=1)
+
+
+def build(config: ml_collections.ConfigDict, num_read: int) -> EarlyFusion:
+  """The entry of `persona_jax.model.registry`."""
+  return EarlyFusion(config.num_layers, config.num_heads, dropout_rates(config), config.dropout.output,
+                     num_read)

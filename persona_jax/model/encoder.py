@@ -5,6 +5,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 from flax import linen as nn
 
 from persona_jax.model import attention, softmax_attention
@@ -20,6 +21,12 @@ class DropoutRates:
   attention: float
   relu: float
   residual: float
+
+
+def dropout_rates(config: ml_collections.ConfigDict) -> DropoutRates:
+  """Of `config.model`."""
+  return DropoutRates(config.dropout.embedding, config.dropout.attention, config.dropout.relu,
+                      config.dropout.residual)
 
 
 class EncoderLayer(nn.Module):

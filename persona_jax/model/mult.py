@@ -3,44 +3,15 @@
 import dataclasses
 
 import jax.numpy as jnp
+import ml_collections
 from flax import linen as nn
 
-from persona_jax.model.encoder import CrossmodalEncoder, DropoutRates, SelfAttentionEncoder
+from persona_jax.model.encoder import (CrossmodalEncoder, DropoutRates, SelfAttentionEncoder,
+                                       dropout_rates)
+from persona_jax.model.heads import Heads
 from persona_jax.types import Array
 
 MIN_SELF_ATTENTION_LAYERS = 3  # the reference takes max(num_layers, 3) in this stage
-
-
-def torch_uniform(scale: float = 1 / 3):
-  """PyTorch's default for Linear and Conv1d kernels: U(+-1/sqrt(fan_in))."""
-  return nn.initializers.variance_scaling(scale, 'fan_in', 'uniform')
-
-
-class ResidualHead(nn.Module):
-  """h + W2 relu(W1 h), then one linear output: sentiment [B]."""
-
-  dropout_rate: float
-
-  @nn.compact
-  def __call__(self, hidden: Array, train: bool) -> Array:
-    width = hidden.shape[-1]
-    inner = nn.relu(nn.Dense(width, kernel_init=torch_uniform(), name='expand')(hidden))
-    inner = nn.Dropout(self.dropout_rate, deterministic=not train)(inner)
-    block = hidden + nn.Dense(width, kernel_init=torch_uniform(), name='contract')(inner)
-    return nn.Dense(1, kernel_init=torch_uniform(), name='score')(block)[..., 0]
-
-
-class Heads(nn.Module):
-  """A `ResidualHead` for each step that is read out: the user's token, then the distillation token."""
-
-  dropout_rate: float
-  names = ('head', 'distillation_head')
-
-  @nn.compact
-  def __call__(self, read: Array, train: bool) -> Array:
-    """[B, R, E] -> [B, R]."""
-    return jnp.stack([ResidualHead(self.dropout_rate, name=name)(read[:, step], train)
-                      for step, name in zip(range(read.shape[1]), self.names)], axis=1)
 
 
 class MulT(nn.Module):
@@ -85,3 +56,9 @@ class MulT(nn.Module):
             sequences[target], sequences[source], masks[target], masks[source], train)
         for source in sequences if source != target]
     return jnp.concatenate(reinforced, axis=-1) if reinforced else sequences[target]
+
+
+def build(config: ml_collections.ConfigDict, num_read: int) -> MulT:
+  """The entry of `persona_jax.model.registry`."""
+  return MulT(config.num_layers, config.num_heads, dropout_rates(config), config.dropout.output, num_read,
+              reference_positions=config.attention == 'reference')

@@ -1,13 +1,20 @@
 """The report as one HTML file: no network, no script, figures inside."""
 
+import functools
 import html
 import pathlib
 import re
 
 import markdown_it
 
-from persona_jax.reporting.figures import CAPTIONS, FOLDER
+from persona_jax.reporting.drawing import FOLDER
+from persona_jax.reporting.files import read_text
 
+# Should anything ever slip through as an element, the browser still runs and loads nothing. Figures hold
+# their images (of attention) as data.
+_POLICY = ("default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
+           "form-action 'none'")
+_NEVER = ('link', 'image', 'autolink', 'html_inline', 'html_block', 'reference')
 _STYLE = '''
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 1rem;
@@ -27,24 +34,41 @@ figure svg { width: 100%; height: auto; background: white; }
 '''
 
 
-def page(report: str, workdir: pathlib.Path) -> str:
-  """The Markdown report as a page, with the SVG figures that it names in it."""
-  body = markdown_it.MarkdownIt('commonmark').enable('table').render(report)
-  body = body.replace('<table>', '<div class="wide" tabindex="0"><table>').replace(
-      '</table>', '</table></div>')
-  images = re.compile(rf'<p><img src="{FOLDER}/(\w+)\.svg" alt="[^"]*" ?/?></p>')
-  body = images.sub(lambda match: _figure(workdir / FOLDER / f'{match[1]}.svg', match[1]), body)
-  title = html.escape(report.splitlines()[0].lstrip('# '))
+def page(before: str, captions: dict[str, str], after: str, workdir: pathlib.Path) -> str:
+  """A page of Markdown, then figures, then Markdown.
+
+  Nothing in the Markdown becomes a link, an image or an element of its own: text from data cannot bring
+  anything into the page but text.
+
+  Args:
+    before: opens with the title.
+    captions: {name: caption} of the SVG files in the workdir's folder of figures.
+  """
+  figures = [_figure(workdir / FOLDER / f'{name}.svg', name, caption)
+             for name, caption in captions.items()]
+  body = ''.join([_rendered(before), *figures, _rendered(after)])
+  title = html.escape(before.splitlines()[0].lstrip('# '))
   return ('<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+          f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
           '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
           f'<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n')
 
 
-def _figure(path: pathlib.Path, name: str) -> str:
+def _rendered(text: str) -> str:
+  return _parser().render(text).replace('<table>', '<div class="wide" tabindex="0"><table>').replace(
+      '</table>', '</table></div>')
+
+
+@functools.cache
+def _parser() -> markdown_it.MarkdownIt:
+  return markdown_it.MarkdownIt('commonmark', {'html': False}).enable('table').disable(_NEVER)
+
+
+def _figure(path: pathlib.Path, name: str, caption: str) -> str:
   """The drawing itself, its names made its own: a page has several."""
-  svg = path.read_text()
+  svg = read_text(path)
   svg = svg[svg.index('<svg'):]
   svg = re.sub(r'\bid="', f'id="{name}-', svg)
   svg = re.sub(r'(url\(#|href="#)', rf'\g<1>{name}-', svg)
-  caption = html.escape(CAPTIONS[name])
-  return (f'<figure role="img" aria-label="{caption}">{svg}<figcaption>{caption}</figcaption></figure>')
+  caption = html.escape(caption)
+  return f'<figure role="img" aria-label="{caption}">{svg}<figcaption>{caption}</figcaption></figure>\n'

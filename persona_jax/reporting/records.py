@@ -1,27 +1,53 @@
-"""The files that every figure is made from: `predictions.csv`, `records.jsonl`, `curves.csv`."""
+"""The files that every table and figure is made from: `predictions.csv`, `records.jsonl`, `curves.csv`."""
 
-import collections
-import contextlib
-import csv
 import dataclasses
 import functools
-import io
 import json
-import os
 import pathlib
-from typing import Iterable, Iterator
+from typing import Collection, Iterable, Iterator, NamedTuple
 
 import numpy as np
 
+from persona_jax.arms import ARMS
 from persona_jax.errors import UserError
 from persona_jax.evaluation import metrics
+from persona_jax.reporting.files import (CsvWriter, as_numbers, read_csv, read_json, read_lines,
+                                         replacing, write_json, write_text)
+from persona_jax.reporting.markdown import visible
+
+# Whoever adds files to a workdir does it through this module.
+__all__ = ['Prediction', 'Trial', 'TrialKey', 'key', 'read', 'read_curves', 'read_json', 'read_predictions',
+           'write', 'write_curves', 'write_json', 'write_text']
 
 PREDICTIONS, RECORDS, CURVES = 'predictions.csv', 'records.jsonl', 'curves.csv'
 CONFIG, ENVIRONMENT, CORPUS = 'config.json', 'environment.json', 'corpus.json'
 ATTENTION = 'attention.json'
-_TRIAL = ('user', 'arm', 'seed', 'draw', 'num_support')
 _SHOTS = ('num_support',)
 _FIELDS = ('user', 'arm', 'seed', 'draw', 'clip', 'label', 'prediction')
+_CURVE = ('user', 'seed', 'epoch', 'train', 'valid')
+_COUNTS = ('seed', 'draw', 'num_support', 'num_query')
+
+
+class TrialKey(NamedTuple):
+  """What a trial is called in every file."""
+
+  user: str
+  arm: str
+  seed: int
+  draw: int
+  num_support: int
+
+  def __str__(self) -> str:
+    return (f'user {visible(self.user)}, arm {visible(self.arm)}, seed {self.seed}, draw {self.draw}')
+
+
+class Prediction(NamedTuple):
+  """A row of `predictions.csv`."""
+
+  trial: TrialKey
+  clip: str
+  label: float
+  prediction: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,133 +77,107 @@ def _as_written(values: np.ndarray) -> np.ndarray:
   return np.array([float(str(value)) for value in np.asarray(values, np.float32)])
 
 
-def write(workdir: pathlib.Path, trials: Iterable[Trial]) -> None:
+def write(workdir: pathlib.Path, trials: Collection[Trial]) -> None:
   """Writes both files whole and atomically, so that a reader never sees half a trial.
 
-  A study of several shots needs one more column in `predictions.csv`, `num_support`, its last.
+  A study of several shots needs one more column in `predictions.csv`, `num_support`, its last. The
+  trials are gone through several times, one after the other; none is kept.
   """
-  trials = list(trials)
+  assert isinstance(trials, Collection)  # of an iterator the second pass would find nothing
   several = len({trial.num_support for trial in trials}) > 1
-  table = io.StringIO(newline='')
-  writer = csv.writer(table, lineterminator='\n')
-  writer.writerow(_FIELDS + (_SHOTS if several else ()))
-  for trial in trials:
-    for clip, label, prediction in zip(trial.clips, _as_written(trial.labels),
-                                       _as_written(trial.predictions)):
-      row = (trial.user, trial.arm, trial.seed, trial.draw, clip, label, prediction)
-      writer.writerow(row + ((trial.num_support,) if several else ()))
-  write_text(workdir / PREDICTIONS, table.getvalue())
-  write_text(workdir / RECORDS, ''.join(json.dumps(trial.record) + '\n' for trial in trials))
+  with replacing(workdir / PREDICTIONS) as file:
+    table = CsvWriter(file)
+    table.writerow(_FIELDS + (_SHOTS if several else ()))
+    for trial in trials:
+      shots = (trial.num_support,) if several else ()
+      for clip, label, prediction in zip(trial.clips, _as_written(trial.labels),
+                                         _as_written(trial.predictions)):
+        table.writerow((trial.user, trial.arm, trial.seed, trial.draw, clip, label, prediction, *shots))
+  with replacing(workdir / RECORDS) as file:
+    file.writelines(json.dumps(trial.record) + '\n' for trial in trials)
 
 
 def write_curves(workdir: pathlib.Path, curves: dict[tuple[str, int], np.ndarray]) -> None:
   """Writes `curves.csv`: training and validation loss of every epoch.
 
   Args:
-    curves: {(user, seed): [num_epochs, 2]}, a fold each.
+    curves: {(user, seed): [num_epochs, 2]}, one entry per fold.
   """
-  lines = ['user,seed,epoch,train,valid']
-  for (user, seed), losses in curves.items():
-    for epoch, (train, valid) in enumerate(np.asarray(losses, np.float32), start=1):
-      lines.append(f'{user},{seed},{epoch},{train!s},{valid!s}')
-  write_text(workdir / CURVES, '\n'.join(lines) + '\n')
+  with replacing(workdir / CURVES) as file:
+    table = CsvWriter(file)
+    table.writerow(_CURVE)
+    for (user, seed), losses in curves.items():
+      for epoch, (train, valid) in enumerate(np.asarray(losses, np.float32), start=1):
+        table.writerow((user, seed, epoch, str(train), str(valid)))
 
 
 def read_curves(workdirs: Iterable[pathlib.Path]) -> list[dict]:
   """The epochs of the workdirs' folds, numbers as numbers; none where no stage has ended yet."""
-  return [dict(user=row['user'], seed=int(row['seed']), epoch=int(row['epoch']),
-               train=float(row['train']), valid=float(row['valid']))
-          for workdir in workdirs for row in _read_table(workdir / CURVES)]
+  return [dict(zip(_CURVE, (user, *as_numbers(path, (int, int, float, float), numbers))))
+          for path in (workdir / CURVES for workdir in workdirs) if path.exists()
+          for user, *numbers in read_csv(path, _CURVE)]
 
 
-def read_predictions(workdirs: Iterable[pathlib.Path]) -> list[dict]:
-  """The rows of the workdirs' `predictions.csv`, as text."""
-  return [row for workdir in workdirs for row in _read_table(workdir / PREDICTIONS)]
+def read_predictions(workdir: pathlib.Path) -> Iterator[Prediction]:
+  """The rows of `predictions.csv`, one at a time; none where there is no such file yet.
 
+  A study of one number of support clips has no column for it; `records.jsonl` says which it was.
 
-def _read_table(path: pathlib.Path) -> list[dict]:
+  Raises:
+    UserError: a row is broken, or neither file says of how many support clips it is.
+  """
+  path = workdir / PREDICTIONS
   if not path.exists():
-    return []
-  with path.open(newline='') as file:
-    return list(csv.DictReader(file))
+    return
+  before, trial, only = None, None, None
+  for user, arm, seed, draw, clip, label, prediction, count in read_csv(path, _FIELDS, _SHOTS):
+    if before != (before := (user, arm, seed, draw, count)):
+      if count is None:
+        count = only = only or _only_shots(workdir)
+      trial = TrialKey(user, arm, *as_numbers(path, (int,) * 3, (seed, draw, count)))
+    yield Prediction(trial, clip, *as_numbers(path, (float, float), (label, prediction)))
 
 
-def write_text(path: pathlib.Path, text: str) -> None:
-  """Replaces a file in one step: it is the old one or the new one, never a part.
-
-  Raises:
-    UserError: it cannot be written; the old one is still there, and nothing else.
-  """
-  temporary = path.with_name(f'.{path.name}.tmp')
-  try:
-    with temporary.open('w') as file:
-      file.write(text)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
-  except OSError as error:
-    with contextlib.suppress(OSError):  # it may never have been made
-      temporary.unlink()
-    raise UserError(f'{path}: cannot be written ({error.strerror}); make room or mend the folder, and '
-                    'run the same command again.') from error
+def _only_shots(workdir: pathlib.Path) -> int:
+  shots = {record['num_support'] for record in read([workdir])}
+  if len(shots) != 1:
+    raise UserError(f'{workdir / PREDICTIONS}: no column num_support, though {RECORDS} has {len(shots)} '
+                    'numbers of support clips; run launch.study with this workdir again.')
+  return shots.pop()
 
 
-def write_json(path: pathlib.Path, content: dict) -> None:
-  write_text(path, json.dumps(content, indent=2) + '\n')
-
-
-def read_json(path: pathlib.Path) -> dict:
-  """Raises `UserError` when the file is absent or not JSON."""
-  try:
-    return json.loads(path.read_text())
-  except OSError as error:
-    raise UserError(f'{path}: not readable ({error.strerror}); is {path.parent} the workdir of a '
-                    'study?') from error
-  except json.JSONDecodeError as error:
-    raise UserError(f'{path}: not JSON ({error}); expected a file that a study wrote.') from error
-
-
-def read(workdirs: Iterable[pathlib.Path]) -> list[dict]:
-  """The records of one or several workdirs, such as folds run as jobs of their own.
+def read(workdirs: Iterable[pathlib.Path]) -> Iterator[dict]:
+  """The records of one or several workdirs, such as folds run as jobs of their own, one at a time.
 
   Raises:
-    UserError: no records, a broken line, or one trial in two workdirs.
+    UserError: no records, a broken line, or one trial twice.
   """
-  records, seen = [], {}
-  for workdir in workdirs:
-    for record in _read_lines(workdir / RECORDS):
-      trial = tuple(record[field] for field in _TRIAL)
+  seen = {}
+  for path in (workdir / RECORDS for workdir in workdirs):
+    if not path.is_file():
+      raise UserError(f'{path}: no such file; run launch.study with this workdir first.')
+    for number, record in read_lines(path):
+      _expect_record(f'{path}, line {number}', record)
+      trial = key(record)
       if trial in seen:
-        raise UserError(f'{workdir / RECORDS}: user {record["user"]}, arm {record["arm"]}, seed '
-                        f'{record["seed"]}, draw {record["draw"]} is also in {seen[trial]}; name '
-                        'workdirs that share no trial.')
-      seen[trial] = workdir / RECORDS
-      records.append(record)
-  return records
+        raise UserError(f'{path}: {trial} is also in {seen[trial]}; name workdirs that share no trial.')
+      seen[trial] = path
+      yield record
 
 
-def _read_lines(path: pathlib.Path) -> Iterator[dict]:
-  if not path.is_file():
-    raise UserError(f'{path}: no such file; run launch.study with this workdir first.')
-  for number, line in enumerate(path.read_text().splitlines(), start=1):
-    try:
-      record = json.loads(line)
-    except json.JSONDecodeError as error:
-      raise UserError(f'{path}, line {number}: not JSON ({error}).') from error
-    missing = {*_TRIAL, *metrics.METRICS} - set(record)
-    if missing:
-      raise UserError(f'{path}, line {number}: no field {sorted(missing)[0]}.')
-    yield record
+def key(record: dict) -> TrialKey:
+  return TrialKey(*(record[field] for field in TrialKey._fields))
 
 
-def by_arm(records: list[dict], metric: str) -> dict[str, dict[str, np.ndarray]]:
-  """{arm: {user: [S, R] values over seeds and draws, NaN where undefined}}, in the records' order."""
-  values = collections.defaultdict(lambda: collections.defaultdict(dict))
-  seeds, draws = (sorted({record[field] for record in records}) for field in ('seed', 'draw'))
-  for record in records:
-    users = values[record['arm']]
-    if record['user'] not in users:
-      users[record['user']] = np.full((len(seeds), len(draws)), np.nan)
-    place = seeds.index(record['seed']), draws.index(record['draw'])
-    users[record['user']][place] = np.nan if record[metric] is None else record[metric]
-  return {arm: dict(users) for arm, users in values.items()}
+def _expect_record(where: str, record: dict) -> None:
+  """Raises `UserError` for the first field that is not there, or not as a study writes it."""
+  for field in (*TrialKey._fields, *_COUNTS, *metrics.METRICS):
+    if field not in record:
+      raise UserError(f'{where}: no field {field}; expected a record that a study wrote.')
+  kinds = {'user': str} | dict.fromkeys(_COUNTS, int) | dict.fromkeys(metrics.METRICS, (int, float))
+  for field, kind in kinds.items():
+    if not isinstance(record[field], kind) and not (record[field] is None and field in metrics.METRICS):
+      raise UserError(f'{where}: {field} is {record[field]!r}; expected '
+                      f'{"text" if kind is str else "a number"}, as a study writes it.')
+  if record['arm'] not in ARMS:
+    raise UserError(f'{where}: arm {record["arm"]!r}; expected one of {", ".join(ARMS)}.')

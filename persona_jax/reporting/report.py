@@ -1,11 +1,15 @@
 """The report of a study: `report.md`, `report.html` and `figures/`, from its records alone."""
 
-import collections
 import functools
+import itertools
 import pathlib
-from typing import Sequence
+from typing import Callable, Sequence
 
-from persona_jax.reporting import figures, page, records, tables
+from persona_jax.reporting import drawing, figures, page, records, tables
+from persona_jax.reporting.drawing import Picture
+from persona_jax.reporting.merging import expect_parts_of_one_study
+from persona_jax.reporting.notes import notes
+from persona_jax.reporting.scores import Scores
 
 MARKDOWN, HTML = 'report.md', 'report.html'
 
@@ -14,29 +18,37 @@ def write(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
   """Reports the folds that `sources` hold, in `target`; returns the Markdown.
 
   Raises:
-    UserError: a file is missing or broken, or one trial is in two workdirs.
+    UserError: a file is missing or broken, one trial is in two workdirs, or the workdirs are of
+      different studies.
   """
-  environment, config, corpus = (records.read_json(sources[0] / name) for name in (
-      records.ENVIRONMENT, records.CONFIG, records.CORPUS))
-  trials, predictions = records.read(sources), records.read_predictions(sources)
-  num_support = config['study']['num_support']
-  main = [trial for trial in trials if trial['num_support'] == num_support]
-  names = figures.write(target, {
-      'speakers': functools.partial(figures.dumbbell, main),
-      'draws': functools.partial(figures.draws, main),
-      'shots': functools.partial(figures.shots, trials),
-      'scatter': functools.partial(figures.scatter, predictions, main, num_support),
-      'attention': functools.partial(figures.attention, _attention(sources[0])),
-      'learning': functools.partial(figures.learning, records.read_curves(sources))})
-  text = tables.report(trials, corpus, _notes(environment, trials), num_support)
-  pictures = [f'![{figures.CAPTIONS[name]}]({figures.FOLDER}/{name}.svg)' for name in names]
-  text += '\n' + '\n\n'.join(['## Figures', *pictures, *_missing(names)]) + '\n'
-  records.write_text(target / MARKDOWN, text)
-  records.write_text(target / HTML, page.page(text, target))
-  return text
+  expect_parts_of_one_study(sources)
+  config, corpus = (records.read_json(sources[0] / name) for name in (records.CONFIG, records.CORPUS))
+  environments = {source: records.read_json(source / records.ENVIRONMENT) for source in sources}
+  scores, num_support = Scores.of(records.read(sources)), config['study']['num_support']
+  text = tables.report(scores, corpus, notes(environments, config, scores), num_support)
+  pictures = drawing.write(target, _pictures(sources, scores, num_support))
+  text += '\n## Figures\n\n'
+  missing = _missing(pictures)
+  images = [f'![{caption}]({drawing.FOLDER}/{name}.svg)' for name, caption in pictures.items()]
+  markdown = text + '\n\n'.join([*images, *missing]) + '\n'
+  records.write_text(target / MARKDOWN, markdown)
+  records.write_text(target / HTML, page.page(text, pictures, '\n\n'.join(missing), target))
+  return markdown
 
 
-def _missing(names: list[str]) -> list[str]:
+def _pictures(sources: Sequence[pathlib.Path], scores: Scores,
+              num_support: int) -> dict[str, Callable[[], Picture | None]]:
+  main = scores.only(num_support)
+  predictions = itertools.chain.from_iterable(map(records.read_predictions, sources))
+  return {'speakers': functools.partial(figures.dumbbell, main),
+          'draws': functools.partial(figures.draws, main),
+          'shots': functools.partial(figures.shots, scores),
+          'scatter': functools.partial(figures.scatter, predictions, main, num_support),
+          'attention': functools.partial(figures.attention, _attention(sources[0])),
+          'learning': functools.partial(figures.learning, records.read_curves(sources))}
+
+
+def _missing(names: dict[str, str]) -> list[str]:
   """What there are no figures of yet, and how to get them."""
   reasons = {'speakers': 'no personalised arm beside the baseline yet',
              'scatter': 'no personalised arm beside the baseline yet',
@@ -52,14 +64,3 @@ def _attention(workdir: pathlib.Path) -> dict | None:
   """What the study or `launch.adapt` left of the clip it looked at last, if it did."""
   path = workdir / records.ATTENTION
   return records.read_json(path) if path.exists() else None
-
-
-def _notes(environment: dict, trials: list[dict]) -> list[str]:
-  """What somebody needs to make the same again."""
-  versions = ', '.join(f'{name} {version}' for name, version in environment['packages'].items())
-  devices = ', '.join(f'{count} x {kind}' for kind, count
-                      in collections.Counter(environment['devices']).items())
-  seeds = ', '.join(str(seed) for seed in sorted({trial['seed'] for trial in trials}))
-  return [f'Seeds {seeds}; config {environment.get("config_hash", "unknown")}, commit '  # since 0.2
-          f'{environment["commit"] or "unknown"}.',
-          f'Made with Python {environment["python"]}, {versions}, on {devices}.']

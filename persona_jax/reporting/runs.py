@@ -1,78 +1,107 @@
 """Two or more runs of the same trials, compared: another config, another model."""
 
-import collections
+import itertools
 import pathlib
-from typing import Sequence
+from typing import Collection, Sequence
+
+import numpy as np
 
 from persona_jax.arms import NAMES
 from persona_jax.errors import UserError
 from persona_jax.evaluation import statistics
 from persona_jax.reporting import comparison, records
-from persona_jax.reporting.markdown import interval, number, table
+from persona_jax.reporting.markdown import interval, literal, number, table, visible
+from persona_jax.reporting.records import TrialKey
+from persona_jax.reporting.scores import Scores, Values
 
-_TRIAL = ('user', 'arm', 'seed', 'draw', 'num_support')
+Queries = frozenset[tuple[str, float]]  # the clips that a trial was scored on, with their labels
 
 
 def share_trials(workdirs: Sequence[pathlib.Path]) -> bool:
   """Whether the workdirs hold the same trials, and so are runs to compare, not parts to merge."""
-  seen = collections.Counter(_key(record) for workdir in workdirs
-                             for record in records.read([workdir]))
-  return any(count > 1 for count in seen.values())
+  if len(workdirs) < 2:
+    return False
+  seen = set()
+  for workdir in workdirs:
+    keys = {records.key(record) for record in records.read([workdir])}
+    if not seen.isdisjoint(keys):
+      return True
+    seen |= keys
+  return False
 
 
 def compare(workdirs: Sequence[pathlib.Path]) -> str:
   """Every later run against the first, arm by arm, on the trials that both have.
 
   Raises:
-    UserError: a trial of two runs was scored on different query clips.
+    UserError: a trial of two runs was scored on different query clips, or one has no predictions of it.
   """
   first, *others = workdirs
-  parts = ['# Runs compared', f'MAE of each run against {first}, on the trials and query clips of both.']
+  ours = Scores.of(records.read([first]))
+  parts = ['# Runs compared',
+           f'MAE of each run against {literal(str(first))}, on the trials and query clips of both.']
   for other in others:
-    expect_same_queries(first, other)
-    parts += _compared(first, other)
+    parts += _compared((first, ours), (other, Scores.of(records.read([other]))))
   return '\n\n'.join(parts) + '\n'
 
 
-def _compared(first: pathlib.Path, other: pathlib.Path) -> list[str]:
+def _compared(first: tuple[pathlib.Path, Scores], other: tuple[pathlib.Path, Scores]) -> list[str]:
   """The section of one later run."""
-  ours, theirs = ({_key(record): record for record in records.read([workdir])}
-                  for workdir in (first, other))
-  both, rows = [key for key in ours if key in theirs], []
+  names = [literal(str(workdir)) for workdir, _ in (first, other)]
+  places = [{trial: place for place, trial in enumerate(scores.keys())} for _, scores in (first, other)]
+  both = [trial for trial in places[0] if trial in places[1]]
   if not both:
-    return [f'## {other}', f'It has no trial of {first}.']
-  for arm, shots in dict.fromkeys((key[1], key[4]) for key in both):
-    pair = [record | {'arm': name} for key in both if (key[1], key[4]) == (arm, shots)
-            for name, record in ((str(first), ours[key]), (str(other), theirs[key]))]
-    means = [number(statistics.mean_over_users(comparison.matrix(users)))
-             for users in records.by_arm(pair, 'mae').values()]
-    difference = comparison.paired(pair, 'mae', str(other), str(first))
-    rows.append([NAMES[arm], str(shots), *means, interval(statistics.bootstrap(difference), signed=True),
-                 number(statistics.sign_flip(statistics.user_means(difference)))])
-  return [f'## {other}',
-          table(['arm', 'clips', f'MAE of {first}', f'MAE of {other}', 'difference', 'p'], rows),
-          comparison.over([ours[key] for key in both])]
+    return [f'## {names[1]}', f'It has no trial of {names[0]}.']
+  expect_same_queries(first[0], other[0], both)
+  ours, theirs = (scores.rows(np.array([place[trial] for trial in both]))
+                  for (_, scores), place in zip((first, other), places))
+  cells = dict.fromkeys((trial.arm, trial.num_support) for trial in both)
+  pairs = [[scores.only(count, arm).values('mae', arm) for scores in (ours, theirs)]
+           for arm, count in cells]
+  differences = [Values(mine.users, other.table - mine.table) for mine, other in pairs]
+  rows = [[NAMES[arm], str(count), *(number(statistics.mean_over_users(each.table)) for each in pair),
+           interval(mean, signed=True), *p]
+          for (arm, count), pair, mean, p in zip(
+              cells, pairs, statistics.bootstraps([each.table for each in differences]),
+              comparison.p_values(differences))]
+  return [f'## {names[1]}',
+          table(['arm', 'clips', f'MAE of {names[0]}', f'MAE of {names[1]}', 'difference', 'p',
+                 'p (Holm)'], rows),
+          comparison.over(ours), comparison.P_HOLM, *comparison.caveat([arm for arm, _ in cells])]
 
 
-def expect_same_queries(first: pathlib.Path, second: pathlib.Path) -> None:
-  """Raises `UserError` for the first trial that the runs scored on different clips."""
-  ours, theirs = (_queries(workdir) for workdir in (first, second))
-  for key, clips in ours.items():
-    if key in theirs and theirs[key] != clips:
-      user, arm, seed, draw = key[:4]
-      raise UserError(f'{first} and {second}: user {user}, arm {arm}, seed {seed}, draw {draw} was '
-                      f'scored on {len(clips)} clips in one and on {len(theirs[key])} others in the '
-                      'other; compare runs with the same data, seeds, shots and study.num_query.')
+def expect_same_queries(first: pathlib.Path, second: pathlib.Path,
+                        trials: Collection[TrialKey]) -> None:
+  """Raises `UserError` for the first of `trials` that the runs scored on different clips or labels."""
+  known = {}
+  ours, theirs = (_queries(workdir, set(trials), known) for workdir in (first, second))
+  for trial in trials:
+    for workdir, queries in zip((first, second), (ours, theirs)):
+      if trial not in queries:
+        raise UserError(f'{workdir / records.PREDICTIONS}: no predictions of {trial}, though '
+                        f'{records.RECORDS} has it; run launch.study with this workdir again.')
+    if ours[trial] != theirs[trial]:
+      raise UserError(f'{first} and {second}: {trial} was {_difference(ours[trial], theirs[trial])}; '
+                      'compare runs with the same data, seeds, shots and study.num_query.')
 
 
-def _queries(workdir: pathlib.Path) -> dict[tuple, set[tuple[str, str]]]:
-  """{trial: {(clip, label)}}."""
-  queries = collections.defaultdict(set)
-  for row in records.read_predictions([workdir]):
-    key = tuple(row[field] for field in _TRIAL[:4]) + (row.get('num_support'),)
-    queries[key].add((row['clip'], row['label']))
+def _difference(ours: Queries, theirs: Queries) -> str:
+  """What differs between two sets of queries, behind 'was'."""
+  labels, others = dict(ours), dict(theirs)
+  for clip in sorted(set(labels) ^ set(others)):
+    return (f'scored on {len(labels)} clips in the first and on {len(others)} in the second, '
+            f'{visible(clip)} in the {"first" if clip in labels else "second"} alone')
+  clip = min(clip for clip, _ in ours ^ theirs)
+  return f'scored with label {labels[clip]} of {visible(clip)} in the first and {others[clip]} in the second'
+
+
+def _queries(workdir: pathlib.Path, wanted: set[TrialKey], known: dict) -> dict[TrialKey, Queries]:
+  """The queries of the `wanted` trials; equal ones (all arms' of a draw are) are kept once, in `known`."""
+  queries = {}
+  rows = records.read_predictions(workdir)
+  for trial, group in itertools.groupby(rows, key=lambda row: row.trial):
+    if trial in wanted:
+      found = {known.setdefault(pair, pair) for pair in ((row.clip, row.label) for row in group)}
+      found = frozenset(found) | queries.get(trial, frozenset())
+      queries[trial] = known.setdefault(found, found)
   return queries
-
-
-def _key(record: dict) -> tuple:
-  return tuple(record[field] for field in _TRIAL)

@@ -1,14 +1,15 @@
 """The paper's Tables 1 to 3 from the records, with the paper's own numbers beside ours."""
 
+from typing import Sequence
+
 import numpy as np
 
 from persona_jax.arms import BASELINE, NAMES
 from persona_jax.errors import UserError
 from persona_jax.evaluation import statistics
 from persona_jax.reporting import comparison
-from persona_jax.reporting.comparison import matrix
-from persona_jax.reporting.markdown import interval, number, table
-from persona_jax.reporting.records import by_arm
+from persona_jax.reporting.markdown import interval, literal, number, table, visible
+from persona_jax.reporting.scores import Scores
 
 COLUMNS = {'mae': 'MAE', 'corr': 'Corr', 'acc7': 'Acc7', 'f1_non0': 'F1', 'acc2_non0': 'Acc2'}
 PAPER_TABLE_1 = (
@@ -23,122 +24,135 @@ PAPER_TABLE_3 = {'baseline': '.94 .68 .36 .79 .81', 'fs_ua': '.97 .68 .32 .81 .7
                  'fs_ua_kd': '.89 .69 .35 .85 .85'}
 
 
-def report(records: list[dict], corpus: dict, notes: list[str], num_support: int) -> str:
+def report(scores: Scores, corpus: dict, notes: Sequence[str], num_support: int) -> str:
   """The whole report in Markdown.
 
   Args:
-    records: as `reporting.records.read` gives them.
+    scores: the records.
     corpus: `corpus.json` of the workdir.
-    notes: further sentences for its end.
+    notes: further sentences for its end, in Markdown.
     num_support: the shots that the tables are of; the others make the curve.
 
   Raises:
     UserError: a record's user is none of the corpus's.
   """
-  everything = _by_rank(records, list(corpus['users']))
-  records = [record for record in everything if record['num_support'] == num_support]
-  arms = list(dict.fromkeys(record['arm'] for record in records))
-  parts = ['# Leave-one-speaker-out study', _summary(records, corpus)]
+  ranks = {user: rank for rank, user in enumerate(corpus['users'])}
+  everything = _by_rank(scores, ranks)
+  scores = everything.only(num_support)
+  parts = ['# Leave-one-speaker-out study', _summary(scores, corpus)]
   for which, arm, paper in ((1, BASELINE, PAPER_TABLE_1), (2, 'fs_ua', PAPER_TABLE_2)):
     parts.append(f'## Table {which}. {NAMES[arm]}, per user')
-    parts.append(_per_user(records, arm, paper, list(corpus['users'])) if arm in arms
+    parts.append(_per_user(scores, arm, paper, ranks) if arm in scores.arms
                  else f'No records of the arm `{arm}` yet.')
-  parts += ['## Table 3. Means over users', _means(records, arms), comparison.over(records),
-            '## Paired differences from the baseline', *_differences(records, arms),
-            *comparison.sections(records, arms), *_curve(everything), *_won(records, corpus)]
-  parts += ['## Notes', '\n'.join(f'- {note}' for note in [*_legend(), *notes, *corpus['notes']])]
-  return '\n\n'.join(parts) + '\n'
+  parts += ['## Table 3. Means over users', _means(scores), comparison.over(scores),
+            *comparison.caveat(scores.arms),
+            '## Paired differences from the baseline', *_differences(scores),
+            *comparison.sections(scores, scores.arms), *_curve(everything), *_won(scores, corpus)]
+  notes = [*_legend(), *notes, *map(literal, corpus['notes'])]
+  return '\n\n'.join([*parts, '## Notes', '\n'.join(f'- {note}' for note in notes)]) + '\n'
 
 
-def _by_rank(records: list[dict], users: list[str]) -> list[dict]:
+def _by_rank(scores: Scores, ranks: dict[str, int]) -> Scores:
   """The records in the study's order of users, whatever jobs they come from."""
-  for record in records:
-    if record['user'] not in users:
-      raise UserError(f'records of user {record["user"]}, who is none of the study\'s '
-                      f'({", ".join(users)}); name workdirs of one study.')
-  return sorted(records, key=lambda record: users.index(record['user']))
+  strangers = [user for user in scores.users if user not in ranks]
+  if strangers:
+    listed = ', '.join(visible(user) for user in list(ranks)[:10]) + (', ...' if len(ranks) > 10 else '')
+    raise UserError(f'records of user {visible(strangers[0])}, who is none of the study\'s '
+                    f'{len(ranks)} ({listed}); name workdirs of one study.')
+  return scores.by_rank(ranks)
 
 
-def _summary(records: list[dict], corpus: dict) -> str:
-  users = list(dict.fromkeys(record['user'] for record in records))
-  draws = len({(record['seed'], record['draw']) for record in records})
-  shots = sorted({record['num_support'] for record in records})
-  missing = [user for user in corpus['users'] if user not in users]
-  return (f'{len(users)} held-out speakers of {corpus["num_speakers"]}, {corpus["num_clips"]} clips; '
-          f'{draws} draws of {"/".join(map(str, shots))} support clips a user.'
+def _summary(scores: Scores, corpus: dict) -> str:
+  known, draws = set(scores.users), len(scores.distinct('seed', 'draw'))
+  missing = [literal(user) for user in corpus['users'] if user not in known]
+  return (f'{len(known)} held-out speakers of {corpus["num_speakers"]}, {corpus["num_clips"]} clips; '
+          f'{draws} draws of {"/".join(map(str, scores.shots))} support clips a user.'
           + (f' No records yet of {", ".join(missing)}.' if missing else ''))
 
 
-def _per_user(records: list[dict], arm: str, paper: tuple[str, ...], ranked: list[str]) -> str:
+def _per_user(scores: Scores, arm: str, paper: tuple[str, ...], ranks: dict[str, int]) -> str:
   """A row a user, the paper's row of the same rank beside it."""
-  users = list(dict.fromkeys(record['user'] for record in records))
-  values = {metric: by_arm(records, metric)[arm] for metric in COLUMNS}
+  values = [scores.values(metric, arm) for metric in COLUMNS]
+  means = zip(*(statistics.user_means(each.table) for each in values))
   rows = []
-  for user in users:
-    place = ranked.index(user)
-    cells = [number(statistics.user_means(values[m][user])) for m in COLUMNS]
+  for user, cells in zip(values[0].users, means):
+    place = ranks[user]
     beside = paper[place].split() if place < len(paper) else ['–'] * len(COLUMNS)
-    rows.append([f'{place + 1}: {user}', *cells, ' / '.join(beside)])
-  means = [number(statistics.mean_over_users(matrix(values[m]))) for m in COLUMNS]
-  paper_arm = PAPER_TABLE_3[arm].split()
-  rows.append(['mean', *means, ' / '.join(paper_arm)])
+    rows.append([f'{place + 1}: {literal(user)}', *map(number, cells), ' / '.join(beside)])
+  overall = [number(statistics.mean_over_users(each.table)) for each in values]
+  rows.append(['mean', *overall, ' / '.join(PAPER_TABLE_3[arm].split())])
   return table(['user', *COLUMNS.values(), 'paper'], rows)
 
 
-def _means(records: list[dict], arms: list[str]) -> str:
-  rows = []
-  for arm in arms:
-    cells = [interval(statistics.bootstrap(matrix(by_arm(records, metric)[arm])))
-             for metric in COLUMNS]
-    rows.append([NAMES[arm], *cells])
-  rows += [[f'{NAMES[arm]}, paper', *figures.split()] for arm, figures in PAPER_TABLE_3.items()]
+def _means(scores: Scores) -> str:
+  intervals = statistics.bootstraps([scores.values(metric, arm).table
+                                     for arm in scores.arms for metric in COLUMNS])
+  cells = iter(map(interval, intervals))
+  rows = [[NAMES[arm], *(next(cells) for _ in COLUMNS)] for arm in scores.arms]
+  rows += [[f'{NAMES[arm]}, paper', *metrics.split()] for arm, metrics in PAPER_TABLE_3.items()]
   return table(['arm', *COLUMNS.values()], rows)
 
 
-def _differences(records: list[dict], arms: list[str]) -> list[str]:
-  others = [arm for arm in arms if arm != BASELINE]
-  if BASELINE not in arms or not others:
+def _differences(scores: Scores) -> list[str]:
+  others = [arm for arm in scores.arms if arm != BASELINE]
+  if BASELINE not in scores.arms or not others:
     return ['No pair of arms to compare yet.']
-  rows = [[f'{NAMES[arm]} − Baseline',
-           *(interval(statistics.bootstrap(comparison.paired(records, m, arm, BASELINE)), signed=True)
-             for m in COLUMNS)]
-          for arm in others]
-  return [table(['difference', *COLUMNS.values()], rows), comparison.over(records)]
+  intervals = statistics.bootstraps([comparison.paired(scores, metric, arm, BASELINE).table
+                                     for arm in others for metric in COLUMNS])
+  cells = (interval(mean, signed=True) for mean in intervals)
+  rows = [[f'{NAMES[arm]} − Baseline', *(next(cells) for _ in COLUMNS)] for arm in others]
+  return [table(['difference', *COLUMNS.values()], rows), comparison.over(scores),
+          *comparison.caveat(scores.arms)]
 
 
-def _curve(records: list[dict]) -> list[str]:
+def _curve(scores: Scores) -> list[str]:
   """MAE by the number of support clips, if there are several, and what it gains on the baseline."""
-  shots = sorted({record['num_support'] for record in records if record['arm'] != BASELINE})
+  baseline = scores.only(arm=BASELINE)
+  personal = [scores.only(arm=arm) for arm in scores.arms if arm != BASELINE]
+  shots = sorted({count for own in personal for count in own.shots})
   if len(shots) < 2:
     return []
-  baseline = [record for record in records if record['arm'] == BASELINE]
   values, gains = [], []
-  for arm in dict.fromkeys(record['arm'] for record in records if record['arm'] != BASELINE):
-    own = [[r for r in records if (r['arm'], r['num_support']) == (arm, count)] for count in shots]
-    values.append([NAMES[arm], *(
-        interval(statistics.bootstrap(matrix(by_arm(some, 'mae')[arm]))) if some else '–'
-        for some in own)])
-    gains.append([f'{NAMES[arm]} − Baseline', *(
-        interval(statistics.bootstrap(comparison.paired(some + baseline, 'mae', arm, BASELINE)),
-                 signed=True) if some else '–' for some in own)])
+  for own in personal:
+    arm, = own.arms
+    some = [own.only(count) for count in own.shots]
+    values.append([NAMES[arm], *_cells(shots, own.shots, [
+        each.values('mae', arm).table for each in some])])
+    if len(baseline):
+      gains.append([f'{NAMES[arm]} − Baseline', *_cells(shots, own.shots, [
+          comparison.paired(_with_baseline(scores, arm, count), 'mae', arm, BASELINE).table
+          for count in own.shots], signed=True)])
   header = [f'{count} clips' if count > 1 else '1 clip' for count in shots]
   return ['## MAE by the number of support clips', table(['arm', *header], values),
-          *([table(['paired difference', *header], gains)] if baseline else []),
-          comparison.over(records)]
+          *([table(['paired difference', *header], gains)] if gains else []),
+          comparison.over(scores), *comparison.caveat(scores.arms)]
 
 
-def _won(records: list[dict], corpus: dict) -> list[str]:
+def _cells(shots: Sequence[int], own: Sequence[int], tables: Sequence[np.ndarray],
+           signed: bool = False) -> list[str]:
+  """A cell for each of `shots`, from the tables of an arm's `own`."""
+  cells = dict(zip(own, statistics.bootstraps(tables)))
+  return [interval(cells[count], signed) if count in cells else '–' for count in shots]
+
+
+def _with_baseline(scores: Scores, arm: str, count: int) -> Scores:
+  """The records of an arm with so many clips, and the baseline's, which personalises on none."""
+  is_arm, is_baseline = (scores.is_arm(which) for which in (arm, BASELINE))
+  return scores.rows(is_baseline | is_arm & (scores.columns['num_support'] == count))
+
+
+def _won(scores: Scores, corpus: dict) -> list[str]:
   """For a corpus with an oracle: which share of the possible gain each arm won."""
-  oracle, values = corpus.get('oracle_mae'), by_arm(records, 'mae')
-  if not oracle or BASELINE not in values:
+  oracle, arms = corpus.get('oracle_mae'), scores.arms
+  if not oracle or BASELINE not in arms:
     return []
-  bound = np.mean([oracle[user] for user in values[BASELINE]])
-  means = {arm: statistics.mean_over_users(matrix(users)) for arm, users in values.items()}
+  bound = np.mean([oracle[user] for user in scores.values('mae', BASELINE).users])
+  means = {arm: statistics.mean_over_users(scores.values('mae', arm).table) for arm in arms}
   baseline = means.pop(BASELINE)
   shares = [f'{NAMES[arm]} {(baseline - mean) / (baseline - bound):.0%}' for arm, mean in means.items()]
   return ['## Share of the possible gain',
           f'A predictor that knows every persona has MAE {bound:.3f} on these users, the baseline '
-          f'{baseline:.3f}. Of that gap the arms won: {", ".join(shares)}.']
+          f'{baseline:.3f}. Of that gap the arms won: {", ".join(shares)}.', *comparison.caveat(arms)]
 
 
 def _legend() -> list[str]:

@@ -1,29 +1,32 @@
-"""Orbax checkpoints: one folder a stage and fold, `checkpoints/<stage>/<name>/<step>`.
+"""Orbax checkpoints of what is under way: `checkpoints/<stage>/<name>/<step>`, the newest few.
 
 A training state is some 750 small arrays, which cost Orbax 0.4 s of a core to save one by one and
 0.04 s as one vector. So a checkpoint has two items: `leaves`, the bytes of all arrays one behind the
 other, and `about`, JSON with the format, the arrays' names, types and shapes in that order, and a
-checksum.
+checksum. Finished parameters are kept otherwise: see `persona_jax.training.items`.
 """
 
 import contextlib
 import hashlib
-import logging
+import json
 import math
 import pathlib
+import re
 from typing import Any, Iterator
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from persona_jax import parallel
 from persona_jax.errors import UserError
+from persona_jax.training import damage
 
 Tree = Any
-FORMAT = 2  # 1, of version 0.1, had an array a leaf and no checksum
-KEPT = 3  # a kill may leave the folds of a group a save apart, and then one save may be damaged
-_LOG = logging.getLogger(__name__)
+FORMAT = 3  # 2, of version 0.2, also held finished parameters; 1, of 0.1, had an array per leaf
+KEPT = 3  # so that a damaged one costs little
+# What TensorStore says of content that it cannot decode; other words are of the machine's troubles.
+_UNREADABLE = re.compile(
+    '(DATA_LOSS|OUT_OF_RANGE|NOT_FOUND|FAILED_PRECONDITION|INVALID_ARGUMENT|INTERNAL)(?!.*OS error)', re.S)
 
 
 class Checkpoints(contextlib.AbstractContextManager):
@@ -48,48 +51,63 @@ class Checkpoints(contextlib.AbstractContextManager):
     return set(self._manager.all_steps())
 
   def save(self, step: int, tree: Tree) -> None:
-    """Starts saving a host tree as `step`: complete or absent, whenever the run is killed.
-
-    A step that is there already, from a run that got further, is replaced.
+    """Starts saving a host tree as `step`, the newest: complete or absent, whenever the run is killed.
 
     Raises:
-      UserError: this or the save before it failed: a full disk, a folder gone or not writable.
+      UserError: this or the save before it failed: a full disk, a folder gone or not writable, or a
+        checkpoint of this step or a later one that is there already.
     """
     with self._saving():
       if not self._folder.is_dir():
         raise OSError('the folder has vanished')
-      if step in self.steps():
-        self._manager.delete(step)
       leaves, about = _pack(tree)
-      self._manager.save(step, args=ocp.args.Composite(
+      saved = self._manager.save(step, args=ocp.args.Composite(
           leaves=ocp.args.StandardSave({'bytes': leaves}), about=ocp.args.JsonSave(about)))
+      if not saved:  # Orbax says no more than that
+        raise OSError(f'step {step} is refused, since step {max(self.steps())} is there')
 
-  def load(self, step: int, like: Tree) -> Tree | None:
+  def newest(self, like: Tree | None = None) -> tuple[int, Tree] | None:
+    """The newest step that is not damaged, and its tree; None if there is none."""
+    while steps := self.steps():
+      step = max(steps)
+      if (tree := self.load(step, like)) is not None:
+        return step, tree
+    return None
+
+  def load(self, step: int, like: Tree | None = None) -> Tree | None:
     """The tree saved as `step`, in numpy arrays; None if it is damaged, and then it is set aside.
 
     Args:
-      like: has the tree's structure, shapes and types; arrays or structs.
+      like: has the tree's structure, shapes and types, arrays or structs; without it the tree must be a
+        dict of arrays.
 
     Raises:
-      UserError: it was saved in another format or from another tree.
+      UserError: it was saved in another format or from another tree; or it cannot be read at present,
+        and then it is left where it is.
     """
-    if (self._folder / str(step) / 'default').is_dir():
+    folder = self._folder / str(step)
+    if (folder / 'default').is_dir():
       raise self._refusal(step, 1)
     try:
       about = self._restore(step, about=ocp.args.JsonRestore())
       if about['format'] != FORMAT:
         raise self._refusal(step, about['format'])
-      empty = {'bytes': np.zeros(_num_bytes(about['arrays']), np.uint8)}
-      leaves = self._restore(step, leaves=ocp.args.StandardRestore(empty))['bytes']
+      leaves = self._restore(step, leaves=ocp.args.StandardRestore(
+          {'bytes': np.zeros(_num_bytes(about['arrays']), np.uint8)}))['bytes']
       if _checksum(leaves, about['arrays']) != about['sha256']:
-        raise ValueError('its checksum differs')
-    except (UserError, PermissionError):
+        raise damage.Damaged('its checksum differs')
+    except UserError:
       raise
-    except Exception as error:  # whatever Orbax makes of broken files
-      self._set_aside(step, error)
+    except Exception as error:  # whatever Orbax makes of broken files and of a machine's troubles
+      if not _proves_damage(error, folder):
+        raise damage.unreadable(folder, error) from error
+      damage.set_aside(folder, self._checkpoints, f'{self._id}-{step}', error)
+      self._manager.reload()
       return None
+    if like is None:
+      return _unpack_dict(leaves, about['arrays'])
     if about['arrays'] != _arrays(like):
-      raise UserError(f'{self._folder / str(step)}: saved from another model; name another --workdir.')
+      raise UserError(f'{folder}: saved from another model; name another --workdir.')
     return _unpack(leaves, like)
 
   def _restore(self, step: int, **items: ocp.args.CheckpointArgs) -> Any:
@@ -97,44 +115,26 @@ class Checkpoints(contextlib.AbstractContextManager):
     return self._manager.restore(step, args=ocp.args.Composite(**items))[name]
 
   def _refusal(self, step: int, found: int) -> UserError:
-    return UserError(f'{self._folder / str(step)}: a checkpoint of format {found}, this version of '
-                     f'persona_jax reads format {FORMAT}; go on with the version that wrote it, or '
-                     'name another --workdir.')
-
-  def _set_aside(self, step: int, error: Exception) -> None:
-    damaged = self._checkpoints / 'damaged'
-    number = len(list(damaged.glob(f'{self._id}-{step}-*')))
-    target = damaged / f'{self._id}-{step}-{number}'
-    _LOG.warning('%s is damaged (%s); set aside as %s.', self._folder / str(step), _reason(error),
-                 target)
-    if parallel.writes():
-      damaged.mkdir(exist_ok=True)
-      (self._folder / str(step)).rename(target)
-    self._manager.reload()
+    return damage.other_format(self._folder / str(step), found, FORMAT)
 
   @contextlib.contextmanager
   def _saving(self) -> Iterator[None]:
     try:
       yield
     except Exception as error:  # Orbax passes on what the file system and its own threads raise
-      raise UserError(f'{self._folder}: cannot be saved ({_reason(error)}). What was saved before is '
-                      'intact; make room or mend the folder, and run the same command again.'
-                      ) from error
+      raise damage.unsaved(self._folder, error) from error
 
 
-def newest(saved: list[Checkpoints], likes: list[Tree]) -> tuple[int, list[Tree]] | None:
-  """The newest step that all of `saved` hold undamaged, and their trees; None if there is none."""
-  while steps := set.intersection(*(checkpoints.steps() for checkpoints in saved)):
-    step = max(steps)
-    trees = [checkpoints.load(step, like) for checkpoints, like in zip(saved, likes)]
-    if all(tree is not None for tree in trees):
-      return step, trees
-  return None
+def _proves_damage(error: Exception, folder: pathlib.Path) -> bool:
+  """Whether the content of a checkpoint is broken, rather than the machine short of something.
 
-
-def _reason(error: Exception) -> str:
-  """The last clause of an error, which with TensorStore is the cause, behind paths and addresses."""
-  return ' '.join(str(error).split()).rsplit(': ', 1)[-1][:200]
+  An error of the operating system proves nothing (too many open files, a stale file handle, no
+  memory), but for a file that is missing from a folder whose other files can be read.
+  """
+  undecodable = isinstance(error, (damage.Damaged, json.JSONDecodeError, UnicodeDecodeError,
+                                   FileNotFoundError, KeyError))
+  undecodable |= isinstance(error, ValueError) and bool(_UNREADABLE.match(str(error)))
+  return undecodable and damage.can_be_read(folder)
 
 
 def _arrays(tree: Tree) -> list[list]:
@@ -156,12 +156,20 @@ def _pack(tree: Tree) -> tuple[np.ndarray, dict[str, Any]]:
 
 def _unpack(packed: np.ndarray, like: Tree) -> Tree:
   leaves, structure = jax.tree.flatten(like)
+  return jax.tree.unflatten(structure, _split(packed, [(leaf.dtype, leaf.shape) for leaf in leaves]))
+
+
+def _unpack_dict(packed: np.ndarray, arrays: list[list]) -> dict[str, np.ndarray]:
+  names = [name.removeprefix("['").removesuffix("']") for name, *_ in arrays]
+  return dict(zip(names, _split(packed, [(np.dtype(dtype), shape) for _, dtype, shape in arrays])))
+
+
+def _split(packed: np.ndarray, wanted: list[tuple[np.dtype, tuple[int, ...]]]) -> list[np.ndarray]:
   buffer, offset, arrays = packed.tobytes(), 0, []
-  for leaf in leaves:
-    size = math.prod(leaf.shape)
-    arrays.append(np.frombuffer(buffer, leaf.dtype, size, offset).reshape(leaf.shape))
+  for dtype, shape in wanted:
+    arrays.append(np.frombuffer(buffer, dtype, math.prod(shape), offset).reshape(shape))
     offset += arrays[-1].nbytes
-  return jax.tree.unflatten(structure, arrays)
+  return arrays
 
 
 def _checksum(leaves: np.ndarray, arrays: list[list]) -> str:

@@ -1,7 +1,12 @@
 import numpy as np
 
+from persona_jax import config as configuration
 from persona_jax.data import normalize
 from persona_jax.types import Clips
+
+
+AUDIO = configuration.paper().normalise
+AUDIO.modalities = ('audio',)
 
 
 def corpus_of(rows, masks=None):
@@ -12,7 +17,7 @@ def corpus_of(rows, masks=None):
 
 def test_standardises_by_the_training_clips_alone():
   clips = corpus_of([[[1.0, 5e5]], [[3.0, 7e5]], [[1000.0, 1e12]]])
-  fitted = normalize.fit(clips, np.array([0, 1]), ['audio'])
+  fitted = normalize.fit(clips, np.array([0, 1]), AUDIO)
   scaled = normalize.apply(fitted, 'audio', clips.sequences['audio'])
   np.testing.assert_allclose(scaled[:2, 0], [[-0.2] * 2, [0.2] * 2], rtol=1e-6)  # mean 2, deviation 1
   np.testing.assert_allclose(scaled[2, 0], [0.6] * 2, rtol=1e-6)  # clipped at 3 deviations of 0.2
@@ -20,18 +25,27 @@ def test_standardises_by_the_training_clips_alone():
 
 def test_language_passes_unchanged():
   clips = corpus_of([[[1.0, 500.0]], [[3.0, 700.0]]])
-  fitted = normalize.fit(clips, np.array([0, 1]), ['audio'])
+  fitted = normalize.fit(clips, np.array([0, 1]), AUDIO)
   np.testing.assert_array_equal(
       normalize.apply(fitted, 'language', clips.sequences['language']), clips.sequences['language'])
 
 
 def test_padding_does_not_count():
   clips = corpus_of([[[1.0], [99.0]], [[3.0], [99.0]]], masks=[[True, False], [True, False]])
-  assert normalize.fit(clips, np.array([0, 1]), ['audio']).mean['audio'] == 2
+  assert normalize.fit(clips, np.array([0, 1]), AUDIO).mean['audio'] == 2
 
 
 def test_constant_columns_become_zero_even_for_a_speaker_who_differs():
   clips = corpus_of([[[0.1, 4.0]], [[0.1, 6.0]], [[8.0, 5.0]]])
-  fitted = normalize.fit(clips, np.array([0, 1]), ['audio'])
+  fitted = normalize.fit(clips, np.array([0, 1]), AUDIO)
   scaled = normalize.apply(fitted, 'audio', clips.sequences['audio'])
   np.testing.assert_array_equal(scaled[:, 0, 0], [0, 0, 0])
+
+
+def test_deviation_and_limit_are_the_configs():
+  clips = corpus_of([[[1.0]], [[3.0]], [[1000.0]]])
+  config = AUDIO.copy_and_resolve_references()
+  config.update(deviation=2.0, limit=1.5)
+  fitted = normalize.fit(clips, np.array([0, 1]), config)
+  scaled = normalize.apply(fitted, 'audio', clips.sequences['audio'])
+  np.testing.assert_allclose(scaled[:, 0, 0], [-2, 2, 3], rtol=1e-6)  # mean 2, deviation 1; 1.5 of them

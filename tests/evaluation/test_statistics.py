@@ -1,4 +1,5 @@
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -79,3 +80,62 @@ def test_intervals_cover_as_often_as_they_say():
     rejected += statistics.sign_flip(values.mean(axis=(1, 2))) <= 0.05
   assert 0.93 <= covered / runs <= 0.98
   assert 0.03 <= rejected / runs <= 0.07
+
+
+def bootstrap_at_once(values):
+  """`statistics.bootstrap` by its definition, with all samples in memory."""
+  users, seeds, draws = values.shape
+  random = np.random.default_rng(0)
+  chosen_users = random.integers(users, size=(4000, users, 1, 1))
+  chosen_seeds = random.integers(seeds, size=(4000, users, seeds, 1))
+  chosen_draws = random.integers(draws, size=(4000, users, seeds, draws))
+  means = statistics.mean_over_users(values[chosen_users, chosen_seeds, chosen_draws])
+  low, high = np.nanpercentile(means, statistics._percentiles(users))
+  return statistics.Interval(float(statistics.mean_over_users(values)), float(low), float(high),
+                             int(np.isnan(values).sum()))
+
+
+@pytest.mark.parametrize('chunk', [2 ** 19, 1000, 1])
+def test_samples_in_chunks_are_the_samples_at_once(monkeypatch, chunk):
+  """To the last bit, whatever shares the call."""
+  monkeypatch.setattr(statistics, '_CHUNK', chunk)
+  random, tables = np.random.default_rng(1), []
+  for shape in ((1, 1, 1), (3, 1, 2), (2, 3, 1), (5, 2, 4), (10, 1, 20), (3, 2, 11)):
+    tables.append(random.normal(size=shape))
+    tables.append(np.where(random.random(shape) < 0.2, np.nan, tables[-1]))
+  assert statistics.bootstraps(tables) == [bootstrap_at_once(table) for table in tables]
+
+
+def test_flips_in_chunks_are_the_flips_at_once(monkeypatch):
+  for users in (5, 40):  # exact, and sampled
+    values = np.random.default_rng(users).normal(0.3, 1, users)
+    whole = statistics.sign_flip(values)
+    with monkeypatch.context() as patch:
+      patch.setattr(statistics, '_CHUNK', 1000)
+      assert statistics.sign_flip(values) == whole
+
+
+def test_memory_does_not_grow_with_samples_times_values():
+  """All samples of 400 users' 20 draws at once would be 4,000 x 8,000 x 8 bytes, thrice."""
+  values = np.random.default_rng(0).normal(size=(400, 1, 20))
+  tracemalloc.start()
+  statistics.bootstraps([values, -values])
+  statistics.sign_flip(values[:, 0, 0])
+  _, peak = tracemalloc.get_traced_memory()
+  tracemalloc.stop()
+  assert peak < 80e6
+
+
+def test_an_empty_table_has_no_interval():
+  interval = statistics.bootstrap(np.zeros((0, 1, 2)))
+  assert np.isnan([interval.mean, interval.low, interval.high]).all() and not interval.undefined
+
+
+def test_holms_p_values_by_hand():
+  # Sorted: .01 x 4 = .04; .02 x 3 = .06; .03 x 2 = .06; .04 x 1 = .04, but not below the one before.
+  np.testing.assert_allclose(statistics.holm(np.array([0.04, 0.01, 0.03, 0.02])), [0.06, 0.04, 0.06, 0.06])
+  np.testing.assert_allclose(statistics.holm(np.array([0.5, 0.4, 0.01])), [0.8, 0.8, 0.03])
+  np.testing.assert_allclose(statistics.holm(np.array([0.9, 0.6])), [1, 1])
+  # An undefined one stays so, and the others are a family of two.
+  np.testing.assert_allclose(statistics.holm(np.array([0.01, np.nan, 0.02])), [0.02, np.nan, 0.02])
+  assert statistics.holm(np.array([0.3])) == 0.3 and not statistics.holm(np.array([])).size

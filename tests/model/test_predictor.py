@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from persona_jax import config as configuration
-from persona_jax.model.build import BASE_MODELS, build, with_distillation_token
+from persona_jax.errors import UserError
+from persona_jax.model.build import build, expect_kernels_fit, with_distillation_token
 from persona_jax.model.cheap_random import cheap_key
+from persona_jax.model.registry import BASE_MODELS
 from persona_jax.types import Clips
 
 STEPS = {'language': 5, 'audio': 11, 'vision': 7}
@@ -152,3 +154,12 @@ def test_attention_dropout_only_where_the_target_is_language():
     same = np.allclose(dropped['__call__'][0], plain['intermediates']['base'][name]["__call__"][0],
                        atol=1e-5)
     assert same == (not name.startswith('language')), name
+
+
+def test_a_kernel_longer_than_its_sequence_is_refused_where_nothing_is_padded():
+  config = config_of(attention='reference', kernel_sizes=dict(language=3, audio=5, vision=1))
+  expect_kernels_fit(config, dict(language=3, audio=5, vision=1))
+  with pytest.raises(UserError, match='config.model.kernel_sizes.audio = 5: expected at most 4, the steps of'):
+    expect_kernels_fit(config, dict(language=3, audio=4, vision=1))
+  config.attention = 'masked'
+  expect_kernels_fit(config, dict(language=1, audio=1, vision=1))

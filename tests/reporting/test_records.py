@@ -10,6 +10,8 @@ from persona_jax.errors import UserError
 from persona_jax.evaluation.metrics import METRICS
 from persona_jax.evaluation import statistics
 from persona_jax.reporting import comparison, records, tables
+from persona_jax.reporting.scores import Scores
+from studies import of_mae
 
 
 def trial(user='ann', arm='baseline', draw=0, shift=0.0, count=9, shots=5, seed=0):
@@ -29,7 +31,7 @@ def test_records_can_be_recomputed_from_the_predictions(tmp_path):
   with (tmp_path / 'predictions.csv').open() as file:
     rows = list(csv.DictReader(file))
   assert list(rows[0]) == ['user', 'arm', 'seed', 'draw', 'clip', 'label', 'prediction']
-  read = records.read([tmp_path])
+  read = list(records.read([tmp_path]))
   assert len(read) == 8
   for record in read:
     mine = [r for r in rows if all(r[k] == str(record[k]) for k in ('user', 'arm', 'seed', 'draw'))]
@@ -54,7 +56,7 @@ def test_undefined_is_null(tmp_path):
                            np.zeros(9, np.float32))
   records.write(tmp_path, [constant])
   assert json.loads((tmp_path / 'records.jsonl').read_text())['corr'] is None
-  assert np.isnan(records.by_arm(records.read([tmp_path]), 'corr')['fs_ua']['ann'][0, 0])
+  assert np.isnan(Scores.of(records.read([tmp_path])).values('corr', 'fs_ua').table).all()
 
 
 def test_writing_leaves_no_other_file_behind(tmp_path):
@@ -76,19 +78,19 @@ def test_workdirs_merge_but_never_double(tmp_path):
   for folder, part in ((one, TRIALS[:4]), (two, TRIALS[4:])):
     folder.mkdir()
     records.write(folder, part)
-  assert len(records.read([one, two])) == 8
+  assert len(list(records.read([one, two]))) == 8
   with pytest.raises(UserError, match='user ann, arm baseline, seed 0, draw 0 is also in'):
-    records.read([one, one])
+    list(records.read([one, one]))
 
 
 def test_broken_and_absent_records_are_named(tmp_path):
   with pytest.raises(UserError, match='records.jsonl: no such file; run launch.study'):
-    records.read([tmp_path])
+    list(records.read([tmp_path]))
   records.write(tmp_path, TRIALS[:1])
   with (tmp_path / 'records.jsonl').open('a') as file:
     file.write('{"user": "ann"\n')
   with pytest.raises(UserError, match='records.jsonl, line 2: not JSON'):
-    records.read([tmp_path])
+    list(records.read([tmp_path]))
 
 
 CORPUS = dict(users={'ann': 12, 'robert': 10}, num_speakers=4, num_clips=40, notes=['made up.'],
@@ -97,12 +99,12 @@ CORPUS = dict(users={'ann': 12, 'robert': 10}, num_speakers=4, num_clips=40, not
 
 def test_report_has_the_three_tables_and_the_gain():
   lines = [t.record for t in TRIALS]
-  report = tables.report(lines, CORPUS, ['a note.'], 5)
+  report = tables.report(Scores.of(lines), CORPUS, ['a note.'], 5)
   mean = np.mean([line['mae'] for line in lines if line['arm'] == 'baseline'])
   assert f'| Baseline | {mean:.3f} [' in report
   assert '| 1: ann |' in report and '.95 / .68 / .33 / .74 / .76' in report
   assert '| FS-UA-KD, paper | .89 | .69 | .35 | .85 | .85 |' in report
-  difference = statistics.bootstrap(comparison.paired(lines, 'mae', 'fs_ua', 'baseline'))
+  difference = statistics.bootstrap(comparison.paired(Scores.of(lines), 'mae', 'fs_ua', 'baseline').table)
   assert f'| FS-UA − Baseline | {difference.mean:+.3f} [' in report
   assert 'Of that gap the arms won: FS-UA' in report
   assert '- a note.' in report and '- made up.' in report
@@ -111,18 +113,18 @@ def test_report_has_the_three_tables_and_the_gain():
 def test_users_stand_beside_the_paper_by_their_rank_in_the_study():
   """Also where a job ran later folds alone, or a merge lists them in another order."""
   lines = [t.record for t in TRIALS]
-  report = tables.report([line for line in lines if line['user'] == 'robert'], CORPUS, [], 5)
+  report = tables.report(Scores.of(line for line in lines if line['user'] == 'robert'), CORPUS, [], 5)
   row, = [line for line in report.splitlines() if line.startswith('| 2: robert') and '1.37' in line]
   assert row.endswith('| 1.37 / .54 / .40 / .60 / .67 |')
-  turned = tables.report(lines[::-1], CORPUS, [], 5)
+  turned = tables.report(Scores.of(lines[::-1]), CORPUS, [], 5)
   assert turned.index('| 1: ann') < turned.index('| 2: robert')
   with pytest.raises(UserError, match="records of user robert, who is none of the study's"):
-    tables.report(lines, CORPUS | {'users': {'ann': 12}}, [], 5)
+    tables.report(Scores.of(lines), CORPUS | {'users': {'ann': 12}}, [], 5)
 
 
 def test_report_of_one_arm_says_what_is_missing():
   lines = [t.record for t in TRIALS if t.arm == 'baseline']
-  report = tables.report(lines, CORPUS | {'oracle_mae': None}, [], 5)
+  report = tables.report(Scores.of(lines), CORPUS | {'oracle_mae': None}, [], 5)
   assert 'No records of the arm `fs_ua` yet.' in report
   assert 'No pair of arms to compare yet.' in report
 
@@ -140,7 +142,7 @@ def test_curve_has_every_number_of_shots_and_the_tables_one():
   lines = [trial(user, arm, draw, shift=1 / shots, shots=shots).record for user in ('ann', 'robert')
            for arm, all_shots in (('baseline', (5,)), ('fs_ua', (1, 5))) for draw in (0, 1)
            for shots in all_shots]
-  report = tables.report(lines, CORPUS, [], 5)
+  report = tables.report(Scores.of(lines), CORPUS, [], 5)
   few, many = ([line for line in lines if line['arm'] == 'fs_ua' and line['num_support'] == shots]
                for shots in (1, 5))
   means = [np.mean([line['mae'] for line in some]) for some in (few, many)]
@@ -148,29 +150,40 @@ def test_curve_has_every_number_of_shots_and_the_tables_one():
   row, = [line for line in report.splitlines() if line.startswith('| FS-UA | ') and
           f'| {means[0]:.3f} [' in line]
   assert f'| {means[1]:.3f} [' in row
-  only = tables.report([line for line in lines if line not in few], CORPUS, [], 5)
+  only = tables.report(Scores.of(line for line in lines if line not in few), CORPUS, [], 5)
   assert '## MAE by' not in only
   assert report.startswith(only[:only.index('## Share')])  # the tables look at five clips alone
 
 
 def differing(**shifts):
   """Records of four speakers in which an arm errs by its shift more or less than 1."""
-  return [dict(user=user, arm=arm, seed=0, draw=draw, num_support=5, mae=1 + shift[number])
-          for arm, shift in shifts.items() for number, user in enumerate('abcd') for draw in (0, 1)]
+  return Scores.of(of_mae(user, arm, draw, 1 + shift[number]) for arm, shift in shifts.items()
+                   for number, user in enumerate('abcd') for draw in (0, 1))
 
 
 def test_comparison_counts_the_helped_and_the_harmed():
   lines = differing(baseline=[0, 0, 0, 0], mean_shift=[0, 0, 0, 0.05],
                     fs_ua=[-0.4, -0.3, -0.2, 0.3])
-  _, table, _, verdict = comparison.sections(lines, ['baseline', 'mean_shift', 'fs_ua'])
+  _, table, _, caveat, verdict = comparison.sections(lines, ['baseline', 'mean_shift', 'fs_ua'])
   rows = {line.split(' | ')[0]: line.split(' | ') for line in table.splitlines()}
   cells = rows['| FS-UA − Baseline']
-  assert cells[1].startswith('-0.150 [') and cells[3:] == ['3 / 1', 'd +0.300', '25% |']
+  assert cells[1].startswith('-0.150 [') and cells[4:] == ['3 / 1', 'd +0.300', '25% |']
   # of the 16 sign patterns, those with a mean as far from 0: sums 6, 12, 10, 8 (x 0.1) and opposites
   assert float(cells[2]) == pytest.approx(8 / 16)
-  assert rows['| Mean shift − Baseline'][5] == '0% |'
+  assert rows['| Mean shift − Baseline'][6] == '0% |' and caveat == comparison.MEAN_SHIFT_CAVEAT
   assert '| FS-UA − Mean shift' in rows and '| Mean shift − Baseline' in rows
   assert verdict.startswith('- FS-UA does not beat the mean shift')
   better = differing(mean_shift=[0, 0, 0, 0], fs_ua=[-0.4, -0.3, -0.2, -0.3])
   assert '- FS-UA beats the mean shift' in comparison.sections(better, ['mean_shift', 'fs_ua'])[-1]
   assert comparison.sections(lines, ['baseline']) == []
+
+
+def test_p_values_are_adjusted_for_the_differences_of_the_table():
+  """Ten speakers all helped: 2 of 1,024 sign patterns are as far from 0, three times."""
+  lines = Scores.of(of_mae(user, arm, 0, mae) for user in 'abcdefghij'
+                    for arm, mae in (('baseline', 1.0), ('fs_ua', 0.5), ('fs_ua_kd', 0.25)))
+  _, table, words = comparison.sections(lines, lines.arms)
+  header, _, *rows = [line.split(' | ') for line in table.splitlines()]
+  assert header[2:4] == ['p', 'p (Holm)'] and len(rows) == 3
+  assert all(row[2:4] == ['0.002', '0.006'] for row in rows)  # 2 / 1,024 and 6 / 1,024
+  assert 'Holm 1979' in words

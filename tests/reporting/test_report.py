@@ -1,4 +1,4 @@
-"""The report's files: figures, the page, and runs compared."""
+"""The report's files: figures and the page."""
 
 import re
 import xml.etree.ElementTree
@@ -6,37 +6,9 @@ import xml.etree.ElementTree
 import numpy as np
 import pytest
 
-from persona_jax.errors import UserError
-from persona_jax.reporting import figures, records, report, runs
-
-USERS = ('ann', 'bo', 'cy')
-ENVIRONMENT = dict(python='3.11', packages={'jax': '0.10'}, devices=['cpu', 'cpu'], commit=None,
-                   config_hash='abc')
-
-
-def write(workdir, arms=('baseline', 'fs_ua', 'fs_ua_kd'), all_shots=(5,), users=USERS, clips=9, gain=0.3):
-  """A study's files, with numbers made up."""
-  workdir.mkdir(exist_ok=True)
-  trials = []
-  for user in users:
-    for arm in arms:
-      for shots in (5,) if arm == 'baseline' else all_shots:
-        for draw in range(3):
-          random = np.random.default_rng([draw, len(user)])
-          labels = random.uniform(-3, 3, clips).astype(np.float32)
-          noise = random.normal(size=clips) * (1 - gain * arms.index(arm) * shots / 5)
-          trials.append(records.Trial(user, arm, 0, draw, shots,
-                                      tuple(f'{user}[{i}]' for i in range(clips)), labels,
-                                      (labels + noise).astype(np.float32)))
-  records.write(workdir, trials)
-  records.write_curves(workdir, {(user, 0): np.array([[2, 1.5], [1, 1.25], [0.5, 1.4]])
-                                 for user in users})
-  records.write_json(workdir / records.CONFIG, dict(seed=0, study=dict(seeds=[], num_support=5)))
-  records.write_json(workdir / records.ENVIRONMENT, ENVIRONMENT)
-  records.write_json(workdir / records.CORPUS, dict(
-      users={user: 14 for user in USERS}, num_speakers=9, num_clips=90, notes=[], oracle_mae=None))
-  return workdir
-
+from persona_jax.reporting import drawing, figures, records, report
+from persona_jax.reporting.scores import Scores
+from studies import ENVIRONMENT, USERS, of_mae, scores, write
 
 def test_report_has_every_figure_and_is_one_page(tmp_path):
   workdir = write(tmp_path / 'run', all_shots=(1, 5))
@@ -60,7 +32,7 @@ def test_report_has_every_figure_and_is_one_page(tmp_path):
 
 def test_curve_tables_show_the_records_numbers(tmp_path):
   workdir = write(tmp_path / 'run', all_shots=(1, 5))
-  text, lines = report.write([workdir], workdir), records.read([workdir])
+  text, lines = report.write([workdir], workdir), list(records.read([workdir]))
 
   def mae(arm, shots):
     return np.mean([r['mae'] for r in lines if (r['arm'], r['num_support']) == (arm, shots)])
@@ -75,25 +47,25 @@ def test_curve_tables_show_the_records_numbers(tmp_path):
 
 def test_figures_show_the_records_numbers(tmp_path):
   workdir = write(tmp_path / 'run', all_shots=(1, 5))
-  lines = records.read([workdir])
-  main = [line for line in lines if line['num_support'] == 5]
+  everything, lines = scores(workdir), list(records.read([workdir]))
+  main = everything.only(5)
 
   def mae(arm, user):
-    return np.mean([r['mae'] for r in main if (r['arm'], r['user']) == (arm, user)])
+    return np.mean([r['mae'] for r in lines if (r['arm'], r['user'], r['num_support']) == (arm, user, 5)])
 
-  axes, = figures.dumbbell(main).axes
+  axes, = figures.dumbbell(main).figure.axes
   for line, arm in zip(axes.lines, ('baseline', 'fs_ua_kd')):
     np.testing.assert_allclose(line.get_xdata(), [mae(arm, user) for user in USERS])
-  axes, = figures.shots(lines).axes
+  axes, = figures.shots(everything).figure.axes
   curve = axes.containers[0].lines[0].get_ydata()
   expected = [np.mean([r['mae'] for r in lines if (r['arm'], r['num_support']) == ('fs_ua', shots)])
               for shots in (1, 5)]
   np.testing.assert_allclose(curve, expected)
-  best = figures.learning(records.read_curves([workdir])).axes[0].lines[2]
+  best = figures.learning(records.read_curves([workdir])).figure.axes[0].lines[2]
   assert (best.get_xdata(), best.get_ydata()) == (2, 1.25)
-  for figure in (figures.dumbbell(main), figures.draws(main), figures.shots(lines)):
+  for figure, _ in (figures.dumbbell(main), figures.draws(main), figures.shots(everything)):
     assert figure.axes[0].get_xlabel() and figure.axes[0].get_ylabel()
-  markers = [figures._style(arm)['marker'] + figures._style(arm)['color'] for arm in figures.ARMS]
+  markers = [drawing.style(arm)['marker'] + drawing.style(arm)['color'] for arm in drawing.ARMS]
   assert len(set(markers)) == len(markers)  # told apart without colour too
   assert len({marker[0] for marker in markers}) == len(markers)
 
@@ -134,30 +106,51 @@ def test_a_run_of_version_0_1_is_reported(tmp_path):
   assert 'Seeds 0; config unknown' in text and '- learning: no stage' in text
 
 
-def test_runs_are_compared_pair_by_pair(tmp_path):
-  one, two = write(tmp_path / 'one'), write(tmp_path / 'two', gain=0.4)
-  assert runs.share_trials([one, two]) and not runs.share_trials([one])
-  text = runs.compare([one, two])
-  means = {}
-  for name, workdir in (('one', one), ('two', two)):
-    means[name] = np.mean([r['mae'] for r in records.read([workdir]) if r['arm'] == 'fs_ua'])
-  assert f'## {two}\n' in text and '95 % interval of the mean over 3 users, 1 seed and 3 draws.' in text
-  assert (f'| FS-UA | 5 | {means["one"]:.3f} | {means["two"]:.3f} | '
-          f'{means["two"] - means["one"]:+.3f} [') in text
-  three = write(tmp_path / 'three', arms=('fs_base',))
-  assert text + f'\n## {three}\n\nIt has no trial of {one}.\n' == runs.compare([one, two, three])
-  row, = [line for line in text.splitlines() if line.startswith('| Baseline')]
-  assert '+0.000 [+0.000, +0.000] | 1.000 |' in row
-
-
-def test_runs_with_other_query_clips_are_not_paired(tmp_path):
-  one, two = write(tmp_path / 'one'), write(tmp_path / 'two', clips=8)
-  with pytest.raises(UserError, match='user ann, arm baseline, seed 0, draw 0 was scored on 9 clips'):
-    runs.compare([one, two])
-
-
 def test_figures_are_well_formed(tmp_path):
   workdir = write(tmp_path / 'run')
   report.write([workdir], workdir)
   for path in (workdir / 'figures').iterdir():
     assert xml.etree.ElementTree.parse(path).getroot().tag.endswith('svg')
+
+
+def test_many_folds_are_drawn_as_their_spread():
+  """Of 21 folds whose losses are 0 to 20, plus the epoch."""
+  curves = [dict(user=f'u{fold}', seed=0, epoch=epoch, train=fold + epoch, valid=fold - epoch)
+            for fold in range(21) for epoch in (1, 2)]
+  figure, caption = figures.learning(curves)
+  axes, = figure.axes
+  train, valid = axes.lines
+  assert [list(line.get_ydata()) for line in (train, valid)] == [[11, 12], [9, 8]]
+  band = axes.collections[0].get_paths()[0].vertices
+  assert {(x, y) for x, y in band.tolist()} == {(1, 3), (1, 19), (2, 4), (2, 20)}  # folds 2 and 18
+  assert '21 folds' in caption
+  assert len(figures.learning(curves[:40]).figure.axes) == 20
+
+
+def test_many_speakers_are_sorted_and_have_no_names():
+  """MAE 0 to 40 before, in another order, and 1 less after."""
+  def picture(count):
+    return figures.dumbbell(Scores.of(
+        of_mae(f'u{number}', arm, 0, (7 * number) % count - gain) for number in range(count)
+        for arm, gain in (('baseline', 0), ('fs_ua', 1))))
+  figure, caption = picture(41)
+  axes, = figure.axes
+  before, after = axes.lines
+  assert list(before.get_xdata()) == list(range(41)) and list(after.get_xdata()) == list(range(-1, 40))
+  assert list(before.get_ydata()) == list(range(40, -1, -1))
+  assert not axes.get_yticklabels() and axes.get_ylabel() == '41 speakers' and 'sorted' in caption
+  axes, = picture(40).figure.axes
+  assert [label.get_text() for label in axes.get_yticklabels()] == [f'u{number}' for number in range(40)]
+
+
+def test_the_scatter_reads_no_further_than_it_must(tmp_path):
+  workdir = write(tmp_path / 'run', all_shots=(1, 5))
+  everything, rows = scores(workdir), iter(list(records.read_predictions(workdir)))
+  axes = figures.scatter(rows, everything.only(5), 5).figure.axes
+  read = [row for row in records.read_predictions(workdir)
+          if (row.trial.user, row.trial.draw, row.trial.num_support) == ('ann', 0, 5)]
+  for panel, arm in zip(axes, ('baseline', 'fs_ua_kd')):
+    expected = [(row.label, row.prediction) for row in read if row.trial.arm == arm]
+    assert len(expected) == 9 and panel.lines[1].get_xydata().tolist() == [list(pair) for pair in expected]
+  after = next(rows)
+  assert (after.trial.user, after.trial.arm, after.trial.draw) == ('ann', 'fs_ua_kd', 1)

@@ -4,6 +4,7 @@ import pytest
 
 from configs import synthetic
 from persona_jax.data import corpus as data_corpus
+from persona_jax.data.plan import Plan
 from persona_jax.training import pretrain
 
 
@@ -22,7 +23,7 @@ def corpus(config):
 
 @pytest.fixture(scope='module')
 def plan(corpus, config):
-  return pretrain.Plan(corpus, config)
+  return Plan(corpus, config)
 
 
 @pytest.fixture(scope='module')

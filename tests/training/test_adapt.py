@@ -20,7 +20,7 @@ def user(trained, corpus, config, plan):
   """The first fold's user: (task, supports [R, K], the corpus on the device)."""
   fold = plan.folds[0]
   task = adapt.FoldTask(trained[1][0].params,
-                        pretrain.fold_inputs(corpus, fold, plan.num_valid).normaliser,
+                        pretrain.fold_inputs(corpus, plan, fold).normaliser,
                         fold.own.astype(np.int32))
   supports = fold.own[plan.draws(fold).support].astype(np.int32)
   return task, supports, jax.device_put(pretrain.shared_corpus(corpus))

@@ -1,5 +1,9 @@
 """Checkpoints: what was saved comes back, or is named, set aside and passed over."""
 
+import errno
+import os
+import resource
+
 import jax
 import ml_dtypes
 import numpy as np
@@ -49,11 +53,19 @@ def test_only_the_newest_are_kept(tree, tmp_path):
     assert saved.steps() == {3, 4, 5}
 
 
-def test_a_step_saved_again_is_replaced(tree, tmp_path):
-  other = tree | {'weights': tree['weights'] + 1}
-  save(tmp_path, {1: tree})
-  save(tmp_path, {1: other})
-  expect_equal(load(tmp_path, 1, tree), other)
+def test_a_step_that_orbax_refuses_is_an_error(tree, tmp_path):
+  """Orbax answers False, and no more, where a newer step is there."""
+  save(tmp_path, {5: tree})
+  for step in (3, 5):
+    with pytest.raises(UserError, match=f'fold_00: cannot be saved .*step {step}|step {step} is refused'):
+      save(tmp_path, {step: tree})
+  expect_equal(load(tmp_path, 5, tree), tree)
+
+
+def test_a_dict_of_arrays_needs_no_likeness(tmp_path):
+  arrays = {'fs_ua-5': np.arange(6, dtype=np.float32).reshape(2, 3), 'fs_ua_kd-10': np.zeros((0, 3))}
+  save(tmp_path, {1: arrays})
+  expect_equal(load(tmp_path, 1, None), arrays)
 
 
 @pytest.mark.parametrize('how', ['truncated', 'flipped'])
@@ -78,24 +90,53 @@ def test_whatever_file_is_damaged_no_wrong_number_is_read(how, tree, tmp_path, c
   assert outcomes[-1] and sum(outcomes) >= 3  # at least the numbers and the two indices of them
 
 
-def test_the_one_before_is_used_if_all_folds_have_it(tree, tmp_path):
-  for name in ('a', 'b'):
-    with Checkpoints(tmp_path, 'stage', name) as saved:
-      for step in (1, 2, 3)[:3 if name == 'a' else 2]:
-        saved.save(step, tree | {'weights': tree['weights'] * step})
-  break_file(tmp_path / 'checkpoints' / 'stage' / 'b' / '2', 'truncated')
-  with Checkpoints(tmp_path, 'stage', 'a') as a, Checkpoints(tmp_path, 'stage', 'b') as b:
-    step, trees = checkpoint.newest([a, b], [tree, tree])
-    assert step == 1
-    expect_equal(trees[1], tree)
-    assert a.steps() == {1, 2, 3} and b.steps() == {1}
+def test_the_newest_undamaged_is_found(tree, tmp_path):
+  save(tmp_path, {step: tree | {'weights': tree['weights'] * step} for step in (1, 2, 3)})
+  break_file(tmp_path / 'checkpoints' / 'stage' / 'fold_00' / '3', 'truncated')
+  with Checkpoints(tmp_path, 'stage', 'fold_00') as saved:
+    step, found = saved.newest(tree)
+    assert step == 2 and saved.steps() == {1, 2}
+  expect_equal(found, tree | {'weights': tree['weights'] * 2})
+  with Checkpoints(tmp_path, 'stage', 'empty') as saved:
+    assert saved.newest(tree) is None
+
+
+@pytest.mark.parametrize('trouble', [
+    OSError(errno.EMFILE, 'Too many open files'), OSError(errno.ESTALE, 'Stale file handle'),
+    MemoryError('no memory'), PermissionError(errno.EACCES, 'Permission denied'),
+    ValueError('RESOURCE_EXHAUSTED: Error reading "a" [OS error 24: EMFILE Too many open files]'),
+    ValueError('NOT_FOUND: Error opening "a" [OS error 2: ENOENT No such file or directory]'),
+    ValueError('UNKNOWN: Error reading "a" [OS error 116: ESTALE Stale file handle]')], ids=str)
+def test_a_machines_troubles_prove_no_damage(trouble, tree, tmp_path, monkeypatch):
+  save(tmp_path, {1: tree})
+  def fail(*args, **items):
+    raise trouble
+  with monkeypatch.context() as patch:
+    patch.setattr(Checkpoints, '_restore', fail)
+    with pytest.raises(UserError, match='fold_00/1: cannot be read at present .*it is left as it is'):
+      load(tmp_path, 1, tree)
+  expect_equal(load(tmp_path, 1, tree), tree)
+
+
+def test_too_many_open_files_set_nothing_aside(tree, tmp_path):
+  """The real thing: no descriptor is left."""
+  save(tmp_path, {1: tree})
+  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+  with Checkpoints(tmp_path, 'stage', 'fold_00') as saved:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir('/dev/fd')) + 1, hard))
+    try:
+      with pytest.raises(UserError, match='cannot be read at present'):
+        saved.load(1, tree)
+    finally:
+      resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    expect_equal(saved.load(1, tree), tree)
 
 
 def test_older_formats_are_refused_by_name(tree, tmp_path, monkeypatch):
-  monkeypatch.setattr(checkpoint, 'FORMAT', 3)
+  monkeypatch.setattr(checkpoint, 'FORMAT', 4)
   save(tmp_path, {1: tree})
   monkeypatch.undo()
-  with pytest.raises(UserError, match='fold_00/1: a checkpoint of format 3, .* reads format 2'):
+  with pytest.raises(UserError, match='fold_00/1: a checkpoint of format 4, .* reads format 3'):
     load(tmp_path, 1, tree)
   (tmp_path / 'checkpoints' / 'stage' / 'fold_00' / '1' / 'default').mkdir()  # as version 0.1 saved
   with pytest.raises(UserError, match='a checkpoint of format 1'):

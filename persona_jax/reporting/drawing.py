@@ -1,0 +1,94 @@
+"""How figures look, and how they become files: readable in black and white and by the colour-blind.
+
+All are so narrow that a phone shows their words large enough to be read. Arms are told apart by marker
+and line as well as by colour (Okabe and Ito's palette, which all kinds of colour vision can tell apart,
+https://jfly.uni-koeln.de/color).
+"""
+
+import functools
+import io
+import pathlib
+import re
+from typing import Callable, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib import font_manager, ft2font
+from matplotlib.figure import Figure
+
+from persona_jax.arms import ARMS, NAMES
+from persona_jax.reporting.files import write_text
+from persona_jax.reporting.markdown import visible
+
+FOLDER = 'figures'
+COLOURS = ('#000000', '#999999', '#D55E00', '#0072B2', '#009E73', '#CC79A7', '#E69F00')
+_MARKERS, _LINES = 'oxsD^vP', ('-', ':', '--', '-', '-.', ':', '--')
+_WIDTH = 4.4  # inches
+_LONGEST = 40  # characters of a name, beyond which it would leave no room for the axes
+# Names are no formulas, and no two runs may draw other identifiers.
+_SETTINGS = {'svg.hashsalt': 'persona_jax', 'font.size': 9, 'svg.fonttype': 'path',
+             'text.parse_math': False, 'text.usetex': False}
+
+
+class Picture(NamedTuple):
+  """A figure and what it shows."""
+
+  figure: Figure
+  caption: str
+
+
+def write(workdir: pathlib.Path, made: dict[str, Callable[[], Picture | None]]) -> dict[str, str]:
+  """Writes `figures/<name>.svg` of every figure there is data for; returns {name: caption} of those."""
+  folder = workdir / FOLDER
+  folder.mkdir(exist_ok=True)
+  captions = {}
+  with matplotlib.rc_context(_SETTINGS):
+    for name, make in made.items():
+      if (picture := make()) is not None:
+        write_text(folder / f'{name}.svg', _svg(picture.figure))
+        captions[name] = picture.caption
+  return captions
+
+
+def _svg(figure: Figure) -> str:
+  """The drawing, without the comments in which matplotlib repeats every text."""
+  with io.StringIO() as file:
+    figure.savefig(file, format='svg', metadata={'Date': None})
+    return re.sub(r' *<!--.*?-->\n?', '', file.getvalue(), flags=re.DOTALL)
+
+
+def drawable(name: str) -> str:
+  """A name from data as the font can draw it: on one line, other characters as \\u2603, not too long."""
+  text = ''.join(character if ord(character) in _glyphs() else
+                 character.encode('unicode_escape').decode('ascii') for character in visible(name))
+  return text if len(text) <= _LONGEST else text[:_LONGEST - 3] + '...'
+
+
+@functools.cache
+def _glyphs() -> frozenset[int]:
+  font = ft2font.FT2Font(font_manager.findfont(font_manager.FontProperties()))
+  return frozenset(font.get_charmap())
+
+
+def style(arm: str) -> dict:
+  """How an arm is drawn."""
+  place = ARMS.index(arm)
+  return dict(color=COLOURS[place], marker=_MARKERS[place], linestyle=_LINES[place],
+              label=NAMES[arm])
+
+
+def subplots(height: float = 3.2, rows: int | None = None, columns: int | None = None,
+             share: bool = True):
+  """A figure and its axes, [rows, columns] of them if either is given."""
+  figure = Figure(figsize=(_WIDTH, height), layout='constrained')
+  grid = figure.subplots(rows or 1, columns or 1, squeeze=not (rows or columns), sharex=share,
+                         sharey=share)
+  for axes in np.atleast_1d(grid).flat:
+    axes.spines[['top', 'right']].set_visible(False)
+  return figure, grid
+
+
+def legend(figure: Figure, axes=None) -> None:
+  """One legend above all axes."""
+  handles, labels = (axes or figure.axes[0]).get_legend_handles_labels()
+  figure.legend(handles, labels, loc='outside upper center', ncols=2, frameon=False, fontsize=8)

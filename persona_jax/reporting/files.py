@@ -1,0 +1,132 @@
+"""Files that are replaced whole, and tables in which any name survives: UTF-8, whatever the locale."""
+
+import contextlib
+import csv
+import json
+import os
+import pathlib
+from typing import Any, Iterable, Iterator, Sequence, TextIO
+
+from persona_jax.errors import UserError
+
+# Names from feature files may hold half surrogate pairs, which UTF-8 proper has no bytes for.
+_TEXT = dict(encoding='utf-8', errors='surrogatepass')
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[TextIO]:
+  """Opens a file to write that takes the place of `path` when the block ends, and never a part of it.
+
+  Raises:
+    UserError: it cannot be written; the old one is still there, and nothing else.
+  """
+  temporary = path.with_name(f'.{path.name}.tmp')
+  try:
+    with temporary.open('w', newline='', **_TEXT) as file:
+      yield file
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(temporary, path)
+  except BaseException as error:
+    with contextlib.suppress(OSError):  # it may never have been made
+      temporary.unlink()
+    if not isinstance(error, OSError):
+      raise
+    raise UserError(f'{path}: cannot be written ({error.strerror}); make room or mend the folder, and '
+                    'run the same command again.') from error
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+  """Replaces a file in one step; raises `UserError` as `replacing` does."""
+  with replacing(path) as file:
+    file.write(text)
+
+
+def write_json(path: pathlib.Path, content: dict) -> None:
+  write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def read_text(path: pathlib.Path) -> str:
+  """What `write_text` wrote."""
+  with path.open(newline='', **_TEXT) as file:
+    return file.read()
+
+
+def read_json(path: pathlib.Path) -> dict:
+  """Raises `UserError` when the file is absent or not a JSON object."""
+  try:
+    content = json.loads(read_text(path))
+  except OSError as error:
+    raise UserError(f'{path}: not readable ({error.strerror}); is {path.parent} the workdir of a '
+                    'study?') from error
+  except ValueError as error:  # also where the bytes are not UTF-8
+    raise UserError(f'{path}: not JSON ({error}); expected a file that a study wrote.') from error
+  if not isinstance(content, dict):
+    raise UserError(f'{path}: holds no JSON object; expected a file that a study wrote.')
+  return content
+
+
+def read_lines(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
+  """The numbers (from 1) and objects of a file of JSON lines; raises `UserError` for a broken one."""
+  with path.open('rb') as file:
+    for number, line in enumerate(file, start=1):
+      try:
+        content = json.loads(line)
+      except ValueError as error:
+        raise UserError(f'{path}, line {number}: not JSON ({error}); remove the line, or run '
+                        'launch.study with this workdir again.') from error
+      if not isinstance(content, dict):
+        raise UserError(f'{path}, line {number}: not a JSON object; expected a record of a study.')
+      yield number, content
+
+
+class CsvWriter:
+  """Rows of CSV that end in '\\n', in which every text can be read back."""
+
+  def __init__(self, file: TextIO):
+    self._file = file
+    # With '\n' as its end of line, Python 3.11's writer leaves '\r' in a name unquoted, and readers end
+    # the row there. So it ends lines in '\r\n', one call of `write` per row.
+    self._writer = csv.writer(self, lineterminator='\r\n')
+    self.writerow = self._writer.writerow
+
+  def write(self, row: str) -> None:
+    self._file.write(row.removesuffix('\r\n') + '\n')
+
+
+def read_csv(path: pathlib.Path, fields: Sequence[str],
+             optional: Sequence[str] = ()) -> Iterator[list[str | None]]:
+  """The rows of a table, the values of `fields` and then of `optional`, None where it has no such column.
+
+  Raises:
+    UserError: a column is missing, or a row has more or fewer values than the header.
+  """
+  with path.open(newline='', **_TEXT) as file:
+    rows = csv.reader(file)
+    header = _next(path, rows) or []
+    missing = [field for field in fields if field not in header]
+    if missing:
+      raise UserError(f'{path}: no column {missing[0]}; expected a table that a study wrote.')
+    order = [header.index(field) if field in header else None for field in (*fields, *optional)]
+    while (row := _next(path, rows)) is not None:
+      if len(row) != len(header):
+        raise UserError(f'{path}, line {rows.line_num}: {len(row)} values, expected {len(header)}; run '
+                        'launch.study with this workdir again.')
+      yield [None if place is None else row[place] for place in order]
+
+
+def _next(path: pathlib.Path, rows: Iterable[list[str]]) -> list[str] | None:
+  try:
+    return next(rows, None)
+  except (csv.Error, UnicodeDecodeError) as error:
+    raise UserError(f'{path}: not a table of text ({error}); run launch.study with this workdir '
+                    'again.') from error
+
+
+def as_numbers(path: pathlib.Path, kinds: Sequence[type], values: Sequence[str]) -> list[Any]:
+  """The values as these kinds of numbers; raises `UserError` for one that is none."""
+  try:
+    return [kind(value) for kind, value in zip(kinds, values)]
+  except ValueError as error:
+    raise UserError(f'{path}: {error}; expected a number, run launch.study with this workdir '
+                    'again.') from error

@@ -1,0 +1,45 @@
+"""Parts of one study, such as folds run as jobs of their own: do they belong together?"""
+
+import pathlib
+from typing import Any, Sequence
+
+from persona_jax import provenance
+from persona_jax.errors import UserError
+from persona_jax.reporting import records
+
+# What parts of one study were asked for differently; everything else changes its results.
+_PARTS_DIFFER = provenance.MAY_DIFFER | {'seed', 'study.folds', 'study.seeds'}
+# Of `corpus.json`. The counts stand for the fingerprint in workdirs of version 0.1, which have none.
+_DATA = ('fingerprint', 'num_clips', 'num_speakers', 'users')
+_MOST = 6  # fields that a sentence names
+
+
+def expect_parts_of_one_study(workdirs: Sequence[pathlib.Path]) -> None:
+  """Raises `UserError`, naming what differs from the first workdir, unless all had one config and data."""
+  first, *others = ((workdir, *_made_from(workdir)) for workdir in workdirs)
+  for other in others:
+    differing = {f'config.{name}': values for name, values in provenance.differing_fields(
+        first[1], other[1], _PARTS_DIFFER).items()}
+    differing |= {f'data {name}': values for name, values in provenance.differing_fields(
+        first[2], other[2]).items()}
+    if differing:
+      raise UserError(f'{first[0]} and {other[0]} are no parts of one study: {_listed(differing)}; merge '
+                      'workdirs of one config and one corpus, which differ in study.folds and seeds alone.')
+
+
+def _made_from(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
+  """The workdir's config, and what its data is known by."""
+  corpus = records.read_json(workdir / records.CORPUS)
+  return (records.read_json(workdir / records.CONFIG),
+          {name: corpus[name] for name in _DATA if name in corpus})
+
+
+def _listed(differing: dict[str, tuple[str, str]]) -> str:
+  named = [f'{name} is {_short(there)} in the first and {_short(here)} in the second'
+           for name, (there, here) in list(differing.items())[:_MOST]]
+  more = len(differing) - len(named)
+  return ', '.join(named) + (f' (and {more} more)' if more else '')
+
+
+def _short(value: str) -> str:
+  return value if len(value) <= 40 else value[:12] + '...'

@@ -1,0 +1,56 @@
+"""What is said and done of saved things that cannot be read: set aside only where damage is proven."""
+
+import logging
+import pathlib
+
+from persona_jax import parallel
+from persona_jax.errors import UserError
+
+_LOG = logging.getLogger(__name__)
+
+
+class Damaged(ValueError):
+  """The content is not what was saved."""
+
+
+def set_aside(folder: pathlib.Path, checkpoints: pathlib.Path, name: str, error: Exception) -> None:
+  """Moves a damaged folder to `checkpoints/damaged/<name>-<number>`, and says so."""
+  aside = checkpoints / 'damaged'
+  target = aside / f'{name}-{len(list(aside.glob(f"{name}-*")))}'
+  _LOG.warning('%s is damaged (%s); set aside as %s.', folder, reason(error), target)
+  if parallel.writes():
+    aside.mkdir(exist_ok=True)
+    folder.rename(target)
+
+
+def can_be_read(folder: pathlib.Path) -> bool:
+  """Whether the operating system gives every file of a folder, whatever is in it."""
+  try:
+    return folder.is_dir() and all(path.read_bytes() is not None
+                                   for path in folder.rglob('*') if path.is_file())
+  except OSError:
+    return False
+
+
+def unreadable(folder: pathlib.Path, error: Exception) -> UserError:
+  """For what may be intact."""
+  return UserError(f'{folder}: cannot be read at present ({reason(error)}); it is left as it is. See '
+                   'to the cause, and run the same command again.')
+
+
+def unsaved(folder: pathlib.Path, error: Exception) -> UserError:
+  """For a save that failed."""
+  return UserError(f'{folder}: cannot be saved ({reason(error)}). What was saved before is intact; '
+                   'free disk space or fix permissions, and run the same command again.')
+
+
+def other_format(folder: pathlib.Path, found: int, expected: int) -> UserError:
+  """For what another version saved."""
+  return UserError(f'{folder}: a checkpoint of format {found}, this version of persona_jax reads format '
+                   f'{expected}; go on with the version that wrote it, or name another --workdir.')
+
+
+def reason(error: Exception) -> str:
+  """The last clause of an error, which with TensorStore is the cause, behind paths and addresses."""
+  text = ' '.join(str(error).split()).split(' [tensorstore_spec')[0]
+  return text.rsplit(': ', 1)[-1][:200] or type(error).__name__

@@ -1,0 +1,104 @@
+"""A thousand speakers are reported in a minute and 2 GB: time and memory grow with the records, no faster."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from persona_jax import arms
+from persona_jax.evaluation import statistics
+from persona_jax.evaluation.metrics import METRICS
+from persona_jax.reporting import records, report
+from persona_jax.reporting.scores import Scores
+
+DRAWS, CLIPS = 20, 25
+
+
+def simulate(workdir, num_users, draws=DRAWS, clips=CLIPS):
+  """The files of a study of every arm, written line by line; scores are random."""
+  workdir.mkdir(parents=True)
+  random, users = np.random.default_rng(0), [f'speaker{number:04}' for number in range(num_users)]
+  with (workdir / records.RECORDS).open('w') as lines, (workdir / records.PREDICTIONS).open('w') as rows:
+    rows.write('user,arm,seed,draw,clip,label,prediction\n')
+    for user in users:
+      for arm in arms.ARMS:
+        for draw in range(draws):
+          trial = dict(user=user, arm=arm, seed=0, draw=draw, num_support=5, num_query=clips)
+          lines.write(json.dumps(trial | dict(zip(METRICS, random.random(len(METRICS))))) + '\n')
+          rows.writelines(f'{user},{arm},0,{draw},{user}[{clip}],{clip % 7 - 3}.0,{prediction:.4f}\n'
+                          for clip, prediction in enumerate(random.normal(size=clips)))
+  records.write_curves(workdir, {(user, 0): random.random((40, 2)) for user in users})
+  records.write_json(workdir / records.CONFIG, dict(seed=0, study=dict(num_support=5)))
+  records.write_json(workdir / records.ENVIRONMENT, dict(
+      python='3.11', packages={'jax': '0.10'}, devices=['cpu'], commit=None))
+  records.write_json(workdir / records.CORPUS, dict(
+      users=dict.fromkeys(users, clips + 5), num_speakers=num_users, num_clips=30 * num_users, notes=[]))
+  return workdir
+
+
+MEASURED = '''
+import pathlib, resource, sys, time
+from persona_jax.reporting import report, runs
+workdirs = [pathlib.Path(name) for name in sys.argv[2:]]
+{'report': lambda: report.write(workdirs, workdirs[0]), 'compare': lambda: runs.compare(workdirs)}[sys.argv[1]]()
+print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+'''
+
+
+def measured(what, *workdirs):
+  """Seconds of computing and MB of a process of its own, imports included."""
+  result = subprocess.run([sys.executable, '-c', MEASURED, what, *map(str, workdirs)], text=True, check=True,
+                          capture_output=True, cwd=pathlib.Path(__file__).parents[2], env=os.environ)
+  return tuple(float(number) for number in result.stdout.split())
+
+
+@pytest.mark.slow
+def test_a_thousand_speakers_are_reported_in_a_minute_and_two_gigabytes(tmp_path):
+  workdir = simulate(tmp_path / 'run', 1000)
+  seconds, megabytes = measured('report', workdir)
+  assert seconds < 60 and megabytes < 2000, (seconds, megabytes)
+  assert '1000 held-out speakers' in (workdir / report.MARKDOWN).read_text()
+  seconds, megabytes = measured('compare', workdir, workdir)
+  assert seconds < 120 and megabytes < 2000, (seconds, megabytes)
+
+
+def peak(action):
+  tracemalloc.start()
+  action()
+  _, most = tracemalloc.get_traced_memory()
+  tracemalloc.stop()
+  return most
+
+
+def test_a_report_keeps_numbers_only_and_parses_every_record_once(tmp_path, monkeypatch):
+  """Ten times the predictions take no more memory, a record some hundred bytes."""
+  monkeypatch.setattr(statistics, '_SAMPLES', 20)
+  sources = [simulate(tmp_path / str(clips), 30, draws=4, clips=clips) for clips in (2, 20)]
+  report.write([sources[0]], sources[0])  # what is imported and cached once
+  few, many = (peak(lambda: report.write([source], source)) for source in sources)
+  assert many < 1.1 * few
+  parsed, loads = [], json.loads
+  monkeypatch.setattr(json, 'loads', lambda text: parsed.append(text) or loads(text))
+  lines = records.read([sources[0]])
+  assert peak(lambda: Scores.of(lines)) < 1500 * 30 * 7 * 4 and len(parsed) == 30 * 7 * 4
+
+
+def test_trials_are_written_as_they_come(tmp_path):
+  """The text of 60 trials of 400 clips is 0.7 MB; of it no more than a few trials are in memory."""
+  class Trials(list):
+    def __len__(self):
+      return 60
+
+    def __iter__(self):
+      for draw in range(60):
+        yield records.Trial('ann', 'fs_ua', 0, draw, 5, tuple(f'ann[{clip}]' for clip in range(400)),
+                            np.ones(400, np.float32), np.full(400, 0.1 * draw, np.float32))
+  most = peak(lambda: records.write(tmp_path, Trials()))
+  assert (tmp_path / records.PREDICTIONS).stat().st_size > 2 * most
+  with pytest.raises(AssertionError):
+    records.write(tmp_path, iter(Trials()))
