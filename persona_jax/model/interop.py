@@ -33,8 +33,8 @@ def load_torch_mult(parameters: Mapping[str, Array], num_layers: int,
   with an offset, a projected frame whose first channel is 0 has no position, and a modality that is
   already as wide as the model is not projected. It can be jitted, and differentiated with respect to
   `parameters` where those are traced. MMSA 2.2.1 trains MulT without positions unless told otherwise
-  (`position_embedding` of its encoder); weights trained so do not fit this function, and nothing in
-  them tells.
+  (`position_embedding` of its encoder). Weights trained so would be run wrongly: they are refused where
+  the state dict still has its buffers, by which alone they are told.
 
   Args:
     parameters: {name: array}, all of them; the reference's buffers are passed over.
@@ -45,9 +45,11 @@ def load_torch_mult(parameters: Mapping[str, Array], num_layers: int,
     A function (language [B, T_L, D_L], audio [B, T_A, D_A], vision [B, T_V, D_V]) -> [B, 1].
 
   Raises:
-    UserError: naming the parameters that are missing, unexpected or misshapen; and when called, a
-      modality of another width than theirs, or of fewer steps than its kernel spans.
+    UserError: naming the parameters that are missing, unexpected or misshapen; for weights trained
+      without positions; and when called, for a modality of another width than theirs, or of fewer
+      steps than its kernel spans.
   """
+  _expect_positions(parameters)
   parameters = {name: jnp.asarray(value) for name, value in parameters.items()
                 if not name.endswith(_BUFFERS)}
   width = _model_width(parameters)
@@ -64,6 +66,15 @@ def load_torch_mult(parameters: Mapping[str, Array], num_layers: int,
     return mult.apply({'params': params}, sequences, masks, train=False)
 
   return predict
+
+
+def _expect_positions(parameters: Mapping[str, Array]) -> None:
+  """Every encoder has a buffer 'version', one with positions '_float_tensor' as well."""
+  of_encoder, of_positions = (any(name.endswith(buffer) for name in parameters)
+                              for buffer in _BUFFERS)
+  if of_encoder and not of_positions:
+    raise UserError('the parameters are of a MulT without positions, as MMSA trains it by default; '
+                    'train one with position_embedding=True, or with the public code.')
 
 
 def _projection(modality: str) -> str:

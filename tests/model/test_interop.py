@@ -122,3 +122,12 @@ def test_buffers_are_no_parameters(small):
   assert {name.rpartition('.')[2] for name in small.buffers} == {'version', '_float_tensor'}
   predict = jax.jit(load_torch_mult(small.parameters | small.buffers, *small.size))
   np.testing.assert_allclose(predict(*small.inputs), small.prediction, atol=1e-5)
+
+
+def test_a_model_without_positions_is_refused(small):
+  """MMSA's default: its state dict lacks the buffers of the positions."""
+  versions = {name: value for name, value in small.buffers.items() if name.endswith('.version')}
+  assert len(versions) == 9
+  assert refusal(small.parameters | versions) == (
+      'the parameters are of a MulT without positions, as MMSA trains it by default; train one with '
+      'position_embedding=True, or with the public code.')
