@@ -25,11 +25,3 @@ def mosi_root() -> pathlib.Path:
   if not root.is_dir():
     pytest.skip(f'real CMU-MOSI is not at {root}')
   return root
-
-
-@pytest.fixture(scope='session')
-def parity_files() -> list[pathlib.Path]:
-  files = sorted((SHARED_DATA / 'mult_parity').glob('*.npz'))
-  if not files:
-    pytest.skip(f'reference MulT results are not at {SHARED_DATA / "mult_parity"}')
-  return files

@@ -32,7 +32,9 @@ def load_torch_mult(parameters: Mapping[str, Array], num_layers: int,
   The function computes what the reference computes: padding is attended to, attention is causal
   with an offset, a projected frame whose first channel is 0 has no position, and a modality that is
   already as wide as the model is not projected. It can be jitted, and differentiated with respect to
-  `parameters` where those are traced.
+  `parameters` where those are traced. MMSA 2.2.1 trains MulT without positions unless told otherwise
+  (`position_embedding` of its encoder). Weights trained so would be run wrongly: they are refused where
+  the state dict still has its buffers, by which alone they are told.
 
   Args:
     parameters: {name: array}, all of them; the reference's buffers are passed over.
@@ -43,8 +45,11 @@ def load_torch_mult(parameters: Mapping[str, Array], num_layers: int,
     A function (language [B, T_L, D_L], audio [B, T_A, D_A], vision [B, T_V, D_V]) -> [B, 1].
 
   Raises:
-    UserError: naming the parameters that are missing, unexpected or misshapen.
+    UserError: naming the parameters that are missing, unexpected or misshapen; for weights trained
+      without positions; and when called, for a modality of another width than theirs, or of fewer
+      steps than its kernel spans.
   """
+  _expect_positions(parameters)
   parameters = {name: jnp.asarray(value) for name, value in parameters.items()
                 if not name.endswith(_BUFFERS)}
   width = _model_width(parameters)
@@ -56,23 +61,37 @@ def load_torch_mult(parameters: Mapping[str, Array], num_layers: int,
 
   def predict(language: Array, audio: Array, vision: Array) -> Array:
     frames = dict(zip(MODALITIES, (language, audio, vision)))
-    sequences = {m: _project(parameters[f'proj_{_LETTER[m]}.weight'], x) for m, x in frames.items()}
+    sequences = {m: _project(m, parameters[_projection(m)], x) for m, x in frames.items()}
     masks = {m: jnp.ones(x.shape[:2], bool) for m, x in sequences.items()}
     return mult.apply({'params': params}, sequences, masks, train=False)
 
   return predict
 
 
-def _project(weight: Array, frames: Array) -> Array:
+def _expect_positions(parameters: Mapping[str, Array]) -> None:
+  """Every encoder has a buffer 'version', one with positions '_float_tensor' as well."""
+  of_encoder, of_positions = (any(name.endswith(buffer) for name in parameters)
+                              for buffer in _BUFFERS)
+  if of_encoder and not of_positions:
+    raise UserError('the parameters are of a MulT without positions, as MMSA trains it by default; '
+                    'train one with position_embedding=True, or with the public code.')
+
+
+def _projection(modality: str) -> str:
+  return f'proj_{_LETTER[modality]}.weight'
+
+
+def _project(modality: str, weight: Array, frames: Array) -> Array:
   """The reference's Conv1d without bias; weight [E, D, k], frames [B, T, D] -> [B, T - k + 1, E]."""
   width, feature_width, steps = weight.shape
   if frames.shape[-1] != feature_width:
-    raise UserError(f'frames are {frames.shape[-1]} wide, the parameters expect {feature_width}.')
+    raise UserError(f'{modality} is {frames.shape[-1]} wide, expected the {feature_width} of '
+                    f'{_projection(modality)}.')
   if feature_width == width:
     return frames
   if frames.shape[1] < steps:
-    raise UserError(f'sequences of {frames.shape[1]} frames are shorter than their convolution of {steps}; '
-                    'pad them.')
+    raise UserError(f'{modality} has {frames.shape[1]} steps, fewer than the {steps} that the kernel '
+                    f'of {_projection(modality)} spans; pad it to at least {steps}.')
   conv = nn.Conv(width, (steps,), padding='VALID', use_bias=False)
   return conv.apply({'params': {'kernel': weight.transpose(2, 1, 0)}}, frames)
 
@@ -89,7 +108,7 @@ def _model_width(parameters: Mapping[str, Array]) -> int:
 
 def _expected_shapes(width: int, num_layers: int) -> dict[str, tuple[int | None, ...]]:
   """{name: shape} of a whole reference model; None is free."""
-  shapes = {f'proj_{letter}.weight': (width, None, None) for letter in _LETTER.values()}
+  shapes = {_projection(modality): (width, None, None) for modality in MODALITIES}
   for name in _ENCODERS.values():
     shapes |= _encoder_shapes(name, width, num_layers)
   for name in _MEMORIES.values():

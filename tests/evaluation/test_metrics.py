@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from scipy import stats
-from sklearn import metrics as sklearn_metrics
 
 from persona_jax.evaluation import metrics
 
@@ -11,26 +9,30 @@ def test_by_hand():
   predictions = np.array([-1.6, -0.2, -1.0, 4.4])
   figures = metrics.evaluate(labels, predictions)
   assert figures['mae'] == pytest.approx((0.8 + 0.2 + 2.0 + 1.4) / 4)
+  # Both means are 0.4; from them labels are -2.8, -0.4, 0.6, 2.6 and predictions -2, -0.6, -1.4, 4.
+  # Products 5.6 + 0.24 - 0.84 + 10.4; squares 7.84 + 0.16 + 0.36 + 6.76 and 4 + 0.36 + 1.96 + 16.
+  assert figures['corr'] == pytest.approx(15.4 / (15.12 * 22.32)**0.5)
   assert figures['acc7'] == 0.75  # -2 = -2, 0 = 0, 1 and -1, 3 = 3 after the clip
   assert figures['acc2_non0'] == pytest.approx(2 / 3)  # of -2.4, 1 and 3
   assert figures['acc2_has0'] == 0.5  # 0 counts as non-negative, and was predicted negative
   # non0: negatives precision 1/2 recall 1 (F1 2/3, support 1), positives 1 and 1/2 (2/3, support 2)
   assert figures['f1_non0'] == pytest.approx(2 / 3)
+  # has0: negatives precision 1/3 recall 1 (F1 1/2, support 1), the rest 1 and 1/3 (1/2, support 3)
+  assert figures['f1_has0'] == pytest.approx(1 / 2)
 
 
-def test_agrees_with_sklearn_and_scipy_on_noise():
-  random = np.random.default_rng(0)
-  for _ in range(20):
-    labels = np.round(random.uniform(-3, 3, 17) * 5) / 5
-    predictions = labels + random.normal(0, 1.5, 17)
-    figures = metrics.evaluate(labels, predictions)
-    some = labels != 0
-    assert figures['mae'] == pytest.approx(sklearn_metrics.mean_absolute_error(labels, predictions))
-    assert figures['corr'] == pytest.approx(stats.pearsonr(labels, predictions)[0])
-    assert figures['acc2_non0'] == sklearn_metrics.accuracy_score(labels[some] > 0,
-                                                                  predictions[some] > 0)
-    assert figures['f1_has0'] == pytest.approx(sklearn_metrics.f1_score(
-        labels >= 0, predictions >= 0, average='weighted'))
+@pytest.mark.parametrize('predictions, r', [
+    ([1, 3, 2], 0.5), ([2, 3, 1], -0.5), ([10, 20, 30], 1), ([3, 2, 1], -1), ([0, 1, 0], 0)])
+def test_correlation_is_pearsons(predictions, r):
+  """Labels 1, 2, 3 are -1, 0, 1 from their mean: r = (p_3 - p_1) / sqrt(2 sum (p - mean p)^2)."""
+  assert metrics.correlation(np.array([1.0, 2, 3]), np.array(predictions, float)) == pytest.approx(r)
+
+
+def test_f1_is_weighted_by_the_true_classes():
+  """4 positives, 2 of 3 so called are; 2 negatives, 1 of 3 so called is."""
+  labels, predictions = np.array([1, 1, 1, 1, -1, -1.0]), np.array([1, 1, -1, -1, 1, -1.0])
+  # Positives: precision 2/3, recall 2/4, F1 4/7. Negatives: 1/3, 1/2, F1 2/5.
+  assert metrics.evaluate(labels, predictions)['f1_non0'] == pytest.approx((4 * 4 / 7 + 2 * 2 / 5) / 6)
 
 
 def test_undefined_is_none():
