@@ -12,7 +12,7 @@ are multiples of 8 only, so accelerators run this as well, with larger chunks.
 
 import functools
 import math
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -175,15 +175,41 @@ def _dropped(rate: float, operands: _Operands, weights: Array) -> Array:
   return jnp.where(bits >= jnp.uint32(rate * 2**32), weights / (1 - rate), 0)
 
 
-def _in_chunks(function: Callable, operands: _Operands, *arrays: Array):
-  """Maps over equal chunks of heads, as many at a time as the scores' cache holds."""
+def _in_chunks(function: Callable, operands: _Operands, *arrays: Array) -> Any:
+  """Maps over equal chunks of heads, as many at a time as the budget of scores holds.
+
+  On accelerators folds and trials are vmapped around this by the hundred, and would multiply a chunk's
+  scores: there their heads join these before chunks are cut. On CPUs only a few are.
+  """
+  loop = functools.partial(_loop_over_chunks, function)
+  if jax.default_backend() in _CHUNK_BYTES:
+    return loop(operands, *arrays)
+  loop = jax.custom_batching.custom_vmap(loop)
+
+  @loop.def_vmap
+  def joined(count: int, mapped: list, *args: Any):  # several vmaps join one after the other
+    stacked = jax.tree.map(lambda x, has_axis: x if has_axis else jnp.broadcast_to(x, (count, *x.shape)),
+                           list(args), mapped)
+    results = _in_chunks(function, *jax.tree.map(_merged, stacked))
+    results = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), results)
+    return results, jax.tree.map(lambda _: True, results)
+
+  return loop(operands, *arrays)
+
+
+def _merged(x: Array) -> Array:
+  """[V, N, ...] -> [V N, ...]."""
+  return x.reshape(-1, *x.shape[2:])
+
+
+def _loop_over_chunks(function: Callable, operands: _Operands, *arrays: Array) -> Any:
   num_heads, num_keys, _ = operands.key.shape
   head_bytes = 4 * num_keys * operands.query.shape[2]
   budget = _CHUNK_BYTES.get(jax.default_backend(), _ACCELERATOR_CHUNK_BYTES)
-  size = max(n for n in range(1, num_heads + 1)
-             if num_heads % n == 0 and (n == 1 or n * head_bytes <= budget))
+  most = max(1, min(num_heads, budget // head_bytes))
+  size = max(n for n in range(1, most + 1) if num_heads % n == 0)
   if size == num_heads:
     return function(operands, *arrays)
   chunks = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), (operands, *arrays))
   results = lax.map(lambda chunk: function(*chunk), chunks)
-  return jax.tree.map(lambda x: x.reshape(num_heads, *x.shape[2:]), results)
+  return jax.tree.map(_merged, results)

@@ -1,9 +1,12 @@
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
+from jax.extend import core as extend_core
 
 from persona_jax.model import softmax_attention
 from persona_jax.model.cheap_random import cheap_key
@@ -117,3 +120,50 @@ def test_same_under_vmap():
   query, key, value, seen = operands()
   batched = jax.vmap(lambda scale: attend(scale * query, key, value, NUM_HEADS, seen))(jnp.array([1.0, 2.0]))
   np.testing.assert_allclose(batched[1], attend(2 * query, key, value, NUM_HEADS, seen), rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture(params=[1, 4, 8, 48], ids=lambda heads: f'{heads} heads')
+def most_heads(request, monkeypatch):
+  """Chunks as on accelerators, of at most so many heads of `operands()`."""
+  monkeypatch.delitem(softmax_attention._CHUNK_BYTES, 'cpu')
+  monkeypatch.setattr(softmax_attention, '_ACCELERATOR_CHUNK_BYTES', request.param * 4 * 9 * 11)
+  return request.param
+
+
+def most_scores(function, *arrays) -> int:
+  """Of how many heads, vmapped ones counted, `function` ever holds the scores [11, 9] at once."""
+  def shapes(jaxpr):
+    for equation in jaxpr.eqns:
+      yield from (variable.aval.shape for variable in equation.outvars)
+      for inner in extend_core.jaxprs_in_params(equation.params):
+        yield from shapes(inner)
+
+  traced = jax.make_jaxpr(function)(*arrays).jaxpr
+  return max(math.prod(shape[:-2]) for shape in shapes(traced) if shape[-2:] == (11, 9))
+
+
+@pytest.mark.parametrize('part', ['forward', 'gradient'])
+def test_what_is_vmapped_counts_in_a_chunk_of_accelerators(most_heads, part):
+  """2 x 3 vmapped of 4 clips and 2 heads: 48 heads in all, in chunks of the most that are allowed."""
+  query, key, value, seen = operands()
+  forward = lambda scale, dropout: attend(scale * query, key, value, NUM_HEADS, seen, 0.4, dropout)
+  gradient = jax.grad(lambda scale, dropout: (forward(scale, dropout)**2).sum())
+  function = dict(forward=forward, gradient=gradient)[part]
+  scales = jnp.linspace(0.5, 1.5, 6).reshape(2, 3)
+  dropouts = jax.random.split(cheap_key(0), (2, 3))
+  together = jax.vmap(jax.vmap(function))
+  assert most_scores(together, scales, dropouts) == most_heads
+  alone = [[function(*pair) for pair in zip(*row)] for row in zip(scales, dropouts)]
+  np.testing.assert_allclose(jax.jit(together)(scales, dropouts), alone, rtol=2e-5, atol=1e-6)
+  few_at_a_time = jax.vmap(lambda *row: lax.map(lambda pair: function(*pair), row, batch_size=2))
+  np.testing.assert_allclose(jax.jit(few_at_a_time)(scales, dropouts), alone, rtol=2e-5, atol=1e-6)
+  with jax.disable_jit():
+    np.testing.assert_allclose(together(scales, dropouts), alone, rtol=2e-5, atol=1e-6)
+
+
+def test_one_operand_vmapped_is_all_of_them(most_heads):
+  query, key, value, seen = operands()
+  queries = jnp.stack([query, 2 * query])
+  together = jax.vmap(lambda query: attend(query, key, value, NUM_HEADS, seen))(queries)
+  np.testing.assert_allclose(together, [plain(query, key, value, seen), plain(2 * query, key, value, seen)],
+                             rtol=1e-5, atol=1e-6)
