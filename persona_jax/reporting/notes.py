@@ -9,9 +9,11 @@ from persona_jax.reporting.scores import Scores
 from persona_jax.types import MODALITIES
 
 REPRODUCIBILITY = (
-    'On the same machine, with the same versions and number of devices, the same command gives '
-    'identical bytes. Another number of devices changes predictions by rounding, about 1e-6 per step, '
-    'which training amplifies. On another machine expect metrics as different as with another seed.')
+    'On the same machine, with the same versions and number of devices, the same command gives identical '
+    'bytes. Another number of devices rounds otherwise: predictions of a short run move by some 1e-7, and '
+    'training amplifies that. Another machine rounds otherwise too: expect single predictions to move '
+    'by some 0.1, and means to stay within the intervals here (measured on the synthetic corpus, compiled '
+    'for two kinds of CPU).')
 
 
 def notes(environments: dict[pathlib.Path, dict], config: dict, scores: Scores) -> list[str]:
