@@ -21,6 +21,10 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 Tree = Any
 FOLD, TRIAL = AXES = ('fold', 'trial')
 
+# Of an accelerator's memory, for the copies of the model that learn at a time. With attention's scores (3
+# GB), the corpus and the folds' states they fit into 12 GB: what JAX takes of a card of 16.
+ACCELERATOR_BYTES = 6 * 10**9
+
 
 def fold_mesh() -> Mesh:
   """All devices in a row."""
@@ -33,13 +37,17 @@ def trial_mesh(num_folds: int) -> Mesh:
   return jax.make_mesh((rows, jax.device_count() // rows), AXES, axis_types=(AxisType.Auto,) * 2)
 
 
-def group_size(num_folds: int, mesh: Mesh) -> int:
+def group_size(num_folds: int, mesh: Mesh, fold_bytes: int) -> int:
   """How many folds one program holds: a multiple of the mesh's fold axis.
 
   On CPUs one a row of devices, so that a group is done soon and little is lost when a run is killed;
-  on accelerators all folds.
+  on accelerators all folds, or as many as memory holds.
+
+  Args:
+    fold_bytes: what a fold takes, by `persona_jax.training.memory`.
   """
-  return mesh.shape[FOLD] if _loops() else padded(num_folds, mesh.shape[FOLD])
+  rows = mesh.shape[FOLD]
+  return rows if _loops() else rows * _even_share(-(-num_folds // rows), fold_bytes)
 
 
 def padded(count: int, multiple: int) -> int:
@@ -47,19 +55,39 @@ def padded(count: int, multiple: int) -> int:
   return -(-count // multiple) * multiple
 
 
-def padded_trials(num_trials: int, mesh: Mesh) -> int:
+def vmapped_trials(num_trials: int, num_folds: int, mesh: Mesh, trial_bytes: int) -> int:
+  """How many of a fold's personalisations a device batches into one.
+
+  On CPUs a few in turn; on accelerators all of its share, or as many as memory holds beside those of
+  the other folds that are batched with them.
+
+  Args:
+    num_trials: of every fold.
+    num_folds: that the program holds.
+    trial_bytes: what a trial takes, by `persona_jax.training.memory`.
+  """
+  if _loops():
+    return 4
+  return _even_share(-(-num_trials // mesh.shape[TRIAL]), num_folds // mesh.shape[FOLD] * trial_bytes)
+
+
+def _even_share(count: int, each_bytes: int) -> int:
+  """The largest of equal shares of `count` when a share fits into memory; at least one."""
+  most = max(1, ACCELERATOR_BYTES // each_bytes)
+  return -(-count // -(-count // most))
+
+
+def padded_trials(num_trials: int, vmapped: int, mesh: Mesh) -> int:
   """The length of a trial axis on which a trial's result doesn't depend on its neighbours.
 
   On CPUs every device gets at least two whole batches: XLA drops a loop of one and rounds otherwise.
+
+  Args:
+    num_trials: of every fold.
+    vmapped: how many a device batches into one.
   """
-  share = -(-num_trials // mesh.shape[TRIAL])
-  batch = vmapped_trials(share)
-  return mesh.shape[TRIAL] * max(padded(share, batch), 2 * batch if _loops() else 0)
-
-
-def vmapped_trials(num_trials: int) -> int:
-  """How many personalisations are batched into one: all on accelerators, a few in turn on CPUs."""
-  return 4 if _loops() else num_trials
+  share = padded(-(-num_trials // mesh.shape[TRIAL]), vmapped)
+  return mesh.shape[TRIAL] * max(share, 2 * vmapped if _loops() else 0)
 
 
 def _loops() -> bool:

@@ -2,8 +2,9 @@
 
 import functools
 import pathlib
-from typing import Iterator, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
+import jax
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh
@@ -15,7 +16,7 @@ from persona_jax.data.folds import Draws, Fold
 from persona_jax.data.plan import Plan
 from persona_jax.errors import UserError
 from persona_jax.progress import Progress
-from persona_jax.training import pretrain
+from persona_jax.training import memory, pretrain
 from persona_jax.training.adapt import (FoldTask, Personalising, Recipe, Trials, predict_trials,
                                         recipes)
 from persona_jax.training.checkpoint import Checkpoints
@@ -48,8 +49,15 @@ class _Program:
     self.name, self._mesh = name, mesh
     self.cells = [Cell(arm, shots) for arm in arms for shots in configuration.shots(config)]
     self._arms, self._most = arms, max(configuration.shots(config))
-    personalising = Personalising(config, next(iter(arms.values())))
-    self.run = parallel.over_folds(functools.partial(predict_trials, personalising), mesh)
+    self._personalising = Personalising(config, next(iter(arms.values())))
+    self._compiled: dict[int, Callable[..., jax.Array]] = {}
+
+  def run(self, vmapped: int, *arrays: Any) -> jax.Array:
+    """`predict_trials` of a group of folds, so many trials batched into one."""
+    if vmapped not in self._compiled:
+      self._compiled[vmapped] = parallel.over_folds(
+          functools.partial(predict_trials, self._personalising, vmapped), self._mesh)
+    return self._compiled[vmapped](*arrays)
 
   def trials(self, fold: Fold, draws: Draws, todo: Sequence[tuple[Cell, int]], length: int) -> Trials:
     """The trials of some cells and draws, the first repeated to the length that fills the devices."""
@@ -65,9 +73,8 @@ class StudyPersonaliser:
   def __init__(self, corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
                workdir: pathlib.Path, draws: Sequence[Draws]):
     self._corpus, self._plan, self._workdir, self._draws = corpus, plan, workdir, draws
-    self._num_draws = config.study.num_draws
+    self._config, self._num_draws = config, config.study.num_draws
     self._mesh = parallel.trial_mesh(len(plan.chosen))
-    self._size = parallel.group_size(len(plan.chosen), self._mesh)
     programs: dict[str, dict[str, Recipe]] = {}
     self._program_of = {arm: recipe.program for arm, recipe in recipes(config.adapt).items()}
     for arm, recipe in recipes(config.adapt).items():
@@ -98,13 +105,14 @@ class StudyPersonaliser:
       yield complete
       if todo:
         shared = parallel.replicate(pretrain.shared_corpus(self._corpus), self._mesh)
-      for start in range(0, len(todo), self._size):
-        group = todo[start:start + self._size]
+      size = parallel.group_size(len(folds), self._mesh, self._trial_bytes(teachers[0]))
+      for start in range(0, len(todo), size):
+        group = todo[start:start + size]
         for program in self._programs:
           if preemption.requested():
             raise preemption.Preempted(f'with {len(self._complete())} users personalised')
           if lacking := [i for i in group if self._todo(folds[i], program)]:
-            self._run(program, lacking, [teachers[i] for i in lacking], shared)
+            self._run(program, lacking, [teachers[i] for i in lacking], shared, size)
         progress.advance(len(group), f'user {folds[group[-1]].user}')
         yield self._complete()
 
@@ -128,17 +136,19 @@ class StudyPersonaliser:
     self._results[fold.name] |= {Cell(*_parsed(name)): rows for name, rows in arrays.items()}
 
   def _run(self, program: _Program, group: Sequence[int], teachers: Sequence[Pretrained],
-           shared: pretrain.Shared) -> None:
-    """One program for a group of folds: each fold's cells and draws that are still to do."""
+           shared: pretrain.Shared, size: int) -> None:
+    """One program of `size` folds for a group: each fold's cells and draws that are still to do."""
     folds = [self._plan.chosen[i] for i in group]
     todos = [self._todo(fold, program) for fold in folds]
-    length = parallel.padded_trials(max(map(len, todos)), self._mesh)
+    most = max(map(len, todos))
+    vmapped = parallel.vmapped_trials(most, size, self._mesh, self._trial_bytes(teachers[0]))
+    length = parallel.padded_trials(most, vmapped, self._mesh)
     tasks = [self._task(fold, teacher) for fold, teacher in zip(folds, teachers)]
     trials = [program.trials(fold, self._draws[i], todo, length)
               for fold, i, todo in zip(folds, group, todos)]
     predictions = parallel.fetch(program.run(
-        parallel.shard(parallel.stack(tasks, self._size), self._mesh),
-        parallel.shard_trials(parallel.stack(trials, self._size), self._mesh), shared))
+        vmapped, parallel.shard(parallel.stack(tasks, size), self._mesh),
+        parallel.shard_trials(parallel.stack(trials, size), self._mesh), shared))
     for fold, todo, rows in zip(folds, todos, predictions):
       self._keep(fold, program, todo, rows[:len(todo), :len(fold.own)])
 
@@ -155,6 +165,10 @@ class StudyPersonaliser:
            if self._program_of[cell.arm] == program.name}
     with self._checkpoints(fold, program) as saved:
       saved.save(max(saved.steps(), default=0) + 1, its)
+
+  def _trial_bytes(self, teacher: Pretrained) -> int:
+    return memory.copy_bytes(teacher.params, self._corpus.clips, max(configuration.shots(self._config)),
+                             self._config.model)
 
   def _task(self, fold: Fold, teacher: Pretrained) -> FoldTask:
     inputs = pretrain.fold_inputs(self._corpus, self._plan, fold)

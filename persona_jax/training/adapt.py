@@ -9,7 +9,6 @@ import ml_collections
 import optax
 from jax import lax
 
-from persona_jax import parallel
 from persona_jax.evaluation import predict
 from persona_jax.model.build import GROUPS, build, with_distillation_token
 from persona_jax.training import losses, optimizer
@@ -115,12 +114,16 @@ class FoldTask(NamedTuple):
   own: Array
 
 
-def predict_trials(personalising: Personalising, task: FoldTask, trials: Trials,
+def predict_trials(personalising: Personalising, vmapped: int, task: FoldTask, trials: Trials,
                    shared: Shared) -> Array:
-  """Personalises to the fold's user once a trial, and predicts the user's clips: [T, n]."""
+  """Personalises to the fold's user once a trial, and predicts the user's clips: [T, n].
+
+  Args:
+    vmapped: how many trials are batched into one, by `parallel.vmapped_trials`.
+  """
 
   def one(trial):
     personal = personalising.personalise(task.params, task.normaliser, shared, trial)
     return predict.predict(personalising.model, personal, task.normaliser, shared.clips, task.own)
 
-  return lax.map(one, trials, batch_size=parallel.vmapped_trials(len(trials.support)))
+  return lax.map(one, trials, batch_size=vmapped)

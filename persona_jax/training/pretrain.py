@@ -19,7 +19,7 @@ from persona_jax.data.plan import Plan
 from persona_jax.errors import UserError
 from persona_jax.model.build import build
 from persona_jax.progress import Progress
-from persona_jax.training import damage, items
+from persona_jax.training import damage, items, memory
 from persona_jax.training.checkpoint import Checkpoints
 from persona_jax.training.state import TrainState
 from persona_jax.training.steps import FoldInputs, Pretraining, Shared
@@ -134,7 +134,9 @@ class _Trainer:
                workdir: pathlib.Path, like: TrainState, log: EpochLog | None, progress: Progress):
     steps = Pretraining(build(config.model), config)
     self._mesh = mesh = parallel.fold_mesh()
-    self.size = parallel.group_size(len(plan.chosen), mesh)
+    self.size = parallel.group_size(
+        len(plan.chosen), mesh,
+        memory.copy_bytes(like.params, corpus.clips, plan.batch_size, config.model))
     self._corpus, self._plan, self._workdir, self._like = corpus, plan, workdir, like
     self._log, self._progress = log, progress
     self._last = config.pretrain.num_epochs * plan.num_batches

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from trees import leaves
 
-from persona_jax import arms, parallel
+from persona_jax import arms
 from persona_jax.evaluation import predict, study
 from persona_jax.model.build import GROUPS, build
 from persona_jax.training import adapt, losses, pretrain
@@ -116,24 +116,15 @@ def test_fewer_shots_are_padding(user, config):
     np.testing.assert_allclose(a, b, atol=2e-4, err_msg=jax.tree_util.keystr(path))
 
 
-def test_trials_together_are_trials_alone(user, config):
+@pytest.mark.parametrize('vmapped', [1, 4, 6])
+def test_trials_together_are_trials_alone(vmapped, user, config):
   task, supports, shared = user
   personalising = adapt.Personalising(config, adapt.Recipe())
   trials = adapt.Trials(np.repeat(supports, 3, axis=0), np.ones((6, 5), np.float32),
                         np.tile(np.float32([1, 0.6, 0.3]), 2))
-  together = jax.jit(lambda: adapt.predict_trials(personalising, task, trials, shared))()
-  assert together.shape == (6, len(task.own))  # one batch of four and a rest
+  together = jax.jit(lambda: adapt.predict_trials(personalising, vmapped, task, trials, shared))()
+  assert together.shape == (6, len(task.own))  # by four: one batch and a rest
   for predictions, support, _, weight in zip(together, *trials):
     params = personalise(config, user, weight, support=support)
     alone = predict.predict(personalising.model, params, task.normaliser, shared.clips, task.own)
     np.testing.assert_allclose(predictions, alone, atol=1e-5)
-
-
-def test_groups_and_trials_fill_the_devices():
-  folds = parallel.fold_mesh()
-  assert folds.size == parallel.group_size(3, folds) == 2
-  rows, shared = parallel.trial_mesh(10), parallel.trial_mesh(3)  # of two devices
-  assert dict(rows.shape) == {'fold': 2, 'trial': 1} and dict(shared.shape) == {'fold': 1, 'trial': 2}
-  assert parallel.group_size(10, rows) == 2 and parallel.group_size(3, shared) == 1
-  assert parallel.padded_trials(40, rows) == 40 and parallel.padded_trials(6, rows) == 8
-  assert parallel.padded_trials(40, shared) == 40 and parallel.padded_trials(6, shared) == 16

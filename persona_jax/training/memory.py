@@ -1,0 +1,35 @@
+"""How much memory a copy of the model takes while it learns, estimated from shapes.
+
+The constants lie somewhat above what `compiled.memory_analysis()` found for MulT and early fusion with 1
+to 20 clips, 1 to 10 layers and 1 to 500 steps a modality. That was of XLA's programs for CPUs, and
+without attention's scores, which have a budget of their own (`persona_jax.model.softmax_attention`).
+"""
+
+import jax
+import ml_collections
+
+from persona_jax.evaluation import predict
+from persona_jax.types import Clips, Params
+
+_COPIES = 6  # of the parameters: gradients, Adam's two moments, and what a step reads and writes
+_GATHERED = 2  # copies of a clip's features: raw and standardised
+_LEARNING, _LEARNING_A_LAYER = 120, 10  # a clip's activations a step of its sequences, in model widths
+_PREDICTING = 8  # the same where no gradient is taken
+
+
+def copy_bytes(params: Params, clips: Clips, num_clips: int, config: ml_collections.ConfigDict) -> int:
+  """An estimate for one copy: a fold that is pre-trained, or a trial that is personalised.
+
+  Args:
+    params: of one copy, or their shapes.
+    clips: the corpus, or its shapes.
+    num_clips: that a gradient step learns from.
+    config: `config.model`.
+  """
+  frames = sum(x.shape[1] * x.shape[2] for x in clips.sequences.values())
+  widths = config.width * sum(x.shape[1] for x in clips.sequences.values())
+  learning = num_clips * (
+      _GATHERED * frames + (_LEARNING + _LEARNING_A_LAYER * config.num_layers) * widths)
+  predicting = predict.CHUNK * (_GATHERED * frames + _PREDICTING * widths)
+  num_parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
+  return 4 * (_COPIES * num_parameters + max(learning, predicting))
