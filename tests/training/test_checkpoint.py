@@ -118,6 +118,7 @@ def test_a_machines_troubles_prove_no_damage(trouble, tree, tmp_path, monkeypatc
   expect_equal(load(tmp_path, 1, tree), tree)
 
 
+@pytest.mark.filterwarnings('ignore')  # Python's, of the event loop that Orbax could not open
 def test_too_many_open_files_set_nothing_aside(tree, tmp_path):
   """The real thing: no descriptor is left."""
   save(tmp_path, {1: tree})
