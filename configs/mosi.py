@@ -12,15 +12,15 @@ DIR holds the .csd files of CMU-MOSI named below; `python -m launch.check_data` 
 
 import ml_collections
 
-from persona_jax import config as configuration
+from persona_jax import config as config_lib
 
 
 def get_config(mode: str = '') -> ml_collections.ConfigDict:
   """`mode` is '' or 'smoke', which shrinks the study to seconds."""
-  config = configuration.paper()
-  config.data = configuration.csd_data(
+  config = config_lib.paper()
+  config.data = config_lib.csd_data(
       labels='CMU_MOSI_Opinion_Labels.csd',
       language='CMU_MOSI_TimestampedWordVectors.csd',
       audio='CMU_MOSI_COVAREP.csd',
       vision='CMU_MOSI_Visual_Facet_42.csd')
-  return configuration.shrunk(config, mode)
+  return config_lib.apply_mode(config, mode)

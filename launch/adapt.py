@@ -12,8 +12,9 @@ from absl import flags
 
 from launch import common
 from persona_jax import arms
-from persona_jax.evaluation.personal import UserSession
 from persona_jax.reporting import summaries
+from persona_jax.study import attention, workdir
+from persona_jax.study.user_session import UserSession
 
 CONFIG, WORKDIR = common.define_config(), common.define_workdir()
 USER = flags.DEFINE_string('user', None, 'The held-out speaker to personalise to.', required=True)
@@ -28,10 +29,12 @@ DRAW = flags.DEFINE_integer('draw', 0, 'Which draw of the study to take the clip
 def main() -> None:
   common.start_jax(CONFIG.value, 1)
   session = UserSession.open(CONFIG.value, pathlib.Path(WORKDIR.value), USER.value)
-  session.personalise(SUPPORT.value or session.drawn_support(DRAW.value), ARM.value)
-  session.write_attention(ARM.value)
-  common.show(summaries.before_and_after(
-      USER.value, session.predict('baseline'), session.predict(ARM.value)))
+  adapted = session.adapt(SUPPORT.value or session.support_of_draw(DRAW.value), ARM.value)
+  with workdir.lock(session.study.workdir):
+    session.save(adapted)
+    if attention.has_attention(session):
+      attention.write(session, adapted)
+  common.show(summaries.before_and_after(USER.value, session.predict(), session.predict(adapted)))
 
 
 if __name__ == '__main__':

@@ -16,11 +16,12 @@ import ml_collections
 from absl import flags
 
 from launch import common
-from persona_jax import config as configuration, timing
+from persona_jax import config as config_lib
+from persona_jax.training import benchmark
 
 CONFIG = common.define_config()
 SHAPE = flags.DEFINE_multi_enum(
-    'shape', ['utterance', 'aligned'], [*timing.SHAPES, timing.OF_CONFIG], 'What to time.')
+    'shape', ['utterance', 'aligned'], [*benchmark.SHAPES, benchmark.OF_CONFIG], 'What to time.')
 FOLDS = flags.DEFINE_integer(
     'folds', common.num_cores(), 'Folds in one program; seconds are given a fold. On a CPU the study '
     'runs one a core side by side, which is the default here.', lower_bound=1)
@@ -28,8 +29,8 @@ REPEATS = flags.DEFINE_integer('repeats', 10, 'Runs of which the median counts.'
 
 
 def main() -> None:
-  if timing.OF_CONFIG in SHAPE.value:
-    configuration.validate(CONFIG.value)
+  if benchmark.OF_CONFIG in SHAPE.value:
+    config_lib.validate(CONFIG.value)
   spawn = multiprocessing.get_context('spawn')  # a process a shape: memory peaks do not add up
   with concurrent.futures.ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
     for shape in SHAPE.value:
@@ -41,7 +42,7 @@ def measure(shape: str, config: str, folds: int, repeats: int) -> dict:
   config = ml_collections.ConfigDict(json.loads(config))
   common.start_jax(config, folds)
   jax.config.update('jax_enable_compilation_cache', False)  # compile_s is to be a first run's
-  return timing.measure(shape, config, folds, repeats)
+  return benchmark.measure(shape, config, folds, repeats)
 
 
 if __name__ == '__main__':

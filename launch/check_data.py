@@ -4,17 +4,17 @@
 """
 
 from launch import common
-from persona_jax import config as configuration
-from persona_jax.data import corpus
+from persona_jax import config as config_lib
+from persona_jax.data import loading
 from persona_jax.reporting import summaries
 
 CONFIG = common.define_config()
 
 
 def main() -> None:
-  configuration.validate(CONFIG.value)
+  config_lib.validate(CONFIG.value)
   study = CONFIG.value.study
-  common.show(summaries.corpus(corpus.load(CONFIG.value), study.first_user, study.num_users))
+  common.show(summaries.corpus(loading.load(CONFIG.value), study.first_user, study.num_users))
 
 
 if __name__ == '__main__':

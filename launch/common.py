@@ -5,7 +5,7 @@ import os
 import pathlib
 import sys
 import traceback
-from typing import Callable
+from collections.abc import Callable
 
 import jax
 import ml_collections
@@ -13,8 +13,9 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 from rich import console, markdown
 
-from persona_jax import config as configuration, parallel, preemption
+from persona_jax import config as config_lib
 from persona_jax.errors import UserError
+from persona_jax.runtime import parallel, preemption
 
 FLAGS = flags.FLAGS
 CACHE = pathlib.Path('~/.cache/persona_jax/jit')
@@ -91,7 +92,7 @@ def num_cores() -> int:
 
 def num_folds(config: ml_collections.ConfigDict) -> int:
   """How many predictors the study trains: one per user and seed."""
-  return (len(config.study.folds) or config.study.num_users) * len(configuration.seeds(config))
+  return (len(config.study.folds) or config.study.num_users) * len(config_lib.seeds(config))
 
 
 def _join() -> None:
@@ -105,7 +106,7 @@ def _join() -> None:
 
 def show(text: str) -> None:
   """Prints Markdown, rendered on a terminal; of several processes one does."""
-  if not parallel.writes():
+  if not parallel.is_primary_process():
     return
   if sys.stdout.isatty():
     console.Console().print(markdown.Markdown(text))

@@ -10,9 +10,9 @@ import pathlib
 from absl import flags
 
 from launch import common
-from persona_jax import arms
-from persona_jax.evaluation.personal import UserSession
-from persona_jax.reporting import records, summaries
+from persona_jax import arms, files
+from persona_jax.reporting import summaries
+from persona_jax.study.user_session import UserSession
 
 CONFIG, WORKDIR = common.define_config(), common.define_workdir()
 USER = flags.DEFINE_string('user', None, 'The held-out speaker whose clips to predict.',
@@ -25,9 +25,10 @@ OUTPUT = flags.DEFINE_string('output', None, 'The file to write; without it, the
 def main() -> None:
   common.start_jax(CONFIG.value, 1)
   session = UserSession.open(CONFIG.value, pathlib.Path(WORKDIR.value), USER.value)
-  text = summaries.prediction_csv(session.predict(ARM.value))
+  adapted = None if ARM.value == arms.BASELINE else session.load(ARM.value)
+  text = summaries.prediction_csv(session.predict(adapted))
   if OUTPUT.value:
-    records.write_text(pathlib.Path(OUTPUT.value), text)
+    files.write_text(pathlib.Path(OUTPUT.value), text)
   else:
     print(text, end='')
 

@@ -8,9 +8,9 @@ launch.study, launch.adapt and launch.predict go on from there with the same con
 import pathlib
 
 from launch import common
-from persona_jax import preemption
-from persona_jax.evaluation import study
 from persona_jax.reporting import summaries
+from persona_jax.runtime import preemption
+from persona_jax.study import leave_one_speaker_out
 
 CONFIG, WORKDIR = common.define_config(), common.define_workdir()
 DISTRIBUTED, TENSORBOARD = common.define_distributed(), common.define_tensorboard()
@@ -18,8 +18,11 @@ DISTRIBUTED, TENSORBOARD = common.define_distributed(), common.define_tensorboar
 
 def main() -> None:
   common.start_jax(CONFIG.value, common.num_folds(CONFIG.value), DISTRIBUTED.value)
-  folds, trained = study.pretrain_only(CONFIG.value, pathlib.Path(WORKDIR.value), TENSORBOARD.value)
-  common.show(summaries.pretraining(folds, trained))
+  study, teachers = leave_one_speaker_out.pretrain_only(
+      CONFIG.value, pathlib.Path(WORKDIR.value), TENSORBOARD.value)
+  common.show(summaries.pretraining(
+      study.folds.chosen, [teacher.best_epoch for teacher in teachers],
+      [teacher.best_loss for teacher in teachers]))
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ import pathlib
 from absl import flags
 
 from launch import common
-from persona_jax.reporting import report, runs
+from persona_jax.reporting import report, run_comparison
 
 WORKDIR = flags.DEFINE_multi_string(
     'workdir', ['runs/demo'], 'A folder that launch.study wrote; may be given several times.')
@@ -20,8 +20,8 @@ WORKDIR = flags.DEFINE_multi_string(
 
 def main() -> None:
   workdirs = [pathlib.Path(workdir) for workdir in WORKDIR.value]
-  if runs.share_trials(workdirs):
-    common.show(runs.compare(workdirs))
+  if run_comparison.share_trials(workdirs):
+    common.show(run_comparison.compare(workdirs))
   else:
     common.show(report.write(workdirs, workdirs[0]))
 

@@ -8,8 +8,8 @@ Run the same line again to go on after an interruption.
 import pathlib
 
 from launch import common
-from persona_jax import preemption
-from persona_jax.evaluation import study
+from persona_jax.runtime import preemption
+from persona_jax.study import leave_one_speaker_out
 
 CONFIG, WORKDIR = common.define_config(), common.define_workdir()
 DISTRIBUTED, TENSORBOARD = common.define_distributed(), common.define_tensorboard()
@@ -17,7 +17,7 @@ DISTRIBUTED, TENSORBOARD = common.define_distributed(), common.define_tensorboar
 
 def main() -> None:
   common.start_jax(CONFIG.value, common.num_folds(CONFIG.value), DISTRIBUTED.value)
-  common.show(study.run(CONFIG.value, pathlib.Path(WORKDIR.value), TENSORBOARD.value))
+  common.show(leave_one_speaker_out.run(CONFIG.value, pathlib.Path(WORKDIR.value), TENSORBOARD.value))
 
 
 if __name__ == '__main__':

@@ -1,9 +1,9 @@
 """The arms of the study: the ways to a prediction that are compared on the same query clips."""
 
-from typing import Collection
+from collections.abc import Collection
 
-BASELINE = 'baseline'  # the pre-trained predictor as it is
-MEAN_SHIFT = 'mean_shift'  # the baseline, shifted by the support's shrunken mean residual
+BASELINE = 'baseline'  # the pre-trained predictor, unchanged
+MEAN_SHIFT = 'mean_shift'  # the baseline plus the shrunken mean residual of the support
 FINE_TUNED = ('fs_ua', 'fs_ua_kd', 'fs_ua_token', 'fs_adapter', 'fs_base')
 ARMS = (BASELINE, MEAN_SHIFT, *FINE_TUNED)
 
@@ -12,6 +12,6 @@ NAMES = {BASELINE: 'Baseline', MEAN_SHIFT: 'Mean shift', 'fs_ua': 'FS-UA', 'fs_u
          'fs_base': 'FS, base only'}
 
 
-def shown(arms: Collection[str]) -> str | None:
-  """Of `arms`, the one that stands for personalising where a figure has room for one, if any."""
+def headline_arm(arms: Collection[str]) -> str | None:
+  """Returns the arm of `arms` that stands for personalisation where only one fits; None if there is none."""
   return next((arm for arm in ('fs_ua_kd', *reversed(ARMS)) if arm in arms and arm != BASELINE), None)

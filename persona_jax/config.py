@@ -1,36 +1,38 @@
-"""The settings of a run: the paper's values, and the check that a run's values make sense."""
+"""The settings of a run: the paper's values, and the check that a run's values make sense.
+
+The base model and the distillation function are names of registries, which check them:
+`persona_jax.model.registry.base_model` and `persona_jax.training.losses.distillation`.
+"""
 
 import math
-from typing import Callable
+from collections.abc import Callable
 
 import ml_collections
 from ml_collections import config_dict
 
 from persona_jax.arms import ARMS, BASELINE
 from persona_jax.errors import UserError
-from persona_jax.model.registry import BASE_MODELS
-from persona_jax.training.losses import DISTILLATIONS
 from persona_jax.types import MODALITIES
 
 SEED = 'an integer of 0 to 2147483647'
 
 
 def paper() -> ml_collections.ConfigDict:
-  """The paper's settings (sections 4.2 and 5.3), and MulT's public ones where it is silent.
+  """Returns the paper's settings (sections 4.2 and 5.3), and MulT's public ones where it is silent.
 
-  The data fields, `config.data`, are for the config file to fill.
+  A config file fills the data fields, `config.data`.
   """
   return ml_collections.ConfigDict(dict(
       seed=0,
-      quick_compile=False,  # less compiling, slower programs: for runs of seconds
+      quick_compile=False,  # compile faster to slower programs, for runs of seconds
       data=dict(),
       normalise=dict(  # see persona_jax.data.normalize
-          modalities=('audio', 'vision'),  # whose columns are standardised; word vectors stay as they are
+          modalities=('audio', 'vision'),  # standardised per column; word vectors are left unchanged
           deviation=0.2,  # of a standardised column over the training clips
           limit=3.0),  # standard deviations at which a value is clipped
       model=dict(
           name='mult',  # an entry of persona_jax.model.registry.BASE_MODELS
-          attention='masked',  # or 'reference': as the public code, which attends to padding
+          attention='masked',  # or 'reference': attend to padding, as the public code does
           modalities=MODALITIES,
           width=30,
           num_layers=5,
@@ -46,25 +48,25 @@ def paper() -> ml_collections.ConfigDict:
           clip_norm=0.8,
           plateau_patience=20,  # epochs without a better validation loss before the rate falls
           plateau_factor=0.1,
-          train_fraction=0.7),  # of the other speakers' clips; the rest validates
+          train_fraction=0.7),  # of the other speakers' clips; the rest is for validation
       adapt=dict(
           num_steps=20,
           base_learning_rate=1e-4,
           adapter_learning_rate=1e-3,
           weight=0.6,  # the paper's lambda: weight of the labels against the teacher
-          distillation='l1',  # or mse, huber, cross_entropy, kl: see persona_jax.training.losses
-          temperature=1.0),  # of the last two
+          distillation='l1',  # an entry of persona_jax.training.losses.DISTILLATIONS
+          temperature=1.0),  # of the distillation functions over classes: cross_entropy and kl
       study=dict(
           arms=(BASELINE, 'fs_ua', 'fs_ua_kd'),  # any of persona_jax.arms.ARMS
-          seeds=(),  # several runs of everything, such as (0, 1, 2); empty: config.seed alone
+          seeds=(),  # repeat the study with each, such as (0, 1, 2); empty: config.seed alone
           num_users=10,
-          first_user=0,  # pass over so many speakers; to choose settings on other speakers
+          first_user=0,  # skip this many speakers, to choose settings on speakers who are no users
           num_draws=20,
           num_support=5,
-          shots=(),  # for a curve, such as (1, 2, 5, 10), num_support among them; empty: that alone
-          num_query=_optional(int),  # at most so many query clips; None: all
-          folds=(),  # which of the users to run, counted from 0, such as (0, 3); empty: all
-          attention=True)))  # end with what a clip's audio and vision attended to; compiles once more
+          shots=(),  # for a curve, such as (1, 2, 5, 10), with num_support among them; empty: num_support
+          num_query=_optional(int),  # the most query clips; None: all
+          folds=(),  # indices of the users to run, such as (0, 3); empty: all
+          attention=True)))  # record the attention of one clip for the report; compiles one more program
 
 
 def seeds(config: ml_collections.ConfigDict) -> tuple[int, ...]:
@@ -85,12 +87,12 @@ def csd_data(**files: str) -> ml_collections.ConfigDict:
   """
   return ml_collections.ConfigDict(dict(
       name='csd', root='', **files,
-      speakers='',  # a CSV "video,speaker" in `root`; empty: every video is a speaker
-      missing='mask',  # or 'drop': what becomes of a clip that lacks a modality
-      # Frames that come faster are averaged to this rate, MulT's; None, or 0, takes them as they are.
+      speakers='',  # a CSV "video,speaker" in `root`; empty: every video counts as a speaker
+      missing='mask',  # or 'drop': what to do with a clip that lacks a modality
+      # Faster frames are averaged to this rate, MulT's; None or 0 keeps the rate of the file.
       frames_per_second=dict(language=_optional(float), audio=_optional(float, 12.5),
                              vision=_optional(float, 15.0)),
-      max_steps=dict(language=50, audio=375, vision=500)))  # what is longer is cut at its end
+      max_steps=dict(language=50, audio=375, vision=500)))  # longer sequences are cut at the end
 
 
 def _optional(kind: type, value=None) -> config_dict.FieldReference:
@@ -98,14 +100,14 @@ def _optional(kind: type, value=None) -> config_dict.FieldReference:
   return config_dict.FieldReference(value, field_type=kind)
 
 
-def shrunk(config: ml_collections.ConfigDict, mode: str) -> ml_collections.ConfigDict:
-  """Applies a config file's mode: '' changes nothing, 'smoke' shrinks the study to under a minute.
+def apply_mode(config: ml_collections.ConfigDict, mode: str) -> ml_collections.ConfigDict:
+  """Applies the mode behind a config file's colon: '' for none, 'smoke' for a study of under a minute.
 
   Raises:
     UserError: any other mode.
   """
   if mode not in ('', 'smoke'):
-    raise UserError(f'config mode {mode!r}: expected "smoke" or nothing behind the colon.')
+    raise UserError(f'config mode {mode!r}: expected "smoke" or nothing after the colon.')
   if mode == 'smoke':
     config.quick_compile = True
     config.model.update(num_layers=1, num_heads=2, width=8)
@@ -120,7 +122,7 @@ def shrunk(config: ml_collections.ConfigDict, mode: str) -> ml_collections.Confi
 
 
 def _is_seed(value) -> bool:
-  """Whether it is an integer that int32 holds, as the device keeps it."""
+  """Whether `value` is an integer that fits int32, as on the device."""
   return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 
@@ -163,8 +165,6 @@ def validate(config: ml_collections.ConfigDict) -> None:
   for field in ('base_learning_rate', 'adapter_learning_rate'):
     expect(f'adapt.{field}', config.adapt[field] >= 0, 'at least 0')
   expect('adapt.weight', 0 <= config.adapt.weight <= 1, '0 to 1')
-  expect('adapt.distillation', config.adapt.distillation in DISTILLATIONS,
-         f'one of {", ".join(DISTILLATIONS)}')
   expect('adapt.temperature', config.adapt.temperature > 0, 'more than 0')
   _validate_study(config, expect)
 
@@ -193,7 +193,6 @@ def _validate_study(config: ml_collections.ConfigDict, expect: Callable[..., Non
 
 def _validate_model(config: ml_collections.ConfigDict, expect: Callable[..., None]) -> None:
   model = config.model
-  expect('model.name', model.name in BASE_MODELS, f'one of {", ".join(BASE_MODELS)}')
   expect('model.attention', model.attention in ('masked', 'reference'), "'masked' or 'reference'")
   expect('model.modalities', len(model.modalities) > 0
          and tuple(m for m in MODALITIES if m in model.modalities) == tuple(model.modalities),

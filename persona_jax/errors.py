@@ -1,5 +1,5 @@
-"""The one exception that a user's mistake raises: its text is the whole message."""
+"""The exception for a user's mistake; its text is the whole message."""
 
 
 class UserError(ValueError):
-  """Bad input: one sentence that names the file, clip or field, what was expected, what to do."""
+  """Bad input: one sentence that names the file, clip or field, what was expected, and what to do."""

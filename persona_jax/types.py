@@ -1,32 +1,44 @@
-"""The one shape legend, and the two containers that cross module borders.
+"""The shape legend, and the containers that cross module borders.
 
 Shapes are written in square brackets with these letters, everywhere in the package:
 
   N   clips of the corpus          B   clips of a batch
+  V   validation clips             M   modalities
   T   steps of a sequence (T_m of modality m, T_q of queries, T_k of keys)
   D   width of a feature (D_m of modality m)
-  E   width of the model           H   attention heads
-  P   learnable tokens (prompt length) a modality
-  F   folds, one held-out speaker each
-  R   draws of a support set (random few-shot trials)
-  K   support clips (shots)
+  E   width of the model           H   attention heads, each C = E / H wide
+  P   learnable tokens (prompt length) per modality
+  F   folds
+  U   users                        S   seeds
+  R   draws of a support set       K   support clips (shots)
+  Q   query clips
+
+A small n is a length that only its docstring needs; other axes are spelled out, as in [num_batches, B].
 
 Sentiment is in the corpus's own unit, -3 (strongly negative) to 3 (strongly positive).
 """
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+  import jax
+
+  Array: TypeAlias = np.ndarray | jax.Array
+else:  # reporting and evaluation run without jax
+  Array = np.ndarray
 
 MODALITIES = ('language', 'audio', 'vision')
 
-Array = Any  # numpy.ndarray or jax.Array
-Params = Any  # a pytree of arrays, {'adapter': ..., 'base': ...}
+Params: TypeAlias = dict[str, Any]  # a pytree of arrays, {'adapter': ..., 'base': ...}
 
 
 class Clips(NamedTuple):
   """A batch of clips, or the whole corpus (then B is N).
 
   Attributes:
-    sequences: {modality: [B, T_m, D_m] float32}, anything where the mask is False.
+    sequences: {modality: [B, T_m, D_m] float32}; values where the mask is False are ignored.
     masks: {modality: [B, T_m] bool}, True where a frame exists.
   """
 
@@ -39,8 +51,8 @@ class Normaliser(NamedTuple):
 
   Attributes:
     mean: {modality: [D_m] float32}.
-    inverse_scale: {modality: [D_m] float32}, 0 for a column that training clips never vary.
-    limit: {modality: [] float32}, the largest standardised magnitude; inf leaves it open.
+    inverse_scale: {modality: [D_m] float32}, 0 for a column that is constant in training.
+    limit: {modality: [] float32}, the largest standardised magnitude; inf for none.
   """
 
   mean: dict[str, Array]

@@ -8,7 +8,7 @@ import pytest
 
 from configs import synthetic
 from launch import common
-from persona_jax import config as configuration
+from persona_jax import config as config_lib
 from persona_jax.errors import UserError
 
 NAMES = sorted(path.stem for path in (pathlib.Path(__file__).parents[1] / 'configs').glob('[a-z]*.py'))
@@ -17,9 +17,9 @@ NAMES = sorted(path.stem for path in (pathlib.Path(__file__).parents[1] / 'confi
 @pytest.mark.parametrize('name', NAMES)
 def test_config_and_its_smoke_are_valid(name):
   module = importlib.import_module(f'configs.{name}')
-  configuration.validate(module.get_config())
+  config_lib.validate(module.get_config())
   smoke = module.get_config('smoke')
-  configuration.validate(smoke)
+  config_lib.validate(smoke)
   assert smoke.pretrain.num_epochs < module.get_config().pretrain.num_epochs
   assert 'python -m launch.study' in module.__doc__
   with pytest.raises(UserError, match="config mode 'smok': expected"):
@@ -35,7 +35,6 @@ def test_mosi_is_the_paper():
 
 
 @pytest.mark.parametrize('field, value, complaint', [
-    ('model.name', 'bert', "config.model.name = 'bert': expected one of mult, early_fusion"),
     ('model.num_heads', 7, 'config.model.num_heads = 7: expected a divisor of config.model.width'),
     ('model.modalities', ('vision', 'audio'), 'expected some of language, audio, vision'),
     ('model.dropout.relu', 1.0, 'config.model.dropout.relu = 1.0: expected 0 or more'),
@@ -44,7 +43,6 @@ def test_mosi_is_the_paper():
     ('data.frames_per_second.audio', -1, 'frames_per_second.audio = -1.0: expected more than 0, or 0 for'),
     ('pretrain.train_fraction', 1.0, 'between 0 and 1'),
     ('adapt.weight', 1.5, 'config.adapt.weight = 1.5: expected 0 to 1'),
-    ('adapt.distillation', 'l2', "config.adapt.distillation = 'l2': expected one of l1, mse, huber"),
     ('adapt.temperature', 0, 'config.adapt.temperature = 0.0: expected more than 0'),
     ('model.matmul_precision', 'bfloat16', "expected 'float32' or 'tensorfloat32'"),
     ('study.arms', ('baseline', 'magic'), 'expected different ones of baseline, mean_shift, fs_ua'),
@@ -71,7 +69,7 @@ def test_bad_values_are_explained(field, value, complaint):
     section = section[part]
   section[last] = value
   with pytest.raises(UserError, match=complaint):
-    configuration.validate(config)
+    config_lib.validate(config)
 
 
 def test_a_smoke_run_compiles_quickly(monkeypatch):

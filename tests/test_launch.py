@@ -58,10 +58,10 @@ def test_every_draw_has_its_arms_on_the_same_query_clips(workdir):
   for row in rows:
     queries.setdefault((row['user'], row['draw']), {}).setdefault(row['arm'], []).append(row['clip'])
   assert len(queries) == 3 * 2
-  for (user, _), arms in queries.items():
-    assert set(arms) == {'baseline', 'fs_ua', 'fs_ua_kd'}
-    assert arms['baseline'] == arms['fs_ua'] == arms['fs_ua_kd']
-    assert all(clip.startswith(f'{user}[') for clip in arms['baseline'])
+  for (user, _), clips_of in queries.items():
+    assert set(clips_of) == {'baseline', 'fs_ua', 'fs_ua_kd'}
+    assert clips_of['baseline'] == clips_of['fs_ua'] == clips_of['fs_ua_kd']
+    assert all(clip.startswith(f'{user}[') for clip in clips_of['baseline'])
   own = json.loads((workdir / 'corpus.json').read_text())['users']
   for record in records_of(workdir):
     assert record['num_query'] == own[record['user']] - record['num_support']
@@ -130,7 +130,7 @@ def test_another_config_is_refused_in_the_same_workdir(flags, workdir):
 @WITH_MULT
 def test_unknown_users_and_clips_are_named(flags, workdir):
   common = [*flags, f'--workdir={workdir}']
-  assert "user 'nobody' is none of the study's; they are" in complaint(
+  assert "user 'nobody' is not in this study; its users are" in complaint(
       'adapt', *common, '--user=nobody')
   user = records_of(workdir)[0]['user']
   assert "support clip 'x[1]' is no clip of user" in complaint(

@@ -1,6 +1,7 @@
 """Index arrays of one common shape, so that folds and epochs share a compiled program."""
 
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 

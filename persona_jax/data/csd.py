@@ -7,7 +7,7 @@ Source: https://github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK
 
 import contextlib
 import pathlib
-from typing import Iterator
+from collections.abc import Iterator
 
 import h5py
 import numpy as np

@@ -3,7 +3,7 @@
 import csv
 import pathlib
 import unicodedata
-from typing import Collection, Iterator
+from collections.abc import Collection, Iterator
 
 from persona_jax.errors import UserError
 

@@ -35,8 +35,10 @@ import dataclasses
 import math
 from typing import NamedTuple
 
+import ml_collections
 import numpy as np
 
+from persona_jax.data.corpus import Corpus, pad_clips
 from persona_jax.types import MODALITIES, Clips
 
 WIDTH = {'language': 13, 'audio': 7, 'vision': 11}
@@ -72,6 +74,18 @@ class _Persona:
   expressiveness: dict[str, float]
 
 
+def load(config: ml_collections.ConfigDict) -> Corpus:
+  """Makes the corpus of `config.data`, with the modalities of `config.model`."""
+  made = make(config.data.seed, config.data.num_speakers, config.data.clips_per_speaker)
+  modalities = config.model.modalities
+  return Corpus(
+      made.names, made.speakers, made.labels,
+      Clips({m: made.clips.sequences[m] for m in modalities},
+            {m: made.clips.masks[m] for m in modalities}),
+      left_out={}, oracle=made.oracle,
+      notes=(f'synthetic persona corpus, seed {config.data.seed}: generated, not measured.',))
+
+
 def make(seed: int, num_speakers: int, clips_per_speaker: int) -> SyntheticCorpus:
   """Makes the corpus; the same arguments give the same bits.
 
@@ -94,7 +108,9 @@ def make(seed: int, num_speakers: int, clips_per_speaker: int) -> SyntheticCorpu
       labels.append(np.round(np.clip(score, -3, 3) * 5) / 5)
       oracle.append(_oracle(persona, sequences, bursts, directions))
       rows.append(sequences)
-  return SyntheticCorpus(tuple(names), tuple(speakers), np.array(labels, np.float32), _pad(rows),
+  longest = {m: most for m, (_, most) in STEPS.items()}
+  return SyntheticCorpus(tuple(names), tuple(speakers), np.array(labels, np.float32),
+                         pad_clips(rows, WIDTH, longest),
                          np.array(oracle, np.float32))
 
 
@@ -144,12 +160,3 @@ def _oracle(persona, sequences, bursts, directions) -> float:
     precision += strength * persona.expressiveness[m] * bursts[m].sum()
   return float(np.clip(persona.offset + persona.gain * evidence / precision, -3, 3))
 
-
-def _pad(rows: list[dict[str, np.ndarray]]) -> Clips:
-  sequences, masks = {}, {}
-  for m in MODALITIES:
-    sequences[m] = np.zeros((len(rows), STEPS[m][1], WIDTH[m]), np.float32)
-    for target, row in zip(sequences[m], rows):
-      target[:len(row[m])] = row[m]
-    masks[m] = np.arange(STEPS[m][1]) < np.array([len(row[m]) for row in rows])[:, None]
-  return Clips(sequences, masks)

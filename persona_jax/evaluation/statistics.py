@@ -1,7 +1,7 @@
 """Intervals and tests over speakers, seeds and draws. The unit that generalises is the speaker."""
 
 import dataclasses
-from typing import Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy import stats

@@ -8,7 +8,7 @@ u = MLP(u').
 import jax.numpy as jnp
 from flax import linen as nn
 
-from persona_jax.model.heads import torch_uniform
+from persona_jax.model.initialisers import torch_uniform
 from persona_jax.types import Array
 
 TOKEN_HIDDEN_WIDTH = 512  # paper, section 5.3
@@ -19,10 +19,10 @@ class UserAdapter(nn.Module):
 
   Attributes:
     width: E.
-    prompt_length: P, tokens a modality.
+    prompt_length: P, tokens per modality.
     kernel_sizes: {modality: steps of the temporal Conv1D}.
     language_dropout: dropout on the raw word vectors (MulT's public code drops language alone).
-    padding: of the convolution; 'SAME' keeps T and is blind to padding, 'VALID' is the reference's.
+    padding: of the convolution; 'SAME' keeps T and ignores padding, 'VALID' is the reference's.
     distilling: append a distillation token behind the user tokens (Touvron et al. 2021, DeiT,
       https://arxiv.org/abs/2012.12877).
   """

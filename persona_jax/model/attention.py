@@ -1,16 +1,16 @@
 """Masks, positions, and multi-head attention from one sequence to another."""
 
-import itertools
 import math
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from persona_jax.model.softmax_attention import Reach, attend, mean_weights
+from persona_jax.model.softmax_attention import AttentionMask, attend, mean_weights
 from persona_jax.types import Array
 
-MAPS = 'maps'  # the collection of attention weights, filled where `apply` is told that it may change
-_NEVER = 2**30  # a rank that no query sees: of padding
+MAPS = 'maps'  # the collection of attention weights, filled where `apply` has it as mutable
+_PROJECTIONS = {1: (3,), 2: (1, 2), 3: (1, 1, 1)}  # by number of streams: how many each is projected to
+_NEVER = 2**30  # the rank of padding, which no query sees
 
 
 def ranks(mask: Array) -> Array:
@@ -18,8 +18,8 @@ def ranks(mask: Array) -> Array:
   return jnp.cumsum(mask, axis=1, dtype=jnp.int32) - 1
 
 
-def reach(query_mask: Array, key_mask: Array) -> Reach:
-  """Which keys each query may attend to: valid ones, up to MulT's offset diagonal.
+def causal_mask(query_mask: Array, key_mask: Array) -> AttentionMask:
+  """Lets each query see the valid keys up to MulT's offset diagonal.
 
   The reference lets query i see key j when j <= i + |T_k - T_q| (`buffered_future_mask` of
   https://github.com/yaohungt/Multimodal-Transformer). Here steps are counted among the valid ones
@@ -30,7 +30,7 @@ def reach(query_mask: Array, key_mask: Array) -> Reach:
     key_mask: [B, T_k] bool.
   """
   offset = jnp.abs(key_mask.sum(axis=1) - query_mask.sum(axis=1))
-  return Reach(ranks(query_mask) + offset[:, None], jnp.where(key_mask, ranks(key_mask), _NEVER))
+  return AttentionMask(ranks(query_mask) + offset[:, None], jnp.where(key_mask, ranks(key_mask), _NEVER))
 
 
 def sinusoids(positions: Array, width: int) -> Array:
@@ -56,21 +56,29 @@ class MultiHeadAttention(nn.Module):
   dropout_rate: float
 
   @nn.compact
-  def __call__(self, query: Array, key: Array, value: Array, seen: Reach, train: bool) -> Array:
-    """query [B, T_q, E], key and value [B, T_k, E] -> [B, T_q, E]."""
-    width = query.shape[-1]
+  def __call__(self, streams: tuple[Array, ...], mask: AttentionMask, train: bool) -> Array:
+    """Attends from the first stream to the last.
+
+    Args:
+      streams: what queries, keys and values are projected from, [B, T, E] each: (x,) all three from one
+        sequence; (target, source) queries from the target, keys and values from the source; or (target,
+        key source, value source). What shares a stream is one matrix product.
+
+    Returns:
+      [B, T_q, E].
+    """
+    width = streams[0].shape[-1]
     kernel = self.param('kernel', nn.initializers.xavier_uniform(), (width, 3 * width))
     bias = self.param('bias', nn.initializers.zeros, (3 * width,))
 
     projected = []
-    for _, group in itertools.groupby((query, key, value), key=id):
-      count, inputs = len(same := list(group)), same[0]  # one array is one product
+    for inputs, count in zip(streams, _PROJECTIONS[len(streams)]):
       columns = slice(len(projected) * width, (len(projected) + count) * width)
       projected += jnp.split(inputs @ kernel[:, columns] + bias[columns], count, axis=-1)
 
     if self.is_mutable_collection(MAPS) and not self.is_initializing():
-      self.sow(MAPS, 'weights', mean_weights(*projected[:2], self.num_heads, seen))
+      self.sow(MAPS, 'weights', mean_weights(*projected[:2], self.num_heads, mask))
     rate = self.dropout_rate if train else 0.0
-    mixed = attend(*projected, self.num_heads, seen, rate,
+    mixed = attend(*projected, self.num_heads, mask, rate,
                    self.make_rng('dropout') if rate else None)
     return nn.Dense(width, kernel_init=nn.initializers.xavier_uniform(), name='output')(mixed)

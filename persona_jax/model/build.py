@@ -1,6 +1,6 @@
 """From a config to a model: the User Adapter in front of a base model of the registry."""
 
-from typing import Mapping
+from collections.abc import Mapping
 
 import ml_collections
 from flax import linen as nn

@@ -26,7 +26,7 @@ class EarlyFusion(nn.Module):
 
   @nn.compact
   def __call__(self, sequences: dict[str, Array], masks: dict[str, Array], train: bool) -> Array:
-    """{modality: [B, T_m, E]}, masks [B, T_m] bool -> [B, R] sentiment read at the last R steps."""
+    """{modality: [B, T_m, E]}, masks [B, T_m] bool -> [B, num_read] sentiment read at the last `num_read` steps."""
     width = next(iter(sequences.values())).shape[-1]
     marks = self.param('modality', nn.initializers.normal(1.0), (len(sequences), width))
     marked = [sequence + mark for sequence, mark in zip(sequences.values(), marks)]

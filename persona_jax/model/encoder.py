@@ -9,7 +9,7 @@ import ml_collections
 from flax import linen as nn
 
 from persona_jax.model import attention, softmax_attention
-from persona_jax.model.softmax_attention import Reach
+from persona_jax.model.softmax_attention import AttentionMask
 from persona_jax.types import Array
 
 
@@ -36,21 +36,22 @@ class EncoderLayer(nn.Module):
   rates: DropoutRates
 
   @nn.compact
-  def __call__(self, query: Array, key: Array, value: Array, seen: Reach, train: bool) -> Array:
-    """query [B, T_q, E], key and value [B, T_k, E] -> [B, T_q, E]."""
-    width = query.shape[-1]
+  def __call__(self, streams: tuple[Array, ...], mask: AttentionMask, train: bool) -> Array:
+    """[B, T_q, E], as the first of `streams`, which are those of `attention.MultiHeadAttention`."""
+    query = streams[0]
     attention_norm = layer_norm('attention_norm')
-    dense = lambda features, name: nn.Dense(
-        features, kernel_init=nn.initializers.xavier_uniform(), name=name)
     residual_dropout = nn.Dropout(self.rates.residual, deterministic=not train)
 
-    normed = {id(array): attention_norm(array) for array in (query, key, value)}
     mixed = attention.MultiHeadAttention(self.num_heads, self.rates.attention, name='attention')(
-        normed[id(query)], normed[id(key)], normed[id(value)], seen, train)
+        tuple(attention_norm(stream) for stream in streams), mask, train)
     hidden = query + residual_dropout(mixed)
-    inner = nn.relu(dense(4 * width, 'expand')(layer_norm('feed_forward_norm')(hidden)))
+    inner = nn.relu(_dense(4 * query.shape[-1], 'expand')(layer_norm('feed_forward_norm')(hidden)))
     inner = nn.Dropout(self.rates.relu, deterministic=not train)(inner)
-    return hidden + residual_dropout(dense(width, 'contract')(inner))
+    return hidden + residual_dropout(_dense(query.shape[-1], 'contract')(inner))
+
+
+def _dense(features: int, name: str) -> nn.Dense:
+  return nn.Dense(features, kernel_init=nn.initializers.xavier_uniform(), name=name)
 
 
 def layer_norm(name: str) -> nn.LayerNorm:
@@ -58,38 +59,37 @@ def layer_norm(name: str) -> nn.LayerNorm:
 
 
 class _CrossmodalStep(nn.Module):
-  """`EncoderLayer` in the form `nn.scan` carries: the source stays, the target moves."""
+  """`EncoderLayer` in the form that `nn.scan` carries: the target changes, the sources stay."""
 
   num_heads: int
   rates: DropoutRates
   train: bool
 
   @nn.compact
-  def __call__(self, target, source):
-    key, value, seen = source
+  def __call__(self, target, sources_and_mask):
+    sources, mask = sources_and_mask
     layer = EncoderLayer(self.num_heads, self.rates, name='layer')
-    return layer(target, key, key if value is None else value, seen, train=self.train), None
+    return layer((target, *sources), mask, train=self.train), None
 
 
 class _SelfAttentionStep(nn.Module):
-  """`EncoderLayer` in the form `nn.scan` carries: the sequence attends to itself."""
+  """`EncoderLayer` in the form that `nn.scan` carries: the sequence attends to itself."""
 
   num_heads: int
   rates: DropoutRates
   train: bool
 
   @nn.compact
-  def __call__(self, sequence, seen):
+  def __call__(self, sequence, mask):
     layer = EncoderLayer(self.num_heads, self.rates, name='layer')
-    return layer(sequence, sequence, sequence, seen, train=self.train), None
+    return layer((sequence,), mask, train=self.train), None
 
 
 def _scanned(step: type[nn.Module], length: int) -> type[nn.Module]:
-  """Stacks `length` layers' parameters on a leading axis: one layer is compiled, not all.
+  """Stacks `length` layers' parameters on a leading axis, so that only one layer is compiled.
 
-  The backward pass recomputes a layer from its input, but for what attention came to. Stacking
-  every layer's inner activations in a loop costs more in copies than that, and several times the
-  memory.
+  The backward pass recomputes a layer from its input, except for the output of attention. Stacking
+  every layer's inner activations in a loop would cost more in copies, and several times the memory.
   """
   policy = jax.checkpoint_policies.save_only_these_names(softmax_attention.SAVED)
   return nn.scan(nn.remat(step, prevent_cse=False, policy=policy),
@@ -115,7 +115,7 @@ class _Embedding(nn.Module):
 class CrossmodalEncoder(nn.Module):
   """Reinforces a target sequence from a source sequence (Tsai et al. 2019, section 3.2).
 
-  Keys and values are embedded once and dropped apart, as in the reference.
+  Keys and values share an embedding, and have dropout masks of their own, as in the reference.
   """
 
   num_layers: int
@@ -129,19 +129,19 @@ class CrossmodalEncoder(nn.Module):
     """target [B, T_q, E], source [B, T_k, E], masks [B, T] bool -> [B, T_q, E]."""
     embed = _Embedding(self.rates.embedding, self.reference_positions)
     hidden = embed(target, target_mask, train)
-    key = embed(source, source_mask, train)
-    value = embed(source, source_mask, train) if train else None  # the key's own array
-    seen = attention.reach(target_mask, source_mask)
+    # Without dropout keys and values are the same array.
+    sources = tuple(embed(source, source_mask, train) for _ in range(2 if train else 1))
+    mask = attention.causal_mask(target_mask, source_mask)
     layers = _scanned(_CrossmodalStep, self.num_layers)(
         self.num_heads, self.rates, train, name='layers')
-    hidden, _ = layers(hidden, (key, value, seen))
+    hidden, _ = layers(hidden, (sources, mask))
     return layer_norm('norm')(hidden)
 
 
 class SelfAttentionEncoder(nn.Module):
   """Encodes a sequence and returns its last steps.
 
-  Only those are read, so the last layer computes only those; the layers before it need all.
+  Only those are read, so the last layer computes only those; the layers before it compute all.
   """
 
   num_layers: int
@@ -154,12 +154,12 @@ class SelfAttentionEncoder(nn.Module):
   def __call__(self, sequence: Array, mask: Array, train: bool) -> Array:
     """sequence [B, T, E], mask [B, T] bool -> [B, num_read, E], the last steps."""
     hidden = _Embedding(self.rates.embedding, self.reference_positions)(sequence, mask, train)
-    seen = attention.reach(mask, mask)
+    causal = attention.causal_mask(mask, mask)
     if self.num_layers > 1:
       layers = _scanned(_SelfAttentionStep, self.num_layers - 1)(
           self.num_heads, self.rates, train, name='layers')
-      hidden, _ = layers(hidden, seen)
+      hidden, _ = layers(hidden, causal)
     last = EncoderLayer(self.num_heads, self.rates, name='last_layer')(
-        hidden[:, -self.num_read:], hidden, hidden,
-        seen._replace(last_seen=seen.last_seen[:, -self.num_read:]), train)
+        (hidden[:, -self.num_read:], hidden),
+        causal._replace(last_seen=causal.last_seen[:, -self.num_read:]), train)
     return layer_norm('norm')(last)

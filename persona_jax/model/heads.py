@@ -1,18 +1,14 @@
-"""What every base model reads its scores out with."""
+"""The heads with which every base model reads out its scores."""
 
 import jax.numpy as jnp
 from flax import linen as nn
 
+from persona_jax.model.initialisers import torch_uniform
 from persona_jax.types import Array
 
 
-def torch_uniform(scale: float = 1 / 3):
-  """PyTorch's default for Linear and Conv1d kernels: U(+-1/sqrt(fan_in))."""
-  return nn.initializers.variance_scaling(scale, 'fan_in', 'uniform')
-
-
 class ResidualHead(nn.Module):
-  """h + W2 relu(W1 h), then one linear output: sentiment [B]."""
+  """h + W2 relu(W1 h), then one linear output: [B, n] -> sentiment [B]."""
 
   dropout_rate: float
 
@@ -33,6 +29,6 @@ class Heads(nn.Module):
 
   @nn.compact
   def __call__(self, read: Array, train: bool) -> Array:
-    """[B, R, E] -> [B, R]."""
+    """[B, num_read, n] -> [B, num_read]."""
     return jnp.stack([ResidualHead(self.dropout_rate, name=name)(read[:, step], train)
                       for step, name in zip(range(read.shape[1]), self.names)], axis=1)

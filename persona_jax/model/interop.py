@@ -4,7 +4,7 @@ Names and layout are those of https://github.com/yaohungt/Multimodal-Transformer
 of it), as `state_dict()` gives them.
 """
 
-from typing import Callable, Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp

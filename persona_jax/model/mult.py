@@ -6,8 +6,12 @@ import jax.numpy as jnp
 import ml_collections
 from flax import linen as nn
 
-from persona_jax.model.encoder import (CrossmodalEncoder, DropoutRates, SelfAttentionEncoder,
-                                       dropout_rates)
+from persona_jax.model.encoder import (
+  CrossmodalEncoder,
+  DropoutRates,
+  SelfAttentionEncoder,
+  dropout_rates,
+)
 from persona_jax.model.heads import Heads
 from persona_jax.types import Array
 
@@ -24,7 +28,7 @@ class MulT(nn.Module):
     rates: dropout of the encoders; `rates.attention` holds where the target is language and in
       every self-attention encoder, and elsewhere no attention weight is dropped.
     output_dropout: dropout in the residual heads.
-    num_read: R, how many steps are read out, each by a head of its own.
+    num_read: how many steps are read out, each by a head of its own.
     reference_positions: give a frame whose first channel is 0 no position, as the reference does.
   """
 
@@ -37,7 +41,7 @@ class MulT(nn.Module):
 
   @nn.compact
   def __call__(self, sequences: dict[str, Array], masks: dict[str, Array], train: bool) -> Array:
-    """{modality: [B, T_m, E]}, masks [B, T_m] bool -> [B, R] sentiment read at the last R steps."""
+    """{modality: [B, T_m, E]}, masks [B, T_m] bool -> [B, num_read] sentiment read at the last `num_read` steps."""
     last_steps = []
     for target in sequences:
       joined = self._reinforce(target, sequences, masks, train)

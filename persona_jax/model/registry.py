@@ -2,15 +2,15 @@
 
 A base model of your own is one file with a Flax module and one entry in `BASE_MODELS`. The contract:
 
-  the entry    `build(config, num_read) -> nn.Module`; `config` is `config.model`, and `num_read` is R, the
+  the entry    `build(config, num_read) -> nn.Module`; `config` is `config.model`, and `num_read` is the
                number of steps that are read out: 1, or 2 where a distillation token follows the user's
-  its call     `module(sequences, masks, train) -> [B, R]`, from the adapter's sequences
-               `{modality: [B, T_m, E]}` and masks `{modality: [B, T_m]}` to the sentiment read at the last R
-               steps of each sequence. Those are always valid: the user's token, then the distillation token.
+  its call     `module(sequences, masks, train) -> [B, num_read]`, from the adapter's sequences
+               `{modality: [B, T_m, E]}` and masks `{modality: [B, T_m]}` to the sentiment read at the last
+               `num_read` steps of each sequence. Those are always valid: the user's token, then the distillation token.
                Steps where a mask is False must change nothing
   its heads    the scores are what `persona_jax.model.heads.Heads`, in a submodule of the name 'heads', makes of
-               what was read, [B, R, any width]. So its parameters have `heads/head`, and with R = 2 also
-               `heads/distillation_head` of the same shapes, and nothing else depends on R
+               what was read, [B, num_read, n]. So its parameters have `heads/head`, and with `num_read` = 2 also
+               `heads/distillation_head` of the same shapes, and nothing else depends on `num_read`
   its state    parameters alone, no other variables; dropout draws from the key 'dropout' where `train` is set
 
 `persona_jax.model.early_fusion` is the smallest example. `base_model` checks an entry once per process, by tracing
@@ -18,7 +18,8 @@ it over shapes.
 """
 
 import functools
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ from flax import linen as nn
 
 from persona_jax.errors import UserError
 from persona_jax.model import early_fusion, mult
-from persona_jax.model.cheap_random import cheap_key
+from persona_jax.model.fast_prng import fast_key
 from persona_jax.types import Array
 
 BaseModel = Callable[[ml_collections.ConfigDict, int], nn.Module]
@@ -78,7 +79,7 @@ def _traced(name: str, build: BaseModel, num_read: int) -> tuple[dict[str, Any],
   sequences = {m: jax.ShapeDtypeStruct((_BATCH, steps, _WIDTH), jnp.float32)
                for m, steps in _STEPS.items()}
   masks = {m: jax.ShapeDtypeStruct((_BATCH, steps), bool) for m, steps in _STEPS.items()}
-  key = jax.eval_shape(cheap_key, 0)
+  key = jax.eval_shape(fast_key, 0)
 
   def create_and_call(sequences: dict[str, Array], masks: dict[str, Array], key: Array):
     scores, variables = build(_small_config(), num_read).init_with_output(key, sequences, masks, False)

@@ -2,9 +2,8 @@
 
 MulT's heads are 3 to 6 channels wide, so attention moves memory rather than computes: at 500 x 500
 steps, 10 heads and 24 clips the scores alone are 240 MB, written and read several times a layer. Here
-a few heads at a time are worked out from start to end while their scores are in the cache, and the
-backward pass works the scores out again from what each query kept, the logarithm of its softmax's
-normaliser (Dao et al. 2022, FlashAttention, https://arxiv.org/abs/2205.14135).
+a few heads at a time are computed from start to end while their scores are in the cache, and the
+backward pass recomputes the scores from the logarithm of each query's softmax normaliser (Dao et al. 2022, FlashAttention, https://arxiv.org/abs/2205.14135).
 
 cuDNN's fused attention (`jax.nn.dot_product_attention`) takes half precision and head widths that
 are multiples of 8 only, so accelerators run this as well, with larger chunks.
@@ -12,7 +11,8 @@ are multiples of 8 only, so accelerators run this as well, with larger chunks.
 
 import functools
 import math
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,8 +29,8 @@ _CHUNK_BYTES = {'cpu': 2**21}  # of scores: about a core's own cache
 _ACCELERATOR_CHUNK_BYTES = 2**30
 
 
-class Reach(NamedTuple):
-  """Which keys a query may attend to: key j is seen by query i if key_rank[j] <= last_seen[i].
+class AttentionMask(NamedTuple):
+  """Which keys a query may attend to: query i sees key j if key_rank[j] <= last_seen[i].
 
   Attributes:
     last_seen: [B, T_q] int32.
@@ -42,27 +42,27 @@ class Reach(NamedTuple):
 
 
 class _Operands(NamedTuple):
-  """Of N = B H heads, each by itself. Scores lie as [N, T_k, T_q]: sums run along contiguous queries.
+  """B H heads, each by itself. Scores are [B H, T_k, T_q], so that sums run along contiguous queries.
 
   Attributes:
-    query: [N, D, T_q], scaled for exponents of 2.
-    key, value: [N, T_k, D].
-    reach: [N, T_q] and [N, T_k].
-    dropout_keys: [N] keys, or None where nothing is dropped.
+    query: [B H, C, T_q], scaled for exponents of 2.
+    key, value: [B H, T_k, C].
+    mask: [B H, T_q] and [B H, T_k].
+    dropout_keys: [B H] keys, or None where nothing is dropped.
   """
 
   query: Array
   key: Array
   value: Array
-  reach: Reach
+  mask: AttentionMask
   dropout_keys: Array | None
 
 
-def attend(query: Array, key: Array, value: Array, num_heads: int, reach: Reach,
+def attend(query: Array, key: Array, value: Array, num_heads: int, mask: AttentionMask,
            dropout_rate: float = 0.0, dropout_key: Array | None = None) -> Array:
-  """Multi-head softmax attention over the keys in reach; a query with none gets zeros.
+  """Multi-head softmax attention over the keys that the mask lets each query see; zeros where there are none.
 
-  Scores are scaled by 1/sqrt(D), D = E/H.
+  Scores are scaled by 1/sqrt(C), C = E/H.
 
   Args:
     query: [B, T_q, E].
@@ -80,27 +80,27 @@ def attend(query: Array, key: Array, value: Array, num_heads: int, reach: Reach,
       1, 2).reshape(-1, array.shape[1], head_width)
   operands = _Operands(
       columns(query * (_LOG2_E * head_width**-0.5)), rows(key), rows(value),
-      jax.tree.map(lambda ranks: jnp.repeat(ranks, num_heads, axis=0), reach),
+      jax.tree.map(lambda ranks: jnp.repeat(ranks, num_heads, axis=0), mask),
       jax.random.split(dropout_key, num_clips * num_heads) if dropout_rate else None)
   attended = _attend(dropout_rate, operands)
   return attended.reshape(num_clips, width, num_queries).swapaxes(1, 2)
 
 
-def mean_weights(query: Array, key: Array, num_heads: int, reach: Reach) -> Array:
-  """The attention weights themselves, [B, T_q, T_k], mean over heads: to be looked at, not trained with.
+def mean_weights(query: Array, key: Array, num_heads: int, mask: AttentionMask) -> Array:
+  """The attention weights themselves, [B, T_q, T_k], mean over heads: for figures, not for training.
 
   Args: as of `attend`.
   """
   split = lambda array: array.reshape(*array.shape[:2], num_heads, -1)
   scores = jnp.einsum('bqhd,bkhd->bhqk', split(query), split(key))
-  seen = (reach.key_rank[:, None, :] <= reach.last_seen[:, :, None])[:, None]
-  weights = jax.nn.softmax(scores * (query.shape[2] // num_heads)**-0.5, axis=-1, where=seen)
-  return jnp.where(seen, weights, 0).mean(axis=1)
+  visible = (mask.key_rank[:, None, :] <= mask.last_seen[:, :, None])[:, None]
+  weights = jax.nn.softmax(scores * (query.shape[2] // num_heads)**-0.5, axis=-1, where=visible)
+  return jnp.where(visible, weights, 0).mean(axis=1)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _attend(rate: float, operands: _Operands) -> Array:
-  """[N, D, T_q]."""
+  """[B H, C, T_q]."""
   return _forward(rate, operands)[0]
 
 
@@ -122,10 +122,10 @@ _attend.defvjp(_forward, _backward)
 
 
 def _attend_chunk(rate: float, operands: _Operands, value: Array) -> tuple[Array, Array]:
-  """Attended values [N, D, T_q], and the log2 of each query's normaliser [N, T_q].
+  """Attended values [B H, C, T_q], and the log2 of each query's normaliser [B H, T_q].
 
   Args:
-    value: [N, D, T_k]; XLA's matrix products are several times faster this way round.
+    value: [B H, C, T_k]; XLA's matrix products are several times faster this way round.
   """
   scores = _scores(operands)
   peak = scores.max(axis=1)
@@ -139,10 +139,10 @@ def _attend_chunk(rate: float, operands: _Operands, value: Array) -> tuple[Array
 
 def _gradient_chunk(rate: float, operands: _Operands, key: Array, attended: Array,
                     log_normaliser: Array, gradient: Array) -> tuple[Array, Array, Array]:
-  """Gradients of query, key and value, given the attended values' [N, D, T_q].
+  """Gradients of query, key and value, given the attended values' [B H, C, T_q].
 
   Args:
-    key: [N, D, T_k], as above.
+    key: [B H, C, T_k], as above.
   """
   weights = jnp.exp2(_scores(operands) - log_normaliser[:, None])
   weight_gradient = _dropped(rate, operands, _products(operands.value, gradient))
@@ -154,14 +154,14 @@ def _gradient_chunk(rate: float, operands: _Operands, key: Array, attended: Arra
 
 
 def _scores(operands: _Operands) -> Array:
-  """[N, T_k, T_q], exponents of 2, `_LOWEST` out of reach."""
-  last_seen, key_rank = operands.reach
-  seen = key_rank[:, :, None] <= last_seen[:, None, :]
-  return jnp.where(seen, _products(operands.key, operands.query), _LOWEST)
+  """[B H, T_k, T_q], exponents of 2; `_LOWEST` where masked."""
+  last_seen, key_rank = operands.mask
+  visible = key_rank[:, :, None] <= last_seen[:, None, :]
+  return jnp.where(visible, _products(operands.key, operands.query), _LOWEST)
 
 
 def _products(left: Array, right: Array) -> Array:
-  """[N, T_k, D] and [N, D, T_q] -> [N, T_k, T_q], inner products over D."""
+  """[B H, T_k, C] and [B H, C, T_q] -> [B H, T_k, T_q], inner products over C."""
   if min(left.shape[1], right.shape[2]) < _FEW:
     return sum(left[:, :, d, None] * right[:, d, None, :] for d in range(left.shape[2]))
   return jnp.einsum('nkd,ndq->nkq', left, right)
@@ -198,7 +198,7 @@ def _in_chunks(function: Callable, operands: _Operands, *arrays: Array) -> Any:
 
 
 def _merged(x: Array) -> Array:
-  """[V, N, ...] -> [V N, ...]."""
+  """[n, B H, ...] -> [n B H, ...]."""
   return x.reshape(-1, *x.shape[2:])
 
 

@@ -9,7 +9,8 @@ import functools
 import io
 import pathlib
 import re
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -17,10 +18,9 @@ from matplotlib import font_manager, ft2font
 from matplotlib.figure import Figure
 
 from persona_jax.arms import ARMS, NAMES
-from persona_jax.reporting.files import write_text
+from persona_jax.files import FIGURES, write_text
 from persona_jax.reporting.markdown import visible
 
-FOLDER = 'figures'
 COLOURS = ('#000000', '#999999', '#D55E00', '#0072B2', '#009E73', '#CC79A7', '#E69F00')
 _MARKERS, _LINES = 'oxsD^vP', ('-', ':', '--', '-', '-.', ':', '--')
 _WIDTH = 4.4  # inches
@@ -39,7 +39,7 @@ class Picture(NamedTuple):
 
 def write(workdir: pathlib.Path, made: dict[str, Callable[[], Picture | None]]) -> dict[str, str]:
   """Writes `figures/<name>.svg` of every figure there is data for; returns {name: caption} of those."""
-  folder = workdir / FOLDER
+  folder = workdir / FIGURES
   folder.mkdir(exist_ok=True)
   captions = {}
   with matplotlib.rc_context(_SETTINGS):

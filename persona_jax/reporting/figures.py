@@ -1,16 +1,23 @@
 """Figures of a study, from its records alone."""
 
 import itertools
-from typing import Collection, Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from persona_jax.arms import BASELINE, NAMES, shown
+from persona_jax.arms import BASELINE, NAMES, headline_arm
 from persona_jax.evaluation import statistics
-from persona_jax.reporting.comparison import caveat
-from persona_jax.reporting.drawing import COLOURS, Picture, drawable, legend, style, subplots
+from persona_jax.reporting.arm_comparison import caveat
+from persona_jax.reporting.drawing import (
+  COLOURS,
+  Picture,
+  drawable,
+  legend,
+  style,
+  subplots,
+)
 from persona_jax.reporting.records import Prediction
 from persona_jax.reporting.scores import Scores
 
@@ -24,7 +31,7 @@ def _captioned(figure: Figure, caption: str, arms: Collection[str] = ()) -> Pict
 
 def dumbbell(scores: Scores) -> Picture | None:
   """Every speaker's MAE, from the baseline to the personalised predictor."""
-  arm = shown(scores.arms)
+  arm = headline_arm(scores.arms)
   if arm is None or BASELINE not in scores.arms:
     return None
   means = {}
@@ -144,7 +151,7 @@ def scatter(predictions: Iterable[Prediction], scores: Scores, num_support: int)
     predictions: read only as far as they are needed.
     scores: the records of `num_support` clips.
   """
-  predictions, arm = iter(predictions), shown(scores.arms)
+  predictions, arm = iter(predictions), headline_arm(scores.arms)
   first = next(predictions, None) if arm is not None and BASELINE in scores.arms else None
   if first is None:
     return None

@@ -1,11 +1,12 @@
 """Parts of one study, such as folds run as jobs of their own: do they belong together?"""
 
 import pathlib
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
-from persona_jax import provenance
+from persona_jax import files
 from persona_jax.errors import UserError
-from persona_jax.reporting import records
+from persona_jax.reporting import provenance
 
 # What parts of one study were asked for differently; everything else changes its results.
 _PARTS_DIFFER = provenance.MAY_DIFFER | {'seed', 'study.folds', 'study.seeds'}
@@ -30,8 +31,8 @@ def expect_parts_of_one_study(workdirs: Sequence[pathlib.Path]) -> None:
 
 def _made_from(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
   """The workdir's config, and what its data is known by."""
-  corpus = records.read_json(workdir / records.CORPUS)
-  return (records.read_json(workdir / records.CONFIG),
+  corpus = files.read_json(workdir / files.CORPUS)
+  return (files.read_json(workdir / files.CONFIG),
           {name: corpus[name] for name in _DATA if name in corpus})
 
 

@@ -2,7 +2,7 @@
 
 import collections
 import pathlib
-from typing import Sequence
+from collections.abc import Sequence
 
 from persona_jax.reporting.markdown import literal
 from persona_jax.reporting.scores import Scores

@@ -7,8 +7,7 @@ import re
 
 import markdown_it
 
-from persona_jax.reporting.drawing import FOLDER
-from persona_jax.reporting.files import read_text
+from persona_jax.files import FIGURES, read_text
 
 # Should anything ever slip through as an element, the browser still runs and loads nothing. The figure
 # of attention holds its images as data.
@@ -44,7 +43,7 @@ def page(before: str, captions: dict[str, str], after: str, workdir: pathlib.Pat
     before: opens with the title.
     captions: {name: caption} of the SVG files in the workdir's folder of figures.
   """
-  figures = [_figure(workdir / FOLDER / f'{name}.svg', name, caption)
+  figures = [_figure(workdir / FIGURES / f'{name}.svg', name, caption)
              for name, caption in captions.items()]
   body = ''.join([_rendered(before), *figures, _rendered(after)])
   title = html.escape(before.splitlines()[0].lstrip('# '))

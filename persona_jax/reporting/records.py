@@ -4,24 +4,26 @@ import dataclasses
 import functools
 import json
 import pathlib
-from typing import Collection, Iterable, Iterator, NamedTuple
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from persona_jax.arms import ARMS
 from persona_jax.errors import UserError
 from persona_jax.evaluation import metrics
-from persona_jax.reporting.files import (CsvWriter, as_numbers, read_csv, read_json, read_lines,
-                                         replacing, write_json, write_text)
+from persona_jax.files import (
+  CURVES,
+  PREDICTIONS,
+  RECORDS,
+  CsvWriter,
+  as_numbers,
+  read_csv,
+  read_lines,
+  replacing,
+)
 from persona_jax.reporting.markdown import visible
 
-# Whoever adds files to a workdir does it through this module.
-__all__ = ['Prediction', 'Trial', 'TrialKey', 'key', 'read', 'read_curves', 'read_json',
-           'read_predictions', 'write', 'write_curves', 'write_json', 'write_text']
-
-PREDICTIONS, RECORDS, CURVES = 'predictions.csv', 'records.jsonl', 'curves.csv'
-CONFIG, ENVIRONMENT, CORPUS = 'config.json', 'environment.json', 'corpus.json'
-ATTENTION = 'attention.json'
 _SHOTS = ('num_support',)
 _FIELDS = ('user', 'arm', 'seed', 'draw', 'clip', 'label', 'prediction')
 _CURVE = ('user', 'seed', 'epoch', 'train', 'valid')

@@ -3,15 +3,14 @@
 import functools
 import itertools
 import pathlib
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
+from persona_jax import files
 from persona_jax.reporting import drawing, figures, page, records, tables
 from persona_jax.reporting.drawing import Picture
 from persona_jax.reporting.merging import expect_parts_of_one_study
 from persona_jax.reporting.notes import notes
 from persona_jax.reporting.scores import Scores
-
-MARKDOWN, HTML = 'report.md', 'report.html'
 
 
 def write(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
@@ -22,17 +21,17 @@ def write(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
       different studies.
   """
   expect_parts_of_one_study(sources)
-  config, corpus = (records.read_json(sources[0] / name) for name in (records.CONFIG, records.CORPUS))
-  environments = {source: records.read_json(source / records.ENVIRONMENT) for source in sources}
+  config, corpus = (files.read_json(sources[0] / name) for name in (files.CONFIG, files.CORPUS))
+  environments = {source: files.read_json(source / files.ENVIRONMENT) for source in sources}
   scores, num_support = Scores.of(records.read(sources)), config['study']['num_support']
   text = tables.report(scores, corpus, notes(environments, config, scores), num_support)
   pictures = drawing.write(target, _pictures(sources, scores, num_support))
   text += '\n## Figures\n\n'
   missing = _missing(pictures)
-  images = [f'![{caption}]({drawing.FOLDER}/{name}.svg)' for name, caption in pictures.items()]
+  images = [f'![{caption}]({files.FIGURES}/{name}.svg)' for name, caption in pictures.items()]
   markdown = text + '\n\n'.join([*images, *missing]) + '\n'
-  records.write_text(target / MARKDOWN, markdown)
-  records.write_text(target / HTML, page.page(text, pictures, '\n\n'.join(missing), target))
+  files.write_text(target / files.REPORT, markdown)
+  files.write_text(target / files.PAGE, page.page(text, pictures, '\n\n'.join(missing), target))
   return markdown
 
 
@@ -62,5 +61,5 @@ def _missing(names: dict[str, str]) -> list[str]:
 
 def _attention(workdir: pathlib.Path) -> dict | None:
   """What the study or `launch.adapt` left of the clip it looked at last, if it did."""
-  path = workdir / records.ATTENTION
-  return records.read_json(path) if path.exists() else None
+  path = workdir / files.ATTENTION
+  return files.read_json(path) if path.exists() else None

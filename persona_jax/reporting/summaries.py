@@ -1,22 +1,33 @@
 """Short Markdown for the single stages: the data, the pre-training, one user before and after."""
 
-from __future__ import annotations
-
+import dataclasses
 import io
-from typing import TYPE_CHECKING, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from persona_jax.data.corpus import Corpus, users_by_clips
 from persona_jax.data.folds import Fold
 from persona_jax.evaluation import metrics
-from persona_jax.reporting.files import CsvWriter
+from persona_jax.files import CsvWriter
 from persona_jax.reporting.markdown import literal, number, table
 from persona_jax.reporting.tables import COLUMNS
 
-if TYPE_CHECKING:  # reporting runs without jax
-  from persona_jax.evaluation.personal import Prediction
-  from persona_jax.training.pretrain import Pretrained
+
+@dataclasses.dataclass(frozen=True)
+class UserPredictions:
+  """What a predictor says of one user's clips.
+
+  Attributes:
+    clips: [n] names.
+    labels, predictions: [n] sentiment.
+    in_support: [n] bool, whether the predictor was personalised on the clip.
+  """
+
+  clips: tuple[str, ...]
+  labels: np.ndarray
+  predictions: np.ndarray
+  in_support: np.ndarray
 
 
 def corpus(loaded: Corpus, first_user: int, num_users: int) -> str:
@@ -47,30 +58,29 @@ def _rate(frames_per_second: float | None) -> str:
   return '–' if frames_per_second is None else f'{frames_per_second:.4g}'
 
 
-def pretraining(folds: Sequence[Fold], trained: Sequence[Pretrained]) -> str:
-  """A row a fold: who is held out, and the best epoch."""
-  rows = [[str(fold.rank), literal(fold.user), str(len(fold.train)), str(len(fold.valid)),
-           str(teacher.best_epoch), number(teacher.best_loss)]
-          for fold, teacher in zip(folds, trained)]
+def pretraining(folds: Sequence[Fold], best_epochs: Sequence[int], best_losses: Sequence[float]) -> str:
+  """One row per fold: who is held out, the best epoch from 1, and its validation MAE."""
+  rows = [[str(fold.rank), literal(fold.user), str(len(fold.train)), str(len(fold.valid)), str(epoch),
+           number(loss)] for fold, epoch, loss in zip(folds, best_epochs, best_losses)]
   return '# Pre-training\n\n' + table(
       ['fold', 'held out', 'training clips', 'validation clips', 'best epoch', 'validation MAE'],
       rows) + '\n'
 
 
-def before_and_after(user: str, before: Prediction, after: Prediction) -> str:
-  """The figures of the clips that the user was not personalised on."""
+def before_and_after(user: str, before: UserPredictions, after: UserPredictions) -> str:
+  """The metrics of the clips that the predictor was not personalised on."""
   query = ~after.in_support
   rows = []
   for name, prediction in (('before', before), ('after', after)):
-    figures = metrics.evaluate(prediction.labels[query], prediction.predictions[query])
-    rows.append([name, *(number(figures[metric]) for metric in COLUMNS)])
+    values = metrics.evaluate(prediction.labels[query], prediction.predictions[query])
+    rows.append([name, *(number(values[metric]) for metric in COLUMNS)])
   learned = ', '.join(map(literal, np.array(after.clips)[after.in_support]))
   return (f'# {literal(user)}\n\nPersonalised on {learned}; scored on the other {query.sum()} '
           'clips.\n\n' + table(['', *COLUMNS.values()], rows) + '\n')
 
 
-def prediction_csv(prediction: Prediction) -> str:
-  """One line a clip: clip, label, prediction, in_support."""
+def prediction_csv(prediction: UserPredictions) -> str:
+  """One line per clip: clip, label, prediction, in_support."""
   text = io.StringIO(newline='')
   writer = CsvWriter(text)
   writer.writerow(('clip', 'label', 'prediction', 'in_support'))

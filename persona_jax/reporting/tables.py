@@ -1,13 +1,13 @@
 """The paper's Tables 1 to 3 from the records, with the paper's own numbers beside ours."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from persona_jax.arms import BASELINE, NAMES
 from persona_jax.errors import UserError
 from persona_jax.evaluation import statistics
-from persona_jax.reporting import comparison
+from persona_jax.reporting import arm_comparison
 from persona_jax.reporting.markdown import interval, literal, number, table, visible
 from persona_jax.reporting.scores import Scores
 
@@ -44,10 +44,10 @@ def report(scores: Scores, corpus: dict, notes: Sequence[str], num_support: int)
     parts.append(f'## Table {which}. {NAMES[arm]}, per user')
     parts.append(_per_user(scores, arm, paper, ranks) if arm in scores.arms
                  else f'No records of the arm `{arm}` yet.')
-  parts += ['## Table 3. Means over users', _means(scores), comparison.over(scores),
-            *comparison.caveat(scores.arms),
+  parts += ['## Table 3. Means over users', _means(scores), arm_comparison.over(scores),
+            *arm_comparison.caveat(scores.arms),
             '## Paired differences from the baseline', *_differences(scores),
-            *comparison.sections(scores, scores.arms), *_curve(everything), *_won(scores, corpus)]
+            *arm_comparison.sections(scores, scores.arms), *_curve(everything), *_won(scores, corpus)]
   notes = [*_legend(), *notes, *map(literal, corpus['notes'])]
   return '\n\n'.join([*parts, '## Notes', '\n'.join(f'- {note}' for note in notes)]) + '\n'
 
@@ -57,8 +57,8 @@ def _by_rank(scores: Scores, ranks: dict[str, int]) -> Scores:
   strangers = [user for user in scores.users if user not in ranks]
   if strangers:
     listed = ', '.join([*map(visible, list(ranks)[:10]), *(['...'] if len(ranks) > 10 else [])])
-    raise UserError(f'records of user {visible(strangers[0])}, who is none of the study\'s '
-                    f'{len(ranks)} ({listed}); name workdirs of one study.')
+    raise UserError(f'records of user {visible(strangers[0])}, who is not in this study '
+                    f'of {len(ranks)} users ({listed}); name workdirs of one study.')
   return scores.by_rank(ranks)
 
 
@@ -97,12 +97,12 @@ def _differences(scores: Scores) -> list[str]:
   others = [arm for arm in scores.arms if arm != BASELINE]
   if BASELINE not in scores.arms or not others:
     return ['No pair of arms to compare yet.']
-  intervals = statistics.bootstraps([comparison.paired(scores, metric, arm, BASELINE).table
+  intervals = statistics.bootstraps([arm_comparison.paired(scores, metric, arm, BASELINE).table
                                      for arm in others for metric in COLUMNS])
   cells = (interval(mean, signed=True) for mean in intervals)
   rows = [[f'{NAMES[arm]} − Baseline', *(next(cells) for _ in COLUMNS)] for arm in others]
-  return [table(['difference', *COLUMNS.values()], rows), comparison.over(scores),
-          *comparison.caveat(scores.arms)]
+  return [table(['difference', *COLUMNS.values()], rows), arm_comparison.over(scores),
+          *arm_comparison.caveat(scores.arms)]
 
 
 def _curve(scores: Scores) -> list[str]:
@@ -120,12 +120,12 @@ def _curve(scores: Scores) -> list[str]:
         each.values('mae', arm).table for each in some])])
     if len(baseline):
       gains.append([f'{NAMES[arm]} − Baseline', *_cells(shots, own.shots, [
-          comparison.paired(_with_baseline(scores, arm, count), 'mae', arm, BASELINE).table
+          arm_comparison.paired(_with_baseline(scores, arm, count), 'mae', arm, BASELINE).table
           for count in own.shots], signed=True)])
   header = [f'{count} clips' if count > 1 else '1 clip' for count in shots]
   return ['## MAE by the number of support clips', table(['arm', *header], values),
           *([table(['paired difference', *header], gains)] if gains else []),
-          comparison.over(scores), *comparison.caveat(scores.arms)]
+          arm_comparison.over(scores), *arm_comparison.caveat(scores.arms)]
 
 
 def _cells(shots: Sequence[int], own: Sequence[int], tables: Sequence[np.ndarray],
@@ -152,7 +152,7 @@ def _won(scores: Scores, corpus: dict) -> list[str]:
   shares = [f'{NAMES[arm]} {(baseline - mean) / (baseline - bound):.0%}' for arm, mean in means.items()]
   return ['## Share of the possible gain',
           f'A predictor that knows every persona has MAE {bound:.3f} on these users, the baseline '
-          f'{baseline:.3f}. Of that gap the arms won: {", ".join(shares)}.', *comparison.caveat(arms)]
+          f'{baseline:.3f}. Of that gap the arms won: {", ".join(shares)}.', *arm_comparison.caveat(arms)]
 
 
 def _legend() -> list[str]:

@@ -1,8 +1,7 @@
-"""Orbax checkpoints of what is under way: `checkpoints/<stage>/<name>/<step>`, the newest few.
+"""Orbax checkpoints of unfinished work: `checkpoints/<stage>/<name>/<step>`, the newest few.
 
 A training state is some 750 small arrays, which cost Orbax 0.4 s of a core to save one by one and
-0.04 s as one vector. So a checkpoint has two items: `leaves`, the bytes of all arrays one behind the
-other, and `about`, JSON with the format, the arrays' names, types and shapes in that order, and a
+0.04 s as one vector. So a checkpoint has two items: `leaves`, the concatenated bytes of all arrays, and `about`, JSON with the format, the arrays' names, types and shapes in that order, and a
 checksum. Finished parameters are kept otherwise: see `persona_jax.training.items`.
 """
 
@@ -12,7 +11,8 @@ import json
 import math
 import pathlib
 import re
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,11 +32,12 @@ _UNREADABLE = re.compile(
 class Checkpoints(contextlib.AbstractContextManager):
   """The newest checkpoints of one stage of one fold; saves in the background, waits on exit."""
 
-  def __init__(self, workdir: pathlib.Path, stage: str, name: str):
+  def __init__(self, folder: pathlib.Path, stage: str, name: str):
+    """Opens `<folder>/<stage>/<name>`, and makes it if need be."""
     processes = ocp.options.MultiprocessingOptions(  # they meet at barriers of this manager's own
         barrier_sync_key_prefix=f'{stage}_{name}' if jax.process_count() > 1 else None)
-    self._checkpoints, self._id = workdir / 'checkpoints', f'{stage}-{name}'
-    self._folder = self._checkpoints / stage / name
+    self._checkpoints, self._id = folder, f'{stage}-{name}'
+    self._folder = folder / stage / name
     self._manager = ocp.CheckpointManager(
         self._folder.absolute(),
         options=ocp.CheckpointManagerOptions(max_to_keep=KEPT, create=True,

@@ -1,10 +1,10 @@
-"""What is said and done of saved things that cannot be read: set aside only where damage is proven."""
+"""How saved items that cannot be read are handled: set aside only where damage is proven."""
 
 import logging
 import pathlib
 
-from persona_jax import parallel
 from persona_jax.errors import UserError
+from persona_jax.runtime import parallel
 
 _LOG = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ def set_aside(folder: pathlib.Path, checkpoints: pathlib.Path, name: str, error:
   aside = checkpoints / 'damaged'
   target = aside / f'{name}-{len(list(aside.glob(f"{name}-*")))}'
   _LOG.warning('%s is damaged (%s); set aside as %s.', folder, reason(error), target)
-  if parallel.writes():
+  if parallel.is_primary_process():
     aside.mkdir(exist_ok=True)
     folder.rename(target)
 
@@ -33,19 +33,19 @@ def can_be_read(folder: pathlib.Path) -> bool:
 
 
 def unreadable(folder: pathlib.Path, error: Exception) -> UserError:
-  """For what may be intact."""
-  return UserError(f'{folder}: cannot be read at present ({reason(error)}); it is left as it is. See '
-                   'to the cause, and run the same command again.')
+  """Returns the error for an item that may be intact."""
+  return UserError(f'{folder}: cannot be read at present ({reason(error)}); it is left unchanged. '
+                   'Remove the cause, and run the same command again.')
 
 
 def unsaved(folder: pathlib.Path, error: Exception) -> UserError:
-  """For a save that failed."""
+  """Returns the error for a save that failed."""
   return UserError(f'{folder}: cannot be saved ({reason(error)}). What was saved before is intact; '
                    'free disk space or fix permissions, and run the same command again.')
 
 
 def other_format(folder: pathlib.Path, found: int, expected: int) -> UserError:
-  """For what another version saved."""
+  """Returns the error for an item that another version saved."""
   return UserError(f'{folder}: a checkpoint of format {found}, this version of persona_jax reads format '
                    f'{expected}; go on with the version that wrote it, or name another --workdir.')
 

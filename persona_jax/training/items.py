@@ -17,8 +17,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from persona_jax import files
 from persona_jax.errors import UserError
-from persona_jax.reporting import records
 from persona_jax.training import damage
 from persona_jax.types import Params
 
@@ -39,7 +39,7 @@ def write(folder: pathlib.Path, params: Params, facts: dict[str, Any]) -> None:
     with _checkpointer() as checkpointer:
       checkpointer.save((temporary / PARAMS).absolute(), params)
     about = dict(format=FORMAT, **facts, files=_hashes(temporary / PARAMS))
-    records.write_json(temporary / ABOUT, about | {'sha256': _hash_of(about)})
+    files.write_json(temporary / ABOUT, about | {'sha256': _hash_of(about)})
     temporary.rename(folder)
   except Exception as error:  # Orbax passes on what the file system and its own threads raise
     shutil.rmtree(temporary, ignore_errors=True)

@@ -1,6 +1,6 @@
-"""Losses: L1 for pre-training; labels and a teacher, weighed against each other, for personalising."""
+"""Losses: L1 for pre-training; a weighted sum of labels and a teacher for personalising."""
 
-from typing import Callable
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +8,7 @@ import numpy as np
 import optax
 from jax import lax
 
+from persona_jax.errors import UserError
 from persona_jax.types import Array
 
 Distillation = Callable[[Array, Array, float], Array]
@@ -17,7 +18,7 @@ CLASSES = np.arange(-3.0, 4.0, dtype=np.float32)  # of Acc7
 
 
 def absolute(error: Array) -> Array:
-  """|error|, with gradient 0 where the error is but rounding noise, and its sign elsewhere.
+  """|error|, with gradient 0 where the error is rounding noise, and its sign elsewhere.
 
   A student starts as its teacher: there distillation must not pull. `jnp.abs` has gradient 1 at 0,
   and beside 0 the sign of a rounding error, which Adam's first step would make a full stride.
@@ -41,8 +42,8 @@ def l1(predictions: Array, labels: Array, weights: Array) -> Array:
   return mean(absolute(predictions - labels), weights)
 
 
-def personal(scores: Array, labels: Array, teacher: Array, weights: Array, label_weight: Array,
-             distillation: Distillation, temperature: float) -> Array:
+def distillation_loss(scores: Array, labels: Array, teacher: Array, weights: Array, label_weight: Array,
+                      function: Distillation, temperature: float) -> Array:
   """(1 - lambda) d(y_hat, y_old) + lambda |y_hat - y|, mean over clips (paper, section 4.2).
 
   Args:
@@ -52,10 +53,10 @@ def personal(scores: Array, labels: Array, teacher: Array, weights: Array, label
     teacher: [K] predictions of the frozen pre-trained model, y_old.
     weights: [K], 0 for padding.
     label_weight: lambda, []; 1 leaves the teacher out.
-    distillation: d, one of `DISTILLATIONS`.
+    function: d, one of `DISTILLATIONS`.
     temperature: of the distillation functions over classes.
   """
-  pull = mean(distillation(scores[:, -1], teacher, temperature), weights)
+  pull = mean(function(scores[:, -1], teacher, temperature), weights)
   return (1 - label_weight) * pull + label_weight * l1(scores[:, 0], labels, weights)
 
 
@@ -108,7 +109,7 @@ def _kl(student: Array, teacher: Array, temperature: float) -> Array:
 
 
 def _divergence(first: Array, second: Array, error: Array, temperature: float) -> Array:
-  """T^2 KL(p_first || p_second), still where the error is but rounding noise."""
+  """T^2 KL(p_first || p_second), constant where the error is rounding noise."""
   log_first, log_second = log_classes(first, temperature), log_classes(second, temperature)
   value = temperature**2 * (jnp.exp(log_first) * (log_first - log_second)).sum(axis=-1)
   return jnp.where(jnp.abs(error) < NOISE, 0, value)
@@ -116,3 +117,10 @@ def _divergence(first: Array, second: Array, error: Array, temperature: float) -
 
 DISTILLATIONS: dict[str, Distillation] = {
     'l1': _l1, 'mse': _mse, 'huber': _huber, 'cross_entropy': _cross_entropy, 'kl': _kl}
+
+
+def distillation(name: str) -> Distillation:
+  """Returns the entry of `DISTILLATIONS`. Raises `UserError` if there is none of this name."""
+  if name not in DISTILLATIONS:
+    raise UserError(f'config.adapt.distillation = {name!r}: expected one of {", ".join(DISTILLATIONS)}.')
+  return DISTILLATIONS[name]

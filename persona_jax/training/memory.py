@@ -8,7 +8,7 @@ without attention's scores, which have a budget of their own (`persona_jax.model
 import jax
 import ml_collections
 
-from persona_jax.evaluation import predict
+from persona_jax.model import predict
 from persona_jax.types import Clips, Params
 
 _COPIES = 6  # of the parameters: gradients, Adam's two moments, and what a step reads and writes

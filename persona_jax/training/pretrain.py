@@ -3,29 +3,29 @@
 import contextlib
 import dataclasses
 import logging
-import pathlib
-from typing import Callable, NoReturn, Sequence
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 
-from persona_jax import parallel, preemption
-from persona_jax.data import batching, folds as data_folds, normalize
+from persona_jax.data import batching
+from persona_jax.data import folds as folds_lib
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.folds import Fold
-from persona_jax.data.plan import Plan
+from persona_jax.data.study import Study
 from persona_jax.errors import UserError
 from persona_jax.model.build import build
-from persona_jax.progress import Progress
+from persona_jax.runtime import parallel, preemption
+from persona_jax.runtime.progress import Progress
 from persona_jax.training import damage, items, memory
 from persona_jax.training.checkpoint import Checkpoints
 from persona_jax.training.state import TrainState
 from persona_jax.training.steps import FoldInputs, Pretraining, Shared
 from persona_jax.types import Params
 
-STAGE, TEACHERS = 'pretrain', 'teachers'
+STAGE = 'pretrain'
 EpochLog = Callable[[Fold, int, float, float], None]  # epoch from 1, training and validation loss
 _LOG = logging.getLogger(__name__)
 
@@ -50,34 +50,33 @@ def shared_corpus(corpus: Corpus) -> Shared:
   return Shared(corpus.clips, corpus.labels)
 
 
-def fold_inputs(corpus: Corpus, plan: Plan, fold: Fold) -> FoldInputs:
-  """The fold's device inputs, its validation clips padded to the plan's."""
-  normaliser = normalize.fit(corpus.clips, fold.train, plan.normalise)
-  return FoldInputs(np.int32(fold.seed), np.int32(fold.rank), normaliser,
-                    batching.pad(fold.valid, plan.num_valid))
+def fold_inputs(study: Study, fold: Fold) -> FoldInputs:
+  """The fold's device inputs, its validation clips padded to the length that all folds share."""
+  return FoldInputs(np.int32(fold.seed), np.int32(fold.rank), study.normaliser(fold),
+                    batching.pad(fold.valid, study.folds.num_valid))
 
 
-def pretrain(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict, workdir: pathlib.Path,
-             log: EpochLog | None = None) -> list[Pretrained]:
-  """Pre-trains the plan's chosen folds, or finishes what a killed run began; one result per fold.
+def pretrain(study: Study, log: EpochLog | None = None) -> list[Pretrained]:
+  """Pre-trains the chosen folds, or finishes what an interrupted run began; one result per fold.
 
   Args:
-    log: is told of every fold's epoch as it ends.
+    log: is called at the end of every epoch of every fold.
   """
-  like, epochs = state_shapes(corpus, plan, config), config.pretrain.num_epochs
-  results = {fold.name: _load_or_set_aside(workdir, fold, like.params) for fold in plan.chosen}
-  todo = [fold for fold in plan.chosen if results[fold.name] is None]
-  with Progress('pre-training', len(plan.chosen) * epochs, 'epochs') as progress:
-    progress.advance((len(plan.chosen) - len(todo)) * epochs)
+  folds, epochs = study.folds.chosen, study.config.pretrain.num_epochs
+  like = state_shapes(study)
+  results = {fold.name: _load_or_set_aside(study, fold, like.params) for fold in folds}
+  todo = [fold for fold in folds if results[fold.name] is None]
+  with Progress('pre-training', len(folds) * epochs, 'epochs') as progress:
+    progress.advance((len(folds) - len(todo)) * epochs)
     if todo:
-      trainer = _Trainer(corpus, plan, config, workdir, like, log, progress)
+      trainer = _Trainer(study, like, log, progress)
       for group in (todo[i:i + trainer.size] for i in range(0, len(todo), trainer.size)):
         results |= zip((fold.name for fold in group), trainer.train(group))
-  return [results[fold.name] for fold in plan.chosen]
+  return [results[fold.name] for fold in folds]
 
 
-def load(workdir: pathlib.Path, fold: Fold, like: Params) -> Pretrained | None:
-  """The teacher of a fold that an earlier run finished, else None.
+def load(study: Study, fold: Fold, like: Params) -> Pretrained | None:
+  """Loads the teacher of a fold; None if its pre-training has not finished.
 
   Args:
     like: the shapes and types of its parameters.
@@ -85,7 +84,7 @@ def load(workdir: pathlib.Path, fold: Fold, like: Params) -> Pretrained | None:
   Raises:
     Damaged, UserError: as `items.read`.
   """
-  found = items.read(_teacher(workdir, fold), like)
+  found = items.read(study.teacher_folder(fold), like)
   if found is None:
     return None
   params, about = found
@@ -93,29 +92,26 @@ def load(workdir: pathlib.Path, fold: Fold, like: Params) -> Pretrained | None:
                     np.array(about['curves'], np.float32))
 
 
-def _load_or_set_aside(workdir: pathlib.Path, fold: Fold, like: Params) -> Pretrained | None:
-  """`load`; a damaged teacher is set aside, to be made again from the epoch before its last."""
+def _load_or_set_aside(study: Study, fold: Fold, like: Params) -> Pretrained | None:
+  """`load`; a damaged teacher is set aside, and made again from the newest checkpoint."""
   try:
-    return load(workdir, fold, like)
+    return load(study, fold, like)
   except damage.Damaged as error:
-    damage.set_aside(_teacher(workdir, fold), workdir / 'checkpoints', f'{TEACHERS}-{fold.name}', error)
+    folder = study.teacher_folder(fold)
+    damage.set_aside(folder, study.checkpoints, f'{folder.parent.name}-{fold.name}', error)
     return None
 
 
-def _teacher(workdir: pathlib.Path, fold: Fold) -> pathlib.Path:
-  return workdir / 'checkpoints' / TEACHERS / fold.name
-
-
-def state_shapes(corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict) -> TrainState:
-  """Shapes and types of a fold's state, by which a checkpoint is read; all folds' are alike."""
-  steps = Pretraining(build(config.model), config)
-  inputs = fold_inputs(corpus, plan, plan.folds[0])
-  return jax.eval_shape(steps.create_state, inputs, shared_corpus(corpus))
+def state_shapes(study: Study) -> TrainState:
+  """Shapes and types of a fold's state, which are the same for all folds; a checkpoint is read by them."""
+  steps = Pretraining(build(study.config.model), study.config)
+  inputs = fold_inputs(study, study.folds.all[0])
+  return jax.eval_shape(steps.create_state, inputs, shared_corpus(study.corpus))
 
 
 @dataclasses.dataclass
 class _Run:
-  """How far a fold is: its steps done, and the host state after them, None before the first."""
+  """A fold's progress: its steps done, and the host state after them, None before the first."""
 
   fold: Fold
   saved: Checkpoints
@@ -124,23 +120,22 @@ class _Run:
 
 
 class _Trainer:
-  """Compiles once, trains one group of folds after the other.
+  """Compiles once, and trains one group of folds after the other.
 
   Attributes:
     size: the folds that the program holds.
   """
 
-  def __init__(self, corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
-               workdir: pathlib.Path, like: TrainState, log: EpochLog | None, progress: Progress):
-    steps = Pretraining(build(config.model), config)
+  def __init__(self, study: Study, like: TrainState, log: EpochLog | None, progress: Progress):
+    self._study, self._like, self._log, self._progress = study, like, log, progress
+    self._plan, config, clips = study.folds, study.config, study.corpus.clips
+    self._last = config.pretrain.num_epochs * self._plan.num_batches
     self._mesh = mesh = parallel.fold_mesh()
     self.size = parallel.group_size(
-        len(plan.chosen), mesh,
-        memory.copy_bytes(like.params, corpus.clips, plan.batch_size, config.model))
-    self._corpus, self._plan, self._workdir, self._like = corpus, plan, workdir, like
-    self._log, self._progress = log, progress
-    self._last = config.pretrain.num_epochs * plan.num_batches
-    self._shared = parallel.replicate(shared_corpus(corpus), mesh)
+        len(self._plan.chosen), mesh,
+        memory.copy_bytes(like.params, clips, self._plan.batch_size, config.model))
+    self._shared = parallel.replicate(shared_corpus(study.corpus), mesh)
+    steps = Pretraining(build(config.model), config)
     self._create = parallel.over_folds(
         lambda _, inputs, shared: steps.create_state(inputs, shared), mesh)
     self._step = parallel.over_folds(steps.train_step, mesh, donate_state=True)
@@ -149,15 +144,15 @@ class _Trainer:
   def train(self, folds: Sequence[Fold]) -> list[Pretrained]:
     """Trains at most `size` folds to their ends, each from its own newest checkpoint.
 
-    Folds that share a program take their steps together. So those that are behind catch up with the next
-    ones first, in a program whose other places are idle; nothing that a fold has saved is done again.
+    Folds that share a program take their steps together. So folds that are behind first catch up with the
+    next ones, in a program whose other places are idle; no saved step is repeated.
 
     Raises:
       Preempted: the process is asked to stop; the state is saved.
       UserError: a loss or gradient is not finite; the state before it is saved.
     """
     with contextlib.ExitStack() as stack:
-      runs = [self._begin(fold, stack.enter_context(Checkpoints(self._workdir, STAGE, fold.name)))
+      runs = [self._begin(fold, stack.enter_context(Checkpoints(self._study.checkpoints, STAGE, fold.name)))
               for fold in folds]
       while (step := min(run.step for run in runs)) < self._last:
         until = min((run.step for run in runs if run.step > step), default=self._last)
@@ -168,19 +163,19 @@ class _Trainer:
     begun = bool(saved.steps())
     step, state = saved.newest(self._like) or (0, None)
     if begun and state is None:
-      _LOG.warning('No undamaged checkpoint is left of %s; its pre-training starts over.', fold.name)
+      _LOG.warning('No undamaged checkpoint of %s is left; its pre-training starts over.', fold.name)
     self._progress.advance(step // self._plan.num_batches)
     return _Run(fold, saved, step, state)
 
   def _advance(self, runs: list[_Run], until: int) -> None:
-    """Takes folds that are equally far on to the step `until`."""
-    inputs = self._put([fold_inputs(self._corpus, self._plan, run.fold) for run in runs])
+    """Takes folds that have done equally many steps to the step `until`."""
+    inputs = self._put([fold_inputs(self._study, run.fold) for run in runs])
     step, num_batches = runs[0].step, self._plan.num_batches
     state = (self._put([run.state for run in runs]) if step else
              self._create((), inputs, self._shared))
     while step < until:
       epoch, first = divmod(step, num_batches)
-      batches = self._put([batching.split(data_folds.epoch_order(run.fold, epoch), num_batches,
+      batches = self._put([batching.split(folds_lib.epoch_order(run.fold, epoch), num_batches,
                                           self._plan.batch_size) for run in runs])
       steps = range(first, min(num_batches, until - epoch * num_batches))
       state = self._take_steps(state, (inputs, batches), runs, epoch, steps)
@@ -193,7 +188,7 @@ class _Trainer:
       run.step, run.state = step, run_state
 
   def _put(self, trees: list) -> object:
-    """Trees of one fold each, on the devices; the first fills the places that are left."""
+    """Puts one tree per fold on the devices; the first is repeated to fill the program."""
     return parallel.shard(parallel.stack(trees, self.size), self._mesh)
 
   def _take_steps(self, state: TrainState, step_inputs: tuple[FoldInputs, batching.Indices],
@@ -209,16 +204,16 @@ class _Trainer:
     return state
 
   def _save(self, state: TrainState, runs: list[_Run], step: int) -> None:
-    """Saves the states; behind the last step the teachers, which is all that is needed then."""
+    """Saves the states, or after the last step the teachers, which are all that is needed then."""
     states = parallel.unstack(state, len(runs))
     for run, run_state in zip(runs, states):
       _expect_finite(run.fold, run_state, self._plan.num_batches)
     for run, run_state in zip(runs, states):
       if step < self._last:
-        if step not in run.saved.steps():  # as where a fold was stopped before its first step
+        if step not in run.saved.steps():  # it may be, where a fold was stopped before its first step
           run.saved.save(step, run_state)
-      elif parallel.writes():
-        items.write(_teacher(self._workdir, run.fold), run_state.best_params, dict(
+      elif parallel.is_primary_process():
+        items.write(self._study.teacher_folder(run.fold), run_state.best_params, dict(
             best_epoch=int(run_state.best_epoch), best_loss=float(run_state.best_loss),
             curves=run_state.curves.tolist()))
 
@@ -237,8 +232,8 @@ class _Trainer:
   def _stop(self, state: TrainState, runs: list[_Run], epoch: int, step: int) -> NoReturn:
     """Saves in the middle of an epoch, and stops.
 
-    Several processes hear of the signal at different steps, and cannot save together: there the end
-    of the last epoch must do.
+    Several processes receive the signal at different steps, and cannot save together; they resume from
+    the end of the last epoch.
     """
     if step and jax.process_count() == 1:
       self._save(state, runs, epoch * self._plan.num_batches + step)
@@ -259,7 +254,7 @@ def _expect_finite(fold: Fold, state: TrainState, num_batches: int) -> None:
   else:
     return
   raise UserError(f'{fold.name} ({fold.user}), {where}: {what} is not finite. The checkpoint '
-                  'before is kept; --debug_nans finds the operation, a lower '
+                  'before it is kept; --debug_nans finds the operation, a lower '
                   'config.pretrain.learning_rate in another --workdir may help.')
 
 

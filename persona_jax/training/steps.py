@@ -1,4 +1,4 @@
-"""The pure steps of pre-training: one batch, and the end of an epoch. Both are of one fold."""
+"""The pure steps of pre-training one fold: a batch, and the end of an epoch."""
 
 from typing import NamedTuple
 
@@ -8,25 +8,26 @@ import ml_collections
 import optax
 
 from persona_jax.data.batching import Indices
-from persona_jax.evaluation import predict
+from persona_jax.model import predict
 from persona_jax.model.build import PersonalPredictor
-from persona_jax.model.cheap_random import cheap_key
-from persona_jax.training import losses, optimizer, state as train_state
+from persona_jax.model.fast_prng import fast_key
+from persona_jax.training import losses, optimizer
+from persona_jax.training import state as state_lib
 from persona_jax.training.state import Fault, TrainState
 from persona_jax.types import Array, Clips, Normaliser, Params
 
-_INIT, _DROPOUT = range(2)  # what a fold's keys are for
+_INIT, _DROPOUT = range(2)  # the uses of a fold's keys
 
 
 class Shared(NamedTuple):
-  """What all folds look at: the corpus, on the device once. clips [N, ...], labels [N]."""
+  """What all folds share: the corpus, on the device once. clips [N, ...], labels [N]."""
 
   clips: Clips
   labels: Array
 
 
 class FoldInputs(NamedTuple):
-  """What makes a fold: its seed [] and rank [], its normaliser, its validation clips [V]."""
+  """What defines a fold: its seed [] and rank [], its normaliser, its validation clips [V]."""
 
   seed: Array
   rank: Array
@@ -44,20 +45,20 @@ class Pretraining:
     self._plateau = optimizer.plateau(config.pretrain)
 
   def _key(self, inputs: FoldInputs, use: int) -> Array:
-    return jax.random.fold_in(jax.random.fold_in(cheap_key(inputs.seed), inputs.rank), use)
+    return jax.random.fold_in(jax.random.fold_in(fast_key(inputs.seed), inputs.rank), use)
 
   def create_state(self, inputs: FoldInputs, shared: Shared) -> TrainState:
     """Fresh parameters, from the seed and the fold's rank."""
     example = predict.gather(shared.clips, inputs.normaliser, jnp.zeros(1, jnp.int32))
     params = self._model.init(self._key(inputs, _INIT), example)['params']
-    return train_state.create(params, self._optimizer, self._plateau, self._num_epochs)
+    return state_lib.create(params, self._optimizer, self._plateau, self._num_epochs)
 
   def train_step(self, state: TrainState, inputs: tuple[FoldInputs, Indices],
                  shared: Shared) -> TrainState:
     """One Adam step.
 
     Args:
-      inputs: the fold, and the batches of its epoch [S, B]; the step count says which is next.
+      inputs: the fold, and the batches of its epoch [num_batches, B]; the step count says which is next.
     """
     fold, epoch = inputs
     batch = jax.tree.map(lambda batches: batches[state.step % len(batches)], epoch)

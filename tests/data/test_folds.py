@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from configs import synthetic
-from persona_jax.data import batching, corpus, folds
+from persona_jax.data import batching, folds, loading
 from persona_jax.errors import UserError
 
 
 @pytest.fixture(scope='module')
 def loaded():
-  return corpus.load(synthetic.get_config('smoke'))
+  return loading.load(synthetic.get_config('smoke'))
 
 
 def test_users_have_most_clips_and_are_held_out(loaded):
@@ -18,15 +18,15 @@ def test_users_have_most_clips_and_are_held_out(loaded):
   assert [fold.user for fold in made] == sorted(counts, key=lambda s: (-counts[s], s))[:3]
   for fold in made:
     assert fold.user not in speakers[fold.train] and fold.user not in speakers[fold.valid]
-    assert set(speakers[fold.own]) == {fold.user}
+    assert set(speakers[fold.user_clips]) == {fold.user}
     others = len(speakers) - counts[fold.user]
     assert len(fold.train) == round(0.7 * others) and len(fold.valid) == others - len(fold.train)
 
 
 def test_a_leak_is_caught(loaded):
   fold = folds.make_folds(loaded, 1, 0.7, seeds=(0,))[0]
-  leaking = folds.Fold(fold.rank, fold.user, fold.seed, np.append(fold.train, fold.own[0]), fold.valid,
-                       fold.own[1:])
+  leaking = folds.Fold(fold.rank, fold.user, fold.seed, np.append(fold.train, fold.user_clips[0]), fold.valid,
+                       fold.user_clips[1:])
   with pytest.raises(AssertionError, match='leaks into the training'):
     folds.assert_held_out(leaking, loaded)
 
@@ -53,17 +53,17 @@ def test_draws_split_the_user_and_are_stable(loaded):
   few, many = (folds.draw_supports(fold, n, 5, None) for n in (2, 9))
   np.testing.assert_array_equal(few.support, many.support[:2])
   for support, query in zip(many.support, many.query):
-    assert sorted([*support, *query]) == list(range(len(fold.own)))
+    assert sorted([*support, *query]) == list(range(len(fold.user_clips)))
   assert len({tuple(sorted(support)) for support in many.support}) > 1
   assert folds.draw_supports(fold, 2, 5, 4).query.shape == (2, 4)
-  with pytest.raises(UserError, match=f'too few for {len(fold.own)} support clips'):
-    folds.draw_supports(fold, 2, len(fold.own), None)
+  with pytest.raises(UserError, match=f'too few for {len(fold.user_clips)} support clips'):
+    folds.draw_supports(fold, 2, len(fold.user_clips), None)
 
 
 def test_seeds_differ_in_everything_but_the_user(loaded):
   first, second = folds.make_folds(loaded, 1, 0.7, seeds=(0, 1))
   assert (first.rank, first.user) == (second.rank, second.user) and first.name != second.name
-  np.testing.assert_array_equal(first.own, second.own)
+  np.testing.assert_array_equal(first.user_clips, second.user_clips)
   assert set(first.train) != set(second.train)
   draws = [folds.draw_supports(fold, 3, 5, None).support for fold in (first, second)]
   assert (draws[0] != draws[1]).any()

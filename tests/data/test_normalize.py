@@ -1,11 +1,10 @@
 import numpy as np
 
-from persona_jax import config as configuration
+from persona_jax import config as config_lib
 from persona_jax.data import normalize
 from persona_jax.types import Clips
 
-
-AUDIO = configuration.paper().normalise
+AUDIO = config_lib.paper().normalise
 AUDIO.modalities = ('audio',)
 
 

@@ -20,7 +20,6 @@ import types
 
 import numpy as np
 import torch
-
 from parity_files import INPUTS, write_small
 
 FOLDER = pathlib.Path(__file__).parent / 'mult_parity'

@@ -2,34 +2,34 @@ import jax.numpy as jnp
 import numpy as np
 
 from persona_jax.model import attention, softmax_attention
-from persona_jax.model.softmax_attention import Reach
+from persona_jax.model.softmax_attention import AttentionMask
 
 
-def pairs(seen: Reach) -> np.ndarray:
+def pairs(mask: AttentionMask) -> np.ndarray:
   """[B, T_q, T_k] bool."""
-  return np.asarray(seen.key_rank)[:, None, :] <= np.asarray(seen.last_seen)[:, :, None]
+  return np.asarray(mask.key_rank)[:, None, :] <= np.asarray(mask.last_seen)[:, :, None]
 
 
 def test_more_keys_than_queries_see_offset_diagonal():
-  seen = pairs(attention.reach(jnp.ones((1, 3), bool), jnp.ones((1, 5), bool)))
-  np.testing.assert_array_equal(seen[0], [
+  mask = pairs(attention.causal_mask(jnp.ones((1, 3), bool), jnp.ones((1, 5), bool)))
+  np.testing.assert_array_equal(mask[0], [
       [1, 1, 1, 0, 0],
       [1, 1, 1, 1, 0],
       [1, 1, 1, 1, 1]])
 
 
 def test_more_queries_than_keys_see_offset_diagonal():
-  seen = pairs(attention.reach(jnp.ones((1, 3), bool), jnp.ones((1, 2), bool)))
-  np.testing.assert_array_equal(seen[0], [[1, 1], [1, 1], [1, 1]])
-  seen = pairs(attention.reach(jnp.ones((1, 3), bool), jnp.ones((1, 3), bool)))
-  np.testing.assert_array_equal(seen[0], np.tril(np.ones((3, 3))))
+  mask = pairs(attention.causal_mask(jnp.ones((1, 3), bool), jnp.ones((1, 2), bool)))
+  np.testing.assert_array_equal(mask[0], [[1, 1], [1, 1], [1, 1]])
+  mask = pairs(attention.causal_mask(jnp.ones((1, 3), bool), jnp.ones((1, 3), bool)))
+  np.testing.assert_array_equal(mask[0], np.tril(np.ones((3, 3))))
 
 
 def test_padding_is_skipped_in_the_count():
   query = jnp.array([[True, False, True]])  # a frame, padding, the token
   key = jnp.array([[True, True, False, True]])
   np.testing.assert_array_equal(attention.ranks(query)[0], [0, 0, 1])
-  np.testing.assert_array_equal(pairs(attention.reach(query, key))[0, [0, 2]], [
+  np.testing.assert_array_equal(pairs(attention.causal_mask(query, key))[0, [0, 2]], [
       [1, 1, 0, 0],
       [1, 1, 0, 1]])
 
@@ -46,9 +46,9 @@ def test_the_weights_that_are_shown_are_those_that_are_used():
   random, num_heads, steps = np.random.default_rng(0), 2, (3, 4)
   query = jnp.asarray(random.normal(size=(2, steps[0], 8)), jnp.float32)
   key = jnp.asarray(random.normal(size=(2, steps[1], 8)), jnp.float32)
-  seen = attention.reach(jnp.ones((2, 3), bool), jnp.array([[True] * 4, [True, True, False, False]]))
+  mask = attention.causal_mask(jnp.ones((2, 3), bool), jnp.array([[True] * 4, [True, True, False, False]]))
   one_hot = jnp.tile(jnp.eye(4), (2, 1, num_heads))
-  used = softmax_attention.attend(query, key, one_hot, num_heads, seen)
-  shown = softmax_attention.mean_weights(query, key, num_heads, seen)
+  used = softmax_attention.attend(query, key, one_hot, num_heads, mask)
+  shown = softmax_attention.mean_weights(query, key, num_heads, mask)
   np.testing.assert_allclose(shown, used.reshape(2, 3, num_heads, 4).mean(axis=2), atol=1e-6)
   assert (shown[1, :, 2:] == 0).all()

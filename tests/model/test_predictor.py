@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from persona_jax import config as configuration
+from persona_jax import config as config_lib
 from persona_jax.errors import UserError
 from persona_jax.model.build import build, expect_kernels_fit, with_distillation_token
-from persona_jax.model.cheap_random import cheap_key
+from persona_jax.model.fast_prng import fast_key
 from persona_jax.model.registry import BASE_MODELS
 from persona_jax.types import Clips
 
@@ -18,7 +18,7 @@ LENGTHS = {'language': [5, 2, 3], 'audio': [11, 4, 0], 'vision': [7, 1, 6]}  # o
 
 
 def config_of(name='mult', **model):
-  config = configuration.paper().model
+  config = config_lib.paper().model
   config.update(name=name, num_layers=2, num_heads=3, width=6, **model)
   return config
 
@@ -35,7 +35,7 @@ def clips_of(modalities=tuple(STEPS), padding=0):
 
 def initialised(config, clips):
   model = build(config)
-  return model, jax.jit(model.init)(cheap_key(0), clips)
+  return model, jax.jit(model.init)(fast_key(0), clips)
 
 
 VARIANTS = [config_of(name) for name in BASE_MODELS] + [
@@ -110,7 +110,7 @@ def test_a_distillation_token_is_read_beside_the_users(name):
   assert scores(params).shape == (3, 2)
   mean = jax.jit(lambda p: distilling.apply({'params': p}, clips))(params)
   np.testing.assert_allclose(mean, scores(params).mean(axis=1), atol=1e-6)
-  created = jax.eval_shape(distilling.init, cheap_key(0), clips)['params']
+  created = jax.eval_shape(distilling.init, fast_key(0), clips)['params']
   assert jax.tree.structure(created) == jax.tree.structure(params)
   assert jax.tree.map(jnp.shape, created) == jax.tree.map(jnp.shape, params)
   gradients = jax.jit(jax.grad(lambda p: scores(p)[:, 1].sum()))(params)
@@ -136,7 +136,7 @@ def test_dropout_follows_its_key():
   clips = clips_of()
   model, variables = initialised(config_of(), clips)
   train = jax.jit(lambda n: model.apply(variables, clips, train=True,
-                                        rngs={'dropout': jax.random.fold_in(cheap_key(0), n)}))
+                                        rngs={'dropout': jax.random.fold_in(fast_key(0), n)}))
   np.testing.assert_array_equal(train(1), train(1))
   assert np.abs(train(1) - train(2)).min() > 1e-4
 
@@ -148,7 +148,7 @@ def test_attention_dropout_only_where_the_target_is_language():
   model, variables = initialised(config_of(dropout=rates), clips)
   captured = dict(capture_intermediates=lambda module, _: '_from_' in (module.name or ''))
   _, state = jax.jit(lambda: model.apply(variables, clips, train=True,
-                                         rngs={'dropout': cheap_key(0)}, **captured))()
+                                         rngs={'dropout': fast_key(0)}, **captured))()
   _, plain = jax.jit(lambda: model.apply(variables, clips, **captured))()
   for name, dropped in state['intermediates']['base'].items():
     same = np.allclose(dropped['__call__'][0], plain['intermediates']['base'][name]["__call__"][0],

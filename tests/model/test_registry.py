@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from persona_jax import config as configuration
+from persona_jax import config as config_lib
 from persona_jax.errors import UserError
 from persona_jax.model import registry
 from persona_jax.model.build import build, with_distillation_token
-from persona_jax.model.cheap_random import cheap_key
+from persona_jax.model.fast_prng import fast_key
 from persona_jax.model.heads import Heads
 from persona_jax.types import Clips
 
@@ -40,14 +40,14 @@ def clips():
 @pytest.mark.parametrize('name', [*registry.BASE_MODELS, 'newest'])
 def test_every_base_model_keeps_the_contract_and_takes_a_distillation_token(name, monkeypatch):
   monkeypatch.setitem(registry.BASE_MODELS, 'newest', newest)
-  config = configuration.paper().model
+  config = config_lib.paper().model
   config.update(name=name, num_layers=1, num_heads=2, width=6)
   model, distilling = build(config), build(config, distilling=True)
-  params = jax.jit(model.init)(cheap_key(0), clips())['params']
+  params = jax.jit(model.init)(fast_key(0), clips())['params']
   grown = with_distillation_token(params)
   scores = jax.jit(lambda p: distilling.apply({'params': p}, clips(), method='scores'))(grown)
   assert scores.shape == (4, 2)
-  created = jax.eval_shape(distilling.init, cheap_key(0), clips())['params']
+  created = jax.eval_shape(distilling.init, fast_key(0), clips())['params']
   assert jax.tree.map(jnp.shape, grown) == jax.tree.map(jnp.shape, created)
   np.testing.assert_array_equal(*(grown['base']['heads'][head]['score']['kernel']
                                   for head in ('head', 'distillation_head')))
@@ -89,7 +89,7 @@ class ReadDependent(Newest):
     (lambda num_read: nn.Dense(1), 'with num_read = 1 it cannot be called .TypeError')])
 def test_a_base_model_that_breaks_the_contract_is_named(module, problem, monkeypatch):
   monkeypatch.setitem(registry.BASE_MODELS, 'mine', lambda config, num_read: module(num_read))
-  config = configuration.paper().model
+  config = config_lib.paper().model
   config.name = 'mine'
   with pytest.raises(UserError, match=f"base model 'mine': {problem}.*persona_jax/model/registry.py"):
     build(config)

@@ -9,26 +9,25 @@ from jax import lax
 from jax.extend import core as extend_core
 
 from persona_jax.model import softmax_attention
-from persona_jax.model.cheap_random import cheap_key
-from persona_jax.model.softmax_attention import Reach, attend
-
+from persona_jax.model.fast_prng import fast_key
+from persona_jax.model.softmax_attention import AttentionMask, attend
 
 NUM_HEADS = 2
 
 
-def plain(query, key, value, seen, keep=1.0):
+def plain(query, key, value, mask, keep=1.0):
   """Attention written out over the whole batch; `keep` multiplies the weights [B, H, T_q, T_k]."""
   shape = query.shape
   query, key, value = (x.reshape(*x.shape[:2], NUM_HEADS, -1) for x in (query, key, value))
-  visible = (seen.key_rank[:, None, :] <= seen.last_seen[:, :, None])[:, None]
+  visible = (mask.key_rank[:, None, :] <= mask.last_seen[:, :, None])[:, None]
   scores = jnp.where(visible, jnp.einsum('bqhd,bkhd->bhqk', query, key) * key.shape[3]**-0.5,
                      -jnp.inf)
   weights = jnp.where(visible.any(-1, keepdims=True), jax.nn.softmax(scores), 0)
   return jnp.einsum('bhqk,bkhd->bqhd', weights * keep, value).reshape(shape)
 
 
-def ours(query, key, value, seen):
-  return attend(query, key, value, NUM_HEADS, seen)
+def ours(query, key, value, mask):
+  return attend(query, key, value, NUM_HEADS, mask)
 
 
 def operands(num_queries=9, num_keys=11, head_width=3, num_clips=4):
@@ -38,7 +37,7 @@ def operands(num_queries=9, num_keys=11, head_width=3, num_clips=4):
   last_seen = random.integers(0, num_keys, (num_clips, num_queries))
   last_seen[0, 0] = -1  # a query that sees nothing
   key_rank = np.stack([random.permutation(num_keys) for _ in range(num_clips)])
-  return draw(num_queries), draw(num_keys), draw(num_keys), Reach(jnp.asarray(last_seen),
+  return draw(num_queries), draw(num_keys), draw(num_keys), AttentionMask(jnp.asarray(last_seen),
                                                                   jnp.asarray(key_rank))
 
 
@@ -51,23 +50,23 @@ def chunk_bytes(request, monkeypatch):
 def test_by_hand():
   query, key = jnp.ones((1, 1, 1)), jnp.log(jnp.array([1.0, 3.0, 100.0])).reshape(1, 3, 1)
   value = jnp.array([8.0, 4.0, 1e6]).reshape(1, 3, 1)
-  seen = Reach(jnp.array([[1]]), jnp.array([[0, 1, 2]]))
-  np.testing.assert_allclose(attend(query, key, value, 1, seen), [[[0.25 * 8 + 0.75 * 4]]],
+  mask = AttentionMask(jnp.array([[1]]), jnp.array([[0, 1, 2]]))
+  np.testing.assert_allclose(attend(query, key, value, 1, mask), [[[0.25 * 8 + 0.75 * 4]]],
                              rtol=1e-6)
 
 
 @pytest.mark.parametrize('head_width', [1, 3, 16])
 @pytest.mark.parametrize('num_queries, num_keys', [(9, 11), (1, 11), (9, 2)])
 def test_is_softmax_attention(chunk_bytes, num_queries, num_keys, head_width):
-  query, key, value, seen = operands(num_queries, num_keys, head_width)
-  np.testing.assert_allclose(attend(query, key, value, NUM_HEADS, seen), plain(query, key, value, seen),
+  query, key, value, mask = operands(num_queries, num_keys, head_width)
+  np.testing.assert_allclose(attend(query, key, value, NUM_HEADS, mask), plain(query, key, value, mask),
                              rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_are_those_of_softmax_attention(chunk_bytes):
-  *arrays, seen = operands()
+  *arrays, mask = operands()
   target = jnp.asarray(np.random.default_rng(1).normal(size=arrays[0].shape), jnp.float32)
-  loss = lambda function, *arrays: (function(*arrays, seen) * target).sum()
+  loss = lambda function, *arrays: (function(*arrays, mask) * target).sum()
   got = jax.grad(functools.partial(loss, ours), (0, 1, 2))(*arrays)
   expected = jax.grad(functools.partial(loss, plain), (0, 1, 2))(*arrays)
   for mine, theirs in zip(got, expected):
@@ -75,22 +74,22 @@ def test_gradients_are_those_of_softmax_attention(chunk_bytes):
 
 
 def test_large_scores_do_not_overflow():
-  query, key, value, seen = operands()
-  attended = attend(1e3 * query, 1e3 * key, value, NUM_HEADS, seen)
-  np.testing.assert_allclose(attended, plain(1e3 * query, 1e3 * key, value, seen), rtol=1e-4, atol=1e-4)
+  query, key, value, mask = operands()
+  attended = attend(1e3 * query, 1e3 * key, value, NUM_HEADS, mask)
+  np.testing.assert_allclose(attended, plain(1e3 * query, 1e3 * key, value, mask), rtol=1e-4, atol=1e-4)
 
 
 def test_a_query_without_keys_gets_zeros_and_no_gradient():
-  query, key, value, seen = operands()
-  blind = seen._replace(last_seen=jnp.full_like(seen.last_seen, -1))
+  query, key, value, mask = operands()
+  blind = mask._replace(last_seen=jnp.full_like(mask.last_seen, -1))
   np.testing.assert_array_equal(attend(query, key, value, NUM_HEADS, blind), jnp.zeros_like(query))
   gradients = jax.grad(lambda *arrays: attend(*arrays, NUM_HEADS, blind).sum(), (0, 1, 2))(query, key, value)
   for gradient in gradients:
     np.testing.assert_array_equal(gradient, jnp.zeros_like(gradient))
 
 
-def dropped(query, key, value, seen):
-  return attend(query, key, value, NUM_HEADS, seen, 0.4, cheap_key(3))
+def dropped(query, key, value, mask):
+  return attend(query, key, value, NUM_HEADS, mask, 0.4, fast_key(3))
 
 
 def kept(shape, rate=0.4):
@@ -98,28 +97,28 @@ def kept(shape, rate=0.4):
   num_clips, num_queries, num_heads, num_keys = shape
   query = jnp.zeros((num_clips, num_queries, num_heads * num_keys))
   value = jnp.tile(jnp.eye(num_keys), (num_clips, 1, num_heads))
-  seen = Reach(jnp.full((num_clips, num_queries), num_keys),
+  mask = AttentionMask(jnp.full((num_clips, num_queries), num_keys),
                jnp.zeros((num_clips, num_keys), jnp.int32))
-  shares = attend(query, jnp.zeros_like(value), value, num_heads, seen, rate, cheap_key(3))
+  shares = attend(query, jnp.zeros_like(value), value, num_heads, mask, rate, fast_key(3))
   return num_keys * shares.reshape(num_clips, num_queries, num_heads, num_keys).swapaxes(1, 2)
 
 
 def test_dropout_drops_weights_and_the_gradient_drops_the_same(chunk_bytes):
-  *arrays, seen = operands()
+  *arrays, mask = operands()
   keep = kept((4, 9, 2, 11))
   np.testing.assert_allclose(np.unique(np.round(keep, 4)), [0, round(1 / 0.6, 4)])
   assert 0.25 < (keep == 0).mean() < 0.55
-  np.testing.assert_allclose(dropped(*arrays, seen), plain(*arrays, seen, keep), rtol=1e-5, atol=1e-6)
-  got = jax.grad(lambda *a: (dropped(*a, seen)**2).sum(), (0, 1, 2))(*arrays)
-  expected = jax.grad(lambda *a: (plain(*a, seen, keep)**2).sum(), (0, 1, 2))(*arrays)
+  np.testing.assert_allclose(dropped(*arrays, mask), plain(*arrays, mask, keep), rtol=1e-5, atol=1e-6)
+  got = jax.grad(lambda *a: (dropped(*a, mask)**2).sum(), (0, 1, 2))(*arrays)
+  expected = jax.grad(lambda *a: (plain(*a, mask, keep)**2).sum(), (0, 1, 2))(*arrays)
   for mine, theirs in zip(got, expected):
     np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_same_under_vmap():
-  query, key, value, seen = operands()
-  batched = jax.vmap(lambda scale: attend(scale * query, key, value, NUM_HEADS, seen))(jnp.array([1.0, 2.0]))
-  np.testing.assert_allclose(batched[1], attend(2 * query, key, value, NUM_HEADS, seen), rtol=1e-5, atol=1e-6)
+  query, key, value, mask = operands()
+  batched = jax.vmap(lambda scale: attend(scale * query, key, value, NUM_HEADS, mask))(jnp.array([1.0, 2.0]))
+  np.testing.assert_allclose(batched[1], attend(2 * query, key, value, NUM_HEADS, mask), rtol=1e-5, atol=1e-6)
 
 
 @pytest.fixture(params=[1, 4, 8, 48], ids=lambda heads: f'{heads} heads')
@@ -145,12 +144,12 @@ def most_scores(function, *arrays) -> int:
 @pytest.mark.parametrize('part', ['forward', 'gradient'])
 def test_what_is_vmapped_counts_in_a_chunk_of_accelerators(most_heads, part):
   """2 x 3 vmapped of 4 clips and 2 heads: 48 heads in all, in chunks of the most that are allowed."""
-  query, key, value, seen = operands()
-  forward = lambda scale, dropout: attend(scale * query, key, value, NUM_HEADS, seen, 0.4, dropout)
+  query, key, value, mask = operands()
+  forward = lambda scale, dropout: attend(scale * query, key, value, NUM_HEADS, mask, 0.4, dropout)
   gradient = jax.grad(lambda scale, dropout: (forward(scale, dropout)**2).sum())
   function = dict(forward=forward, gradient=gradient)[part]
   scales = jnp.linspace(0.5, 1.5, 6).reshape(2, 3)
-  dropouts = jax.random.split(cheap_key(0), (2, 3))
+  dropouts = jax.random.split(fast_key(0), (2, 3))
   together = jax.vmap(jax.vmap(function))
   assert most_scores(together, scales, dropouts) == most_heads
   alone = [[function(*pair) for pair in zip(*row)] for row in zip(scales, dropouts)]
@@ -162,8 +161,8 @@ def test_what_is_vmapped_counts_in_a_chunk_of_accelerators(most_heads, part):
 
 
 def test_one_operand_vmapped_is_all_of_them(most_heads):
-  query, key, value, seen = operands()
+  query, key, value, mask = operands()
   queries = jnp.stack([query, 2 * query])
-  together = jax.vmap(lambda query: attend(query, key, value, NUM_HEADS, seen))(queries)
-  np.testing.assert_allclose(together, [plain(query, key, value, seen), plain(2 * query, key, value, seen)],
+  together = jax.vmap(lambda query: attend(query, key, value, NUM_HEADS, mask))(queries)
+  np.testing.assert_allclose(together, [plain(query, key, value, mask), plain(2 * query, key, value, mask)],
                              rtol=1e-5, atol=1e-6)

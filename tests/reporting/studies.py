@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from persona_jax import files
 from persona_jax.evaluation.metrics import METRICS
 from persona_jax.reporting import records
 from persona_jax.reporting.scores import Scores
@@ -30,9 +31,9 @@ def write(workdir, arms=('baseline', 'fs_ua', 'fs_ua_kd'), all_shots=(5,), users
   records.write(workdir, trials)
   records.write_curves(workdir, {(user, seed): np.array([[2, 1.5], [1, 1.25], [0.5, 1.4]])
                                  for user in users})
-  records.write_json(workdir / records.CONFIG, config)
-  records.write_json(workdir / records.ENVIRONMENT, ENVIRONMENT)
-  records.write_json(workdir / records.CORPUS, dict(
+  files.write_json(workdir / files.CONFIG, config)
+  files.write_json(workdir / files.ENVIRONMENT, ENVIRONMENT)
+  files.write_json(workdir / files.CORPUS, dict(
       users={user: own for user in everybody}, num_speakers=9, num_clips=90, notes=list(notes),
       oracle_mae=None) | corpus)
   return workdir

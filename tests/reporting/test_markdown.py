@@ -1,6 +1,7 @@
 import markdown_it
 import pytest
-from rich import console, markdown as rich_markdown
+from rich import console
+from rich import markdown as rich_markdown
 
 from persona_jax.evaluation.statistics import Interval
 from persona_jax.reporting import markdown

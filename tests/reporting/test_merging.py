@@ -3,10 +3,11 @@
 import copy
 
 import pytest
-
-from persona_jax.errors import UserError
-from persona_jax.reporting import records, report
 from studies import CONFIG, ENVIRONMENT, write
+
+from persona_jax import files
+from persona_jax.errors import UserError
+from persona_jax.reporting import report
 
 DATA = dict(fingerprint={'clips': 'c' * 64, 'labels': '1' * 64, 'audio': 'a' * 64})
 
@@ -47,7 +48,7 @@ def test_parts_of_two_configs_are_refused(tmp_path, fields, said):
   workdirs = parts(tmp_path, config(), config(**fields))
   with pytest.raises(UserError, match='one and .*two are no parts of one study: ' + said):
     report.write(workdirs, workdirs[0])
-  assert not (workdirs[0] / report.MARKDOWN).exists()
+  assert not (workdirs[0] / files.REPORT).exists()
 
 
 def test_parts_of_two_corpora_are_refused(tmp_path):
@@ -69,13 +70,13 @@ def test_a_part_of_version_0_1_is_no_part_of_a_newer_study(tmp_path):
 
 def test_environments_that_differ_are_all_noted(tmp_path):
   workdirs = parts(tmp_path, config(), config(study__folds=[1, 2]))
-  records.write_json(workdirs[1] / records.ENVIRONMENT, ENVIRONMENT | dict(
+  files.write_json(workdirs[1] / files.ENVIRONMENT, ENVIRONMENT | dict(
       packages={'jax': '0.11'}, devices=['NVIDIA'], commit='f00', config_hash='def'))
   notes = report.write(workdirs, workdirs[0]).split('## Notes')[1]
   assert '- Seeds 0; config abc, def.\n' in notes
   assert 'one: commit unknown, made with Python 3.11, jax 0.10, on 2 x cpu.\n' in notes
   assert 'two: commit f00, made with Python 3.11, jax 0.11, on 1 x NVIDIA.\n' in notes
-  records.write_json(workdirs[1] / records.ENVIRONMENT, ENVIRONMENT)
+  files.write_json(workdirs[1] / files.ENVIRONMENT, ENVIRONMENT)
   alike = report.write(workdirs, workdirs[0])
   assert ('- Seeds 0; config abc, commit unknown.\n'
           '- Made with Python 3.11, jax 0.10, on 2 x cpu.') in alike

@@ -1,7 +1,8 @@
 """What a report says of preprocessing, of the mean shift and of reproducing it."""
 
-from persona_jax.reporting import comparison, notes, report
 from studies import CONFIG, write
+
+from persona_jax.reporting import arm_comparison, notes, report
 
 
 def said(workdir, **config):
@@ -39,9 +40,9 @@ def test_the_mean_shift_has_its_caveat_beside_every_comparison(tmp_path):
   for title in ('Table 3. Means over users', 'Paired differences from the baseline',
                 'Which differences in MAE are real', 'MAE by the number of support clips',
                 'Share of the possible gain'):
-    assert sections[title].count(comparison.MEAN_SHIFT_CAVEAT) == 1, title
+    assert sections[title].count(arm_comparison.MEAN_SHIFT_CAVEAT) == 1, title
   for figure in ('draws', 'shots'):
-    assert f'{comparison.MEAN_SHIFT_CAVEAT}](figures/{figure}.svg)' in sections['Figures']
+    assert f'{arm_comparison.MEAN_SHIFT_CAVEAT}](figures/{figure}.svg)' in sections['Figures']
   assert 'FS-UA beats the mean shift' in sections['Which differences in MAE are real']
   without = write(tmp_path / 'without', all_shots=(1, 5), oracle_mae=oracle)
-  assert comparison.MEAN_SHIFT_CAVEAT not in report.write([without], without)
+  assert arm_comparison.MEAN_SHIFT_CAVEAT not in report.write([without], without)

@@ -9,12 +9,13 @@ import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies
+from studies import of_mae, write
 
+from persona_jax import files
 from persona_jax.evaluation import statistics
-from persona_jax.reporting import page, records, report, runs, tables
+from persona_jax.reporting import page, records, report, run_comparison, tables
 from persona_jax.reporting.markdown import visible
 from persona_jax.reporting.scores import Scores
-from studies import of_mae, write
 
 ATTACKS = (
     '<svg onload=alert(1)>', '![](http://x/y.png)', 'a|b', '[x](javascript:alert(1))', '<script>',
@@ -115,15 +116,15 @@ def report_with(workdir, users, name):
   write(workdir, arms=('baseline', 'mean_shift', 'fs_ua'), all_shots=(1, 5), users=users,
         everybody=users, clips=3, notes=[name])
   records.write_curves(workdir, {(user, 0): np.ones((2, 2)) for user in users[:4]})
-  records.write_json(workdir / records.ENVIRONMENT, dict(
+  files.write_json(workdir / files.ENVIRONMENT, dict(
       python=name, packages={name: name}, devices=[name], commit=name, config_hash=name))
   table = {'audio': [[0.5, 0.5]]}
-  records.write_json(workdir / records.ATTENTION, dict(
+  files.write_json(workdir / files.ATTENTION, dict(
       user=name, arm='fs_ua', clip=name, before=table, after=table))
   with warnings.catch_warnings():
     warnings.simplefilter('error')  # matplotlib's, of glyphs that a font lacks
     report.write([workdir], workdir)
-  text = (workdir / report.HTML).read_text()
+  text = (workdir / files.PAGE).read_text()
   assert not re.search(r'<script|<link|<img|@import|javascript:(?!alert\(1\)\))|url\((?!#)', text)
   assert not re.search(r'(?:src|href)="(?!#|data:)', text)
   return Parsed(text)
@@ -132,7 +133,7 @@ def report_with(workdir, users, name):
 def test_the_page_forbids_what_it_does_not_need(tmp_path):
   workdir = write(tmp_path)
   report.write([workdir], workdir)
-  head, text = (workdir / report.HTML).read_text().split('<style>', 1)
+  head, text = (workdir / files.PAGE).read_text().split('<style>', 1)
   policy, = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', head)
   assert dict(part.split(' ', 1) for part in policy.split('; ')) == {
       'default-src': "'none'", 'img-src': 'data:', 'style-src': "'unsafe-inline'", 'base-uri': "'none'",
@@ -143,7 +144,7 @@ def test_the_page_forbids_what_it_does_not_need(tmp_path):
 
 def test_runs_of_hostile_folders_are_compared_as_text(tmp_path):
   one, two = (write(tmp_path / name) for name in ('a|b <b>', '![](x)\n# y'))
-  rows = [line for line in runs.compare([one, two]).splitlines() if line.startswith('| ')]
+  rows = [line for line in run_comparison.compare([one, two]).splitlines() if line.startswith('| ')]
   bars = {len(re.findall(r'(?<!\\)\|', row)) for row in rows}
   assert bars == {8} and r'a\|b \<b\>' in rows[0] and r'!\[\](x)\\n\# y' in rows[0]
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
+from studies import of_mae
 
 from persona_jax.errors import UserError
-from persona_jax.evaluation.metrics import METRICS
 from persona_jax.evaluation import statistics
-from persona_jax.reporting import comparison, records, tables
+from persona_jax.evaluation.metrics import METRICS
+from persona_jax.reporting import arm_comparison, records, tables
 from persona_jax.reporting.scores import Scores
-from studies import of_mae
 
 
 def trial(user='ann', arm='baseline', draw=0, shift=0.0, count=9, shots=5, seed=0):
@@ -104,7 +104,7 @@ def test_report_has_the_three_tables_and_the_gain():
   assert f'| Baseline | {mean:.3f} [' in report
   assert '| 1: ann |' in report and '.95 / .68 / .33 / .74 / .76' in report
   assert '| FS-UA-KD, paper | .89 | .69 | .35 | .85 | .85 |' in report
-  paired = comparison.paired(Scores.of(lines), 'mae', 'fs_ua', 'baseline')
+  paired = arm_comparison.paired(Scores.of(lines), 'mae', 'fs_ua', 'baseline')
   difference = statistics.bootstrap(paired.table)
   assert f'| FS-UA − Baseline | {difference.mean:+.3f} [' in report
   assert 'Of that gap the arms won: FS-UA' in report
@@ -119,7 +119,7 @@ def test_users_stand_beside_the_paper_by_their_rank_in_the_study():
   assert row.endswith('| 1.37 / .54 / .40 / .60 / .67 |')
   turned = tables.report(Scores.of(lines[::-1]), CORPUS, [], 5)
   assert turned.index('| 1: ann') < turned.index('| 2: robert')
-  with pytest.raises(UserError, match="records of user robert, who is none of the study's"):
+  with pytest.raises(UserError, match="records of user robert, who is not in this study of"):
     tables.report(Scores.of(lines), CORPUS | {'users': {'ann': 12}}, [], 5)
 
 
@@ -165,25 +165,25 @@ def differing(**shifts):
 def test_comparison_counts_the_helped_and_the_harmed():
   lines = differing(baseline=[0, 0, 0, 0], mean_shift=[0, 0, 0, 0.05],
                     fs_ua=[-0.4, -0.3, -0.2, 0.3])
-  _, table, _, caveat, verdict = comparison.sections(lines, ['baseline', 'mean_shift', 'fs_ua'])
+  _, table, _, caveat, verdict = arm_comparison.sections(lines, ['baseline', 'mean_shift', 'fs_ua'])
   rows = {line.split(' | ')[0]: line.split(' | ') for line in table.splitlines()}
   cells = rows['| FS-UA − Baseline']
   assert cells[1].startswith('-0.150 [') and cells[4:] == ['3 / 1', 'd +0.300', '25% |']
   # of the 16 sign patterns, those with a mean as far from 0: sums 6, 12, 10, 8 (x 0.1) and opposites
   assert float(cells[2]) == pytest.approx(8 / 16)
-  assert rows['| Mean shift − Baseline'][6] == '0% |' and caveat == comparison.MEAN_SHIFT_CAVEAT
+  assert rows['| Mean shift − Baseline'][6] == '0% |' and caveat == arm_comparison.MEAN_SHIFT_CAVEAT
   assert '| FS-UA − Mean shift' in rows and '| Mean shift − Baseline' in rows
   assert verdict.startswith('- FS-UA does not beat the mean shift')
   better = differing(mean_shift=[0, 0, 0, 0], fs_ua=[-0.4, -0.3, -0.2, -0.3])
-  assert '- FS-UA beats the mean shift' in comparison.sections(better, ['mean_shift', 'fs_ua'])[-1]
-  assert comparison.sections(lines, ['baseline']) == []
+  assert '- FS-UA beats the mean shift' in arm_comparison.sections(better, ['mean_shift', 'fs_ua'])[-1]
+  assert arm_comparison.sections(lines, ['baseline']) == []
 
 
 def test_p_values_are_adjusted_for_the_differences_of_the_table():
   """Ten speakers all helped: 2 of 1,024 sign patterns are as far from 0, three times."""
   lines = Scores.of(of_mae(user, arm, 0, mae) for user in 'abcdefghij'
                     for arm, mae in (('baseline', 1.0), ('fs_ua', 0.5), ('fs_ua_kd', 0.25)))
-  _, table, words = comparison.sections(lines, lines.arms)
+  _, table, words = arm_comparison.sections(lines, lines.arms)
   header, _, *rows = [line.split(' | ') for line in table.splitlines()]
   assert header[2:4] == ['p', 'p (Holm)'] and len(rows) == 3
   assert all(row[2:4] == ['0.002', '0.006'] for row in rows)  # 2 / 1,024 and 6 / 1,024

@@ -5,15 +5,17 @@ import xml.etree.ElementTree
 
 import numpy as np
 import pytest
+from studies import ENVIRONMENT, USERS, of_mae, scores, write
 
+from persona_jax import files
 from persona_jax.reporting import drawing, figures, records, report
 from persona_jax.reporting.scores import Scores
-from studies import ENVIRONMENT, USERS, of_mae, scores, write
+
 
 def test_report_has_every_figure_and_is_one_page(tmp_path):
   workdir = write(tmp_path / 'run', all_shots=(1, 5))
   table = [[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]]
-  records.write_json(workdir / records.ATTENTION, dict(
+  files.write_json(workdir / files.ATTENTION, dict(
       user='ann', arm='fs_ua', clip='ann[3]', before={'audio': table, 'vision': table[:1]},
       after={'audio': table[::-1], 'vision': table[1:]}))
   text = report.write([workdir], workdir)
@@ -99,10 +101,10 @@ def test_one_arm_without_the_baseline(tmp_path):
 
 def test_a_run_of_version_0_1_is_reported(tmp_path):
   workdir = write(tmp_path / 'run')
-  records.write_json(workdir / records.CONFIG, dict(seed=0, study=dict(num_support=5)))
+  files.write_json(workdir / files.CONFIG, dict(seed=0, study=dict(num_support=5)))
   old = {name: value for name, value in ENVIRONMENT.items() if name != 'config_hash'}
-  records.write_json(workdir / records.ENVIRONMENT, old)
-  (workdir / records.CURVES).unlink()
+  files.write_json(workdir / files.ENVIRONMENT, old)
+  (workdir / files.CURVES).unlink()
   text = report.write([workdir], workdir)
   assert 'Seeds 0; config unknown' in text and '- learning: no stage' in text
 

@@ -9,7 +9,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from persona_jax import arms
+from persona_jax import arms, files
 from persona_jax.evaluation import statistics
 from persona_jax.evaluation.metrics import METRICS
 from persona_jax.reporting import records, report
@@ -22,8 +22,8 @@ def simulate(workdir, num_users, draws=DRAWS, clips=CLIPS):
   """The files of a study of every arm, written line by line; scores are random."""
   workdir.mkdir(parents=True)
   random, users = np.random.default_rng(0), [f'speaker{number:04}' for number in range(num_users)]
-  with (workdir / records.RECORDS).open('w') as lines, (
-      workdir / records.PREDICTIONS).open('w') as rows:
+  with (workdir / files.RECORDS).open('w') as lines, (
+      workdir / files.PREDICTIONS).open('w') as rows:
     rows.write('user,arm,seed,draw,clip,label,prediction\n')
     for user in users:
       for arm in arms.ARMS:
@@ -33,10 +33,10 @@ def simulate(workdir, num_users, draws=DRAWS, clips=CLIPS):
           rows.writelines(f'{user},{arm},0,{draw},{user}[{clip}],{clip % 7 - 3}.0,{prediction:.4f}\n'
                           for clip, prediction in enumerate(random.normal(size=clips)))
   records.write_curves(workdir, {(user, 0): random.random((40, 2)) for user in users})
-  records.write_json(workdir / records.CONFIG, dict(seed=0, study=dict(num_support=5)))
-  records.write_json(workdir / records.ENVIRONMENT, dict(
+  files.write_json(workdir / files.CONFIG, dict(seed=0, study=dict(num_support=5)))
+  files.write_json(workdir / files.ENVIRONMENT, dict(
       python='3.11', packages={'jax': '0.10'}, devices=['cpu'], commit=None))
-  records.write_json(workdir / records.CORPUS, dict(
+  files.write_json(workdir / files.CORPUS, dict(
       users=dict.fromkeys(users, clips + 5), num_speakers=num_users, num_clips=30 * num_users,
       notes=[]))
   return workdir
@@ -44,10 +44,10 @@ def simulate(workdir, num_users, draws=DRAWS, clips=CLIPS):
 
 MEASURED = '''
 import pathlib, resource, sys, time
-from persona_jax.reporting import report, runs
+from persona_jax.reporting import report, run_comparison
 workdirs = [pathlib.Path(name) for name in sys.argv[2:]]
 {'report': lambda: report.write(workdirs, workdirs[0]),
- 'compare': lambda: runs.compare(workdirs)}[sys.argv[1]]()
+ 'compare': lambda: run_comparison.compare(workdirs)}[sys.argv[1]]()
 print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 '''
 
@@ -64,7 +64,7 @@ def test_a_thousand_speakers_are_reported_in_a_minute_and_two_gigabytes(tmp_path
   workdir = simulate(tmp_path / 'run', 1000)
   seconds, megabytes = measured('report', workdir)
   assert seconds < 60 and megabytes < 2000, (seconds, megabytes)
-  assert '1000 held-out speakers' in (workdir / report.MARKDOWN).read_text()
+  assert '1000 held-out speakers' in (workdir / files.REPORT).read_text()
   seconds, megabytes = measured('compare', workdir, workdir)
   assert seconds < 120 and megabytes < 2000, (seconds, megabytes)
 
@@ -101,6 +101,6 @@ def test_trials_are_written_as_they_come(tmp_path):
         yield records.Trial('ann', 'fs_ua', 0, draw, 5, tuple(f'ann[{clip}]' for clip in range(400)),
                             np.ones(400, np.float32), np.full(400, 0.1 * draw, np.float32))
   most = peak(lambda: records.write(tmp_path, Trials()))
-  assert (tmp_path / records.PREDICTIONS).stat().st_size > 2 * most
+  assert (tmp_path / files.PREDICTIONS).stat().st_size > 2 * most
   with pytest.raises(AssertionError):
     records.write(tmp_path, iter(Trials()))

@@ -1,8 +1,8 @@
 import numpy as np
+from studies import of_mae
 
 from persona_jax.reporting.records import TrialKey
 from persona_jax.reporting.scores import Scores
-from studies import of_mae
 
 SCORES = Scores.of([
     of_mae('bo', 'baseline', 0, 1.0), of_mae('bo', 'fs_ua', 0, 2.0), of_mae('bo', 'fs_ua', 2, 3.0),

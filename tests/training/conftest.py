@@ -1,10 +1,12 @@
-"""The smallest corpus and base model, pre-trained, for what is done to it and with it."""
+"""The smallest corpus and base model, pre-trained once for all tests of a file."""
+
+import dataclasses
 
 import pytest
 
 from configs import synthetic
-from persona_jax.data import corpus as data_corpus
-from persona_jax.data.plan import Plan
+from persona_jax.data import loading
+from persona_jax.data.study import Study
 from persona_jax.training import pretrain
 
 
@@ -18,15 +20,23 @@ def config():
 
 @pytest.fixture(scope='module')
 def corpus(config):
-  return data_corpus.load(config)
+  return loading.load(config)
 
 
 @pytest.fixture(scope='module')
-def plan(corpus, config):
-  return Plan(corpus, config)
+def finished(tmp_path_factory, corpus, config):
+  """A study whose pre-training is done."""
+  study = Study.plan(config, corpus, tmp_path_factory.mktemp('run'))
+  pretrain.pretrain(study)
+  return study
 
 
 @pytest.fixture(scope='module')
-def trained(tmp_path_factory, corpus, config, plan):
-  workdir = tmp_path_factory.mktemp('run')
-  return workdir, pretrain.pretrain(corpus, plan, config, workdir)
+def teachers(finished):
+  return pretrain.pretrain(finished)  # read, not trained
+
+
+@pytest.fixture
+def study(finished, tmp_path):
+  """The same study in an empty folder."""
+  return dataclasses.replace(finished, workdir=tmp_path)

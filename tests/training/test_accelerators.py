@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from persona_jax import parallel
-from persona_jax.evaluation.personalise import StudyPersonaliser
 from persona_jax.model import softmax_attention
+from persona_jax.runtime import parallel
+from persona_jax.study.adaptation import StudyPersonaliser
 from persona_jax.training import memory, pretrain
 
 
@@ -22,26 +22,25 @@ def accelerators(monkeypatch):
   monkeypatch.setattr(softmax_attention, '_ACCELERATOR_CHUNK_BYTES', 10**5)
 
 
-def personalised(corpus, plan, config, workdir, teachers):
-  """{fold: {cell: [R, k]}}, and how many folds were done whenever some were."""
-  draws, done = [plan.draws(fold) for fold in plan.chosen], []
-  for results in StudyPersonaliser(corpus, plan, config, workdir, draws).run(teachers):
+def personalised(study, teachers):
+  """{fold: {cell: [R, n]}}, and how many folds were done whenever some were."""
+  done = []
+  for results in StudyPersonaliser(study).run(teachers):
     done.append(len(results))
   return results, done
 
 
 @pytest.fixture(scope='module')
-def on_cpus(trained, tmp_path_factory, corpus, config, plan):
-  return personalised(corpus, plan, config, tmp_path_factory.mktemp('cpu'), trained[1])[0]
+def on_cpus(finished, teachers):
+  return personalised(finished, teachers)[0]
 
 
 @pytest.mark.parametrize('memory_for, expected_done', [(3 * 2, [0, 3]), (1, [0, 1, 2, 3])])
-def test_personalising(memory_for, expected_done, on_cpus, accelerators, trained, tmp_path, corpus, config,
-                       plan, monkeypatch):
+def test_personalising(memory_for, expected_done, on_cpus, accelerators, teachers, study, monkeypatch):
   """Three users on two devices, of each two trials a device: with memory for all, or for one."""
-  each = memory.copy_bytes(trained[1][0].params, corpus.clips, 5, config.model)
+  each = memory.copy_bytes(teachers[0].params, study.corpus.clips, 5, study.config.model)
   monkeypatch.setattr(parallel, 'ACCELERATOR_BYTES', memory_for * each)
-  results, done = personalised(corpus, plan, config, tmp_path, trained[1])
+  results, done = personalised(study, teachers)
   assert done == expected_done
   assert results.keys() == on_cpus.keys() and len(results) == 3
   for name, cells in on_cpus.items():
@@ -50,6 +49,6 @@ def test_personalising(memory_for, expected_done, on_cpus, accelerators, trained
       np.testing.assert_allclose(results[name][cell], rows, atol=1e-4, err_msg=f'{name} {cell}')
 
 
-def test_pretraining(accelerators, trained, tmp_path, corpus, config, plan):
-  for ours, theirs in zip(pretrain.pretrain(corpus, plan, config, tmp_path), trained[1], strict=True):
+def test_pretraining(accelerators, teachers, study):
+  for ours, theirs in zip(pretrain.pretrain(study), teachers, strict=True):
     np.testing.assert_allclose(ours.curves, theirs.curves, atol=1e-4)

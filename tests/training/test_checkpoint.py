@@ -113,7 +113,7 @@ def test_a_machines_troubles_prove_no_damage(trouble, tree, tmp_path, monkeypatc
     raise trouble
   with monkeypatch.context() as patch:
     patch.setattr(Checkpoints, '_restore', fail)
-    with pytest.raises(UserError, match='fold_00/1: cannot be read at present .*it is left as it is'):
+    with pytest.raises(UserError, match='fold_00/1: cannot be read at present .*it is left unchanged'):
       load(tmp_path, 1, tree)
   expect_equal(load(tmp_path, 1, tree), tree)
 

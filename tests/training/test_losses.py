@@ -13,24 +13,24 @@ def test_l1_ignores_padding():
   assert loss == 1.5  # (1 + 2) / 2
 
 
-def personal(name, predictions, labels, teacher, label_weight, weights=None, temperature=1.0):
+def loss_of(name, predictions, labels, teacher, label_weight, weights=None, temperature=1.0):
   weights = jnp.ones(len(labels)) if weights is None else jnp.array(weights)
-  return losses.personal(jnp.array(predictions)[:, None], jnp.array(labels), jnp.array(teacher), weights,
+  return losses.distillation_loss(jnp.array(predictions)[:, None], jnp.array(labels), jnp.array(teacher), weights,
                          jnp.float32(label_weight), losses.DISTILLATIONS[name], temperature)
 
 
 def test_labels_and_teacher_are_weighed_by_hand():
   case = dict(predictions=[1.0, 0.0], labels=[2.0, 2.0], teacher=[0.0, 0.5])
   # to the labels (1 + 2) / 2 = 1.5, to the teacher (1 + 0.5) / 2 = 0.75
-  np.testing.assert_allclose(personal('l1', **case, label_weight=0.6), 0.4 * 0.75 + 0.6 * 1.5,
+  np.testing.assert_allclose(loss_of('l1', **case, label_weight=0.6), 0.4 * 0.75 + 0.6 * 1.5,
                              rtol=1e-6)
-  assert personal('l1', **case, label_weight=1) == 1.5
-  assert personal('l1', **case, label_weight=1, weights=[0, 1]) == 2  # padding does not count
+  assert loss_of('l1', **case, label_weight=1) == 1.5
+  assert loss_of('l1', **case, label_weight=1, weights=[0, 1]) == 2  # padding does not count
 
 
 def test_a_distillation_token_learns_from_the_teacher_alone():
   scores = jnp.array([[1.0, 0.25], [0.0, 1.0]])  # of the user's token, of the distillation token
-  loss = losses.personal(scores, jnp.array([2.0, 2.0]), jnp.array([0.0, 0.5]), jnp.ones(2),
+  loss = losses.distillation_loss(scores, jnp.array([2.0, 2.0]), jnp.array([0.0, 0.5]), jnp.ones(2),
                          jnp.float32(0.6), losses.DISTILLATIONS['l1'], 1.0)
   np.testing.assert_allclose(loss, 0.4 * (0.25 + 0.5) / 2 + 0.6 * (1 + 2) / 2, rtol=1e-6)
 
@@ -39,7 +39,7 @@ def test_a_distillation_token_learns_from_the_teacher_alone():
     ('l1', (2 + 0.5) / 2), ('mse', (4 + 0.25) / 2), ('huber', (1.5 + 0.125) / 2)])
 def test_distances_by_hand(name, expected):
   """Two away and half away."""
-  assert personal(name, [1.0, 0.0], [0.0, 0.0], [-1.0, 0.5], 0) == expected
+  assert loss_of(name, [1.0, 0.0], [0.0, 0.0], [-1.0, 0.5], 0) == expected
 
 
 @pytest.mark.parametrize('name, turned', [('cross_entropy', False), ('kl', True)])
@@ -55,14 +55,14 @@ def test_divergences_over_classes_by_hand(name, turned, temperature):
   if turned:
     first, second = second, first
   divergence = sum(p * math.log(p / q) for p, q in zip(first, second))
-  loss = personal(name, [student], [0.0], [teacher], 0, temperature=temperature)
+  loss = loss_of(name, [student], [0.0], [teacher], 0, temperature=temperature)
   np.testing.assert_allclose(loss, temperature**2 * divergence, rtol=1e-5)
 
 
 def test_near_neutral_a_divergence_is_that_of_two_gaussians():
   """KL of unit Gaussians 0.2 apart is 0.2^2 / 2."""
   for name in ('cross_entropy', 'kl'):
-    np.testing.assert_allclose(personal(name, [0.1], [0.0], [-0.1], 0), 0.02, rtol=0.02)
+    np.testing.assert_allclose(loss_of(name, [0.1], [0.0], [-0.1], 0), 0.02, rtol=0.02)
 
 
 @pytest.mark.parametrize('name', losses.DISTILLATIONS)

@@ -13,11 +13,11 @@ import pytest
 from jax.sharding import AxisType
 
 from configs import mosi
-from persona_jax import parallel
 from persona_jax.data.batching import Indices
 from persona_jax.model import softmax_attention
 from persona_jax.model.build import build
-from persona_jax.training import adapt, memory, steps
+from persona_jax.runtime import parallel
+from persona_jax.training import fine_tune, memory, steps
 from persona_jax.types import Clips, Normaliser
 
 GB = 10**9
@@ -37,7 +37,7 @@ def indices(*shape: int) -> Indices:
   return Indices(array(*shape, dtype=jnp.int32), array(*shape))
 
 
-class Study:
+class StudyShapes:
   """The shapes of a study on one device; {modality: (steps, feature width)} are its clips'."""
 
   def __init__(self, config, num_folds: int, num_clips: int, sizes: dict[str, tuple[int, int]]):
@@ -64,14 +64,14 @@ class Study:
     return parallel.vmapped_trials(num_trials, self._num_folds, self._mesh,
                                    self.copy_bytes(num_support))
 
-  def personalising(self, num_trials: int, num_own: int, num_support: int = 5):
+  def personalising(self, num_trials: int, num_user_clips: int, num_support: int = 5):
     """What the compiler says of all folds' trials of one arm's program."""
     vmapped = self.vmapped(num_trials, num_support)
     length = parallel.padded_trials(num_trials, vmapped, self._mesh)
-    task = adapt.FoldTask(self._state.params, self._inputs.normaliser, array(num_own, dtype=jnp.int32))
-    trials = adapt.Trials(*indices(length, num_support), array(length))
-    personalising = adapt.Personalising(self._config, adapt.Recipe())
-    run = parallel.over_folds(functools.partial(adapt.predict_trials, personalising, vmapped), self._mesh)
+    task = fine_tune.FoldTask(self._state.params, self._inputs.normaliser, array(num_user_clips, dtype=jnp.int32))
+    trials = fine_tune.Supports(*indices(length, num_support), array(length))
+    personalising = fine_tune.FineTuner(self._config, fine_tune.Recipe())
+    run = parallel.over_folds(functools.partial(fine_tune.fine_tune_and_predict, personalising, vmapped), self._mesh)
     return self._analysed(run, task, trials)
 
   def pretraining(self, part: str, num_batches: int):
@@ -92,16 +92,16 @@ def total(analysis) -> int:
           + analysis.output_size_in_bytes - analysis.alias_size_in_bytes)
 
 
-def papers_study() -> Study:
+def papers_study() -> StudyShapes:
   """configs/mosi.py with COVAREP and Facet sequences: ten users of 2,199 clips."""
-  return Study(mosi.get_config(), 10, 2199,
+  return StudyShapes(mosi.get_config(), 10, 2199,
                dict(language=(50, 300), audio=(375, 74), vision=(500, 35)))
 
 
 @pytest.mark.slow
 def test_personalising_of_the_papers_study_fits_into_16_gb(accelerator):
   """Ten folds; 20 draws of two arms, which share a program; the user with most clips has 63."""
-  assert total(papers_study().personalising(num_trials=2 * 20, num_own=63)) < 16 * GB
+  assert total(papers_study().personalising(num_trials=2 * 20, num_user_clips=63)) < 16 * GB
 
 
 @pytest.mark.slow
@@ -111,10 +111,10 @@ def test_pretraining_of_the_papers_study_fits_into_16_gb(part, accelerator):
   assert total(papers_study().pretraining(part, num_batches=64)) < 16 * GB
 
 
-def small_study() -> Study:
+def small_study() -> StudyShapes:
   config = mosi.get_config()
   config.model.update(name='early_fusion', num_layers=2)
-  return Study(config, 3, 200, dict(language=(50, 30), audio=(50, 7), vision=(50, 5)))
+  return StudyShapes(config, 3, 200, dict(language=(50, 30), audio=(50, 7), vision=(50, 5)))
 
 
 def test_memory_does_not_grow_with_trials_beyond_the_budget(accelerator, monkeypatch):
@@ -123,7 +123,7 @@ def test_memory_does_not_grow_with_trials_beyond_the_budget(accelerator, monkeyp
   monkeypatch.setattr(softmax_attention, '_ACCELERATOR_CHUNK_BYTES', 10**7)
   study = small_study()
   assert 1 < study.vmapped(num_trials=24) < 24
-  assert study.personalising(24, num_own=40).temp_size_in_bytes < 10**8 + 5 * 10**7
+  assert study.personalising(24, num_user_clips=40).temp_size_in_bytes < 10**8 + 5 * 10**7
 
 
 def test_the_papers_trials_are_batched_but_not_all(accelerator):

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from persona_jax import config as configuration
+from persona_jax import config as config_lib
 from persona_jax.training import optimizer
 
 PARAMS = {'adapter': {'a': jnp.zeros(2)}, 'base': {'b': {'c': jnp.zeros(3)}}}
@@ -18,7 +18,7 @@ def test_labels_cover_every_parameter():
 
 def test_groups_have_their_own_learning_rates():
   """Adam's first step is the learning rate itself, whatever the gradient's size."""
-  adam = optimizer.personalising(configuration.paper().adapt)
+  adam = optimizer.personalising(config_lib.paper().adapt)
   gradients = jax.tree.map(lambda x: jnp.full_like(x, 7.0), PARAMS)
   updates, _ = adam.update(gradients, adam.init(PARAMS), PARAMS)
   np.testing.assert_allclose(updates['adapter']['a'], [-1e-3] * 2, rtol=1e-4)
@@ -26,7 +26,7 @@ def test_groups_have_their_own_learning_rates():
 
 
 def test_rate_falls_after_patience_epochs_without_improvement():
-  config = configuration.paper().pretrain
+  config = config_lib.paper().pretrain
   config.plateau_patience = 2
   plateau = optimizer.plateau(config)
   state, scales = plateau.init(PARAMS), []

@@ -7,15 +7,15 @@ import pytest
 from trees import leaves
 
 from persona_jax.data import batching
-from persona_jax.evaluation import predict
+from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.training import pretrain, steps
 
 
 @pytest.fixture(scope='module')
-def fold(corpus, config, plan):
+def fold(finished, corpus, config):
   """One fold as the steps see it: (steps, inputs, shared)."""
-  inputs = pretrain.fold_inputs(corpus, plan, plan.folds[0])
+  inputs = pretrain.fold_inputs(finished, finished.folds.all[0])
   shared = jax.device_put(pretrain.shared_corpus(corpus))
   return steps.Pretraining(build(config.model), config), inputs, shared
 
@@ -35,20 +35,20 @@ def test_a_seed_and_a_rank_make_their_own_parameters(fold, fresh):
     assert (kernel(create(other, shared)) != kernel(fresh)).all()
 
 
-def test_one_step_moves_every_parameter_and_counts(fold, fresh, plan):
+def test_one_step_moves_every_parameter_and_counts(fold, fresh, finished):
   training, inputs, shared = fold
-  batch = batching.split(plan.folds[0].train[:7], 1, 7)  # odd: as many errors up as down would cancel
+  batch = batching.split(finished.folds.all[0].train[:7], 1, 7)  # odd: as many errors up as down would cancel
   after = jax.jit(training.train_step)(fresh, (inputs, jax.device_put(batch)), shared)
   assert after.step == 1 and after.train_loss > 0
   for (path, old), (_, new) in zip(leaves(fresh.params), leaves(after.params)):
     assert (old != new).any(), jax.tree_util.keystr(path)
 
 
-def test_padding_of_a_batch_changes_nothing(fold, fresh, plan):
+def test_padding_of_a_batch_changes_nothing(fold, fresh, finished):
   training, inputs, shared = fold
   step = jax.jit(lambda state, batch: training.end_epoch(
       state, (inputs._replace(valid=batch), batching.Indices(*jnp.zeros((2, 1, 1)))), shared))
-  losses = [step(fresh, jax.device_put(batching.pad(plan.folds[0].valid[:5], n))).curves[0, 1]
+  losses = [step(fresh, jax.device_put(batching.pad(finished.folds.all[0].valid[:5], n))).curves[0, 1]
             for n in (5, 9)]
   np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
 
@@ -68,12 +68,12 @@ def test_end_of_epoch_keeps_the_best(fold, fresh):
     np.testing.assert_array_equal(old, kept)
 
 
-def test_training_learns_a_batch_by_heart(fold, fresh, plan, config, corpus):
+def test_training_learns_a_batch_by_heart(fold, fresh, finished, config, corpus):
   _, inputs, shared = fold
   certain = config.copy_and_resolve_references()
   certain.model.dropout = {place: 0.0 for place in certain.model.dropout}
   training = steps.Pretraining(build(certain.model), certain)
-  clips = plan.folds[0].train[:7]
+  clips = finished.folds.all[0].train[:7]
   batch = jax.device_put(batching.split(clips, 1, 7))
   step = jax.jit(lambda state: training.train_step(state, (inputs, batch), shared))
   state = fresh

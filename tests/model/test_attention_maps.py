@@ -2,27 +2,27 @@ import jax
 import numpy as np
 import pytest
 
-from persona_jax import config as configuration
-from persona_jax.evaluation import maps
+from persona_jax import config as config_lib
+from persona_jax.model import attention_maps
 from persona_jax.model.build import build
-from persona_jax.model.cheap_random import cheap_key
+from persona_jax.model.fast_prng import fast_key
 from persona_jax.types import Clips
 
 
 @pytest.mark.parametrize('name, modalities', [('mult', {'audio', 'vision'}), ('early_fusion', set())])
 def test_maps_are_of_the_valid_steps_and_sum_to_one(name, modalities):
-  config = configuration.paper().model
+  config = config_lib.paper().model
   config.update(name=name, num_layers=2, num_heads=3, width=6)
   random, lengths = np.random.default_rng(0), dict(language=(6, 4), audio=(5, 5), vision=(7, 2))
   clips = Clips({m: random.normal(size=(1, padded, 4)).astype(np.float32)
                  for m, (padded, _) in lengths.items()},
                 {m: np.arange(padded)[None] < length for m, (padded, length) in lengths.items()})
   model = build(config)
-  variables = jax.jit(model.init)(cheap_key(0), clips)
+  variables = jax.jit(model.init)(fast_key(0), clips)
   assert set(variables) == {'params'}
-  found = maps.onto_language(model, variables['params'], clips)
+  found = attention_maps.onto_language(model, variables['params'], clips)
   assert set(found) == modalities
-  assert maps.has_crossmodal(model, variables['params'], clips) == bool(modalities)
+  assert attention_maps.has_crossmodal(model, variables['params'], clips) == bool(modalities)
   for modality, table in found.items():
     assert table.shape == (lengths[modality][1] + 1, 4 + 1)  # the valid steps, and a token
     np.testing.assert_allclose(table.sum(axis=1), 1, atol=1e-5)

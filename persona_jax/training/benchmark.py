@@ -1,21 +1,24 @@
 """What a training step and an evaluation cost on this machine: seconds, compilation, memory."""
 
+import pathlib
 import resource
 import statistics
 import sys
 import time
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
 
-from persona_jax import config as configuration, parallel
-from persona_jax.data import batching, corpus as data_corpus, normalize
+from persona_jax import config as config_lib
+from persona_jax.data import batching, loading, normalize
 from persona_jax.data.batching import Indices
-from persona_jax.data.plan import Plan
-from persona_jax.evaluation import predict
+from persona_jax.data.study import Study
+from persona_jax.model import predict
 from persona_jax.model.build import build
+from persona_jax.runtime import parallel
 from persona_jax.training import pretrain
 from persona_jax.training.steps import FoldInputs, Pretraining, Shared
 from persona_jax.types import MODALITIES, Clips
@@ -30,12 +33,12 @@ OF_CONFIG = 'config'
 
 def measure(shape: str, config: ml_collections.ConfigDict, num_folds: int,
             repeats: int) -> dict[str, Any]:
-  """Times training and evaluation of one batch a fold, all folds in one program.
+  """Times training and evaluation of one batch per fold, all folds in one program.
 
   Args:
     shape: one of `SHAPES`, with random clips and the paper's model; or 'config', with the corpus
       and model of `config`.
-    num_folds: that the program holds. Seconds are given a fold.
+    num_folds: that the program holds. Seconds are per fold.
     repeats: of which the median is taken.
 
   Returns:
@@ -44,7 +47,7 @@ def measure(shape: str, config: ml_collections.ConfigDict, num_folds: int,
   if shape == OF_CONFIG:
     shared, inputs, clips = _of_corpus(config)
   else:
-    config = configuration.paper()
+    config = config_lib.paper()
     shared, inputs, clips = _random(SHAPES[shape], config.pretrain.batch_size)
   mesh, model = parallel.fold_mesh(), build(config.model)
   steps = Pretraining(model, config)
@@ -104,15 +107,14 @@ def _random(sizes, batch_size: int) -> tuple[Shared, FoldInputs, np.ndarray]:
                for modality, length, width in zip(MODALITIES, steps, widths)}
   masks = {modality: np.ones(x.shape[:2], bool) for modality, x in sequences.items()}
   corpus = Clips(sequences, masks)
-  normaliser = normalize.fit(corpus, clips, configuration.paper().normalise)
+  normaliser = normalize.fit(corpus, clips, config_lib.paper().normalise)
   labels = random.uniform(-3, 3, batch_size).astype(np.float32)
   inputs = FoldInputs(np.int32(0), np.int32(0), normaliser, batching.pad(clips, batch_size))
   return Shared(corpus, labels), inputs, clips
 
 
 def _of_corpus(config: ml_collections.ConfigDict) -> tuple[Shared, FoldInputs, np.ndarray]:
-  corpus = data_corpus.load(config)
-  plan = Plan(corpus, config)
-  fold = plan.folds[0]
-  return (pretrain.shared_corpus(corpus), pretrain.fold_inputs(corpus, plan, fold),
+  study = Study.plan(config, loading.load(config), pathlib.Path())
+  fold = study.folds.all[0]
+  return (pretrain.shared_corpus(study.corpus), pretrain.fold_inputs(study, fold),
           fold.train[:config.pretrain.batch_size])

@@ -1,32 +1,38 @@
-"""The study's second stage: what every arm predicts, group by group, each fold's share saved."""
+"""The study's second stage: fine-tune and predict with every arm, one group of folds after the other."""
 
 import functools
-import pathlib
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from persona_jax import config as configuration, parallel, preemption
+from persona_jax import config as config_lib
 from persona_jax.data import batching
-from persona_jax.data.corpus import Corpus
 from persona_jax.data.folds import Draws, Fold
-from persona_jax.data.plan import Plan
+from persona_jax.data.study import Study
 from persona_jax.errors import UserError
-from persona_jax.progress import Progress
+from persona_jax.runtime import parallel, preemption
+from persona_jax.runtime.progress import Progress
 from persona_jax.training import memory, pretrain
-from persona_jax.training.adapt import (FoldTask, Personalising, Recipe, Trials, predict_trials,
-                                        recipes)
 from persona_jax.training.checkpoint import Checkpoints
+from persona_jax.training.fine_tune import (
+  FineTuner,
+  FoldTask,
+  Recipe,
+  Supports,
+  fine_tune_and_predict,
+  recipes,
+)
 from persona_jax.training.pretrain import Pretrained
 
 STAGE = 'adapt'
 
 
 class Cell(NamedTuple):
-  """An arm and how many clips it personalises on."""
+  """An arm and the number of clips that it personalises on."""
 
   arm: str
   shots: int
@@ -37,44 +43,43 @@ class Cell(NamedTuple):
     return f'{self.arm}-{self.shots}'
 
 
-# {fold name: {cell: [R, k] predictions of all the user's clips}}
+# {fold name: {cell: [R, n] predictions of all the user's clips}}
 Results = dict[str, dict[Cell, np.ndarray]]
 
 
 class _Program:
-  """The arms that one compiled program personalises: they differ in lambda and shots alone."""
+  """The arms that share a compiled program: they differ only in lambda and shots."""
 
   def __init__(self, name: str, arms: dict[str, Recipe], config: ml_collections.ConfigDict,
                mesh: Mesh):
     self.name, self._mesh = name, mesh
-    self.cells = [Cell(arm, shots) for arm in arms for shots in configuration.shots(config)]
-    self._arms, self._most = arms, max(configuration.shots(config))
-    self._personalising = Personalising(config, next(iter(arms.values())))
+    self.cells = [Cell(arm, shots) for arm in arms for shots in config_lib.shots(config)]
+    self._arms, self._most = arms, max(config_lib.shots(config))
+    self._fine_tuner = FineTuner(config, next(iter(arms.values())))
     self._compiled: dict[int, Callable[..., jax.Array]] = {}
 
   def run(self, vmapped: int, *arrays: Any) -> jax.Array:
-    """`predict_trials` of a group of folds, so many trials batched into one."""
+    """`fine_tune_and_predict` of a group of folds, `vmapped` support sets batched into one."""
     if vmapped not in self._compiled:
       self._compiled[vmapped] = parallel.over_folds(
-          functools.partial(predict_trials, self._personalising, vmapped), self._mesh)
+          functools.partial(fine_tune_and_predict, self._fine_tuner, vmapped), self._mesh)
     return self._compiled[vmapped](*arrays)
 
-  def trials(self, fold: Fold, draws: Draws, todo: Sequence[tuple[Cell, int]], length: int) -> Trials:
-    """The trials of some cells and draws, the first repeated to the length that fills the devices."""
-    support = fold.own[draws.support].astype(np.int32)
-    trials = [Trials(support[draw], (np.arange(self._most) < cell.shots).astype(np.float32),
-                     np.float32(self._arms[cell.arm].label_weight)) for cell, draw in todo]
-    return parallel.stack(trials, length)
+  def supports(self, fold: Fold, draws: Draws, todo: Sequence[tuple[Cell, int]],
+               length: int) -> Supports:
+    """The support sets of some cells and draws, the first repeated up to `length`."""
+    clips = fold.user_clips[draws.support].astype(np.int32)
+    supports = [Supports(clips[draw], (np.arange(self._most) < cell.shots).astype(np.float32),
+                         np.float32(self._arms[cell.arm].label_weight)) for cell, draw in todo]
+    return parallel.stack(supports, length)
 
 
 class StudyPersonaliser:
   """Runs the programs of the study's arms over the folds."""
 
-  def __init__(self, corpus: Corpus, plan: Plan, config: ml_collections.ConfigDict,
-               workdir: pathlib.Path, draws: Sequence[Draws]):
-    self._corpus, self._plan, self._workdir, self._draws = corpus, plan, workdir, draws
-    self._config, self._num_draws = config, config.study.num_draws
-    self._mesh = parallel.trial_mesh(len(plan.chosen))
+  def __init__(self, study: Study):
+    self._study, config = study, study.config
+    self._mesh = parallel.trial_mesh(len(study.folds.chosen))
     programs: dict[str, dict[str, Recipe]] = {}
     self._program_of = {arm: recipe.program for arm, recipe in recipes(config.adapt).items()}
     for arm, recipe in recipes(config.adapt).items():
@@ -82,19 +87,19 @@ class StudyPersonaliser:
         programs.setdefault(recipe.program, {})[arm] = recipe
     self._programs = [_Program(name, arms, config, self._mesh)
                       for name, arms in programs.items()]
-    self._results: Results = {fold.name: {} for fold in plan.chosen}
+    self._results: Results = {fold.name: {} for fold in study.folds.chosen}
 
   def run(self, teachers: Sequence[Pretrained]) -> Iterator[Results]:
-    """Personalises what is still to do, and yields all there is whenever some folds are done.
+    """Personalises what is still to do, and yields whenever some folds are done.
 
     Yields:
-      Of the folds with every arm; first of those that an earlier run finished, if any.
+      The results of all folds that are complete; first of those that an earlier run completed.
 
     Raises:
       Preempted: the process is asked to stop; what is done is saved.
       UserError: a prediction is not finite.
     """
-    folds = self._plan.chosen
+    folds = self._study.folds.chosen
     for fold in folds:
       for program in self._programs:
         self._load(fold, program)
@@ -104,7 +109,7 @@ class StudyPersonaliser:
       progress.advance(len(folds) - len(todo))
       yield complete
       if todo:
-        shared = parallel.replicate(pretrain.shared_corpus(self._corpus), self._mesh)
+        shared = parallel.replicate(pretrain.shared_corpus(self._study.corpus), self._mesh)
       size = parallel.group_size(len(folds), self._mesh, self._trial_bytes(teachers[0]))
       for start in range(0, len(todo), size):
         group = todo[start:start + size]
@@ -117,44 +122,44 @@ class StudyPersonaliser:
         yield self._complete()
 
   def _complete(self) -> Results:
-    return {fold.name: self._results[fold.name] for fold in self._plan.chosen
+    return {fold.name: self._results[fold.name] for fold in self._study.folds.chosen
             if not any(self._todo(fold, program) for program in self._programs)}
 
   def _todo(self, fold: Fold, program: _Program) -> list[tuple[Cell, int]]:
     """The cells and draws of a program that the fold still lacks."""
     results = self._results[fold.name]
     return [(cell, draw) for cell in program.cells
-            for draw in range(len(results.get(cell, ())), self._num_draws)]
+            for draw in range(len(results.get(cell, ())), self._study.config.study.num_draws)]
 
   def _checkpoints(self, fold: Fold, program: _Program) -> Checkpoints:
-    return Checkpoints(self._workdir, STAGE, f'{fold.name}_{program.name}')
+    return Checkpoints(self._study.checkpoints, STAGE, f'{fold.name}_{program.name}')
 
   def _load(self, fold: Fold, program: _Program) -> None:
-    """Reads what earlier runs did of a fold by one program, for fewer arms, shots or draws maybe."""
+    """Loads the predictions that earlier runs saved, perhaps for fewer arms, shots or draws."""
     with self._checkpoints(fold, program) as saved:
       _, arrays = saved.newest() or (0, {})
     self._results[fold.name] |= {Cell(*_parsed(name)): rows for name, rows in arrays.items()}
 
   def _run(self, program: _Program, group: Sequence[int], teachers: Sequence[Pretrained],
            shared: pretrain.Shared, size: int) -> None:
-    """One program of `size` folds for a group: each fold's cells and draws that are still to do."""
-    folds = [self._plan.chosen[i] for i in group]
+    """Runs one program for a group of at most `size` folds: each fold's cells and draws still to do."""
+    folds = [self._study.folds.chosen[i] for i in group]
     todos = [self._todo(fold, program) for fold in folds]
     most = max(map(len, todos))
     vmapped = parallel.vmapped_trials(most, size, self._mesh, self._trial_bytes(teachers[0]))
     length = parallel.padded_trials(most, vmapped, self._mesh)
     tasks = [self._task(fold, teacher) for fold, teacher in zip(folds, teachers)]
-    trials = [program.trials(fold, self._draws[i], todo, length)
-              for fold, i, todo in zip(folds, group, todos)]
+    supports = [program.supports(fold, self._study.draws(fold), todo, length)
+                for fold, todo in zip(folds, todos)]
     predictions = parallel.fetch(program.run(
         vmapped, parallel.shard(parallel.stack(tasks, size), self._mesh),
-        parallel.shard_trials(parallel.stack(trials, size), self._mesh), shared))
+        parallel.shard_trials(parallel.stack(supports, size), self._mesh), shared))
     for fold, todo, rows in zip(folds, todos, predictions):
-      self._keep(fold, program, todo, rows[:len(todo), :len(fold.own)])
+      self._keep(fold, program, todo, rows[:len(todo), :len(fold.user_clips)])
 
   def _keep(self, fold: Fold, program: _Program, todo: Sequence[tuple[Cell, int]],
             rows: np.ndarray) -> None:
-    """Adds predictions [T, k] behind the draws that the fold has, and saves all of the program's."""
+    """Appends the predictions [num_supports, n] of `todo` to the fold's, and saves the program's."""
     results = self._results[fold.name]
     for (cell, draw), row in zip(todo, rows):
       expect_finite(fold, cell.arm, row, draw)
@@ -167,23 +172,23 @@ class StudyPersonaliser:
       saved.save(max(saved.steps(), default=0) + 1, its)
 
   def _trial_bytes(self, teacher: Pretrained) -> int:
-    return memory.copy_bytes(teacher.params, self._corpus.clips, max(configuration.shots(self._config)),
-                             self._config.model)
+    config = self._study.config
+    return memory.copy_bytes(teacher.params, self._study.corpus.clips, max(config_lib.shots(config)),
+                             config.model)
 
   def _task(self, fold: Fold, teacher: Pretrained) -> FoldTask:
-    inputs = pretrain.fold_inputs(self._corpus, self._plan, fold)
-    return FoldTask(teacher.params, inputs.normaliser,
-                    batching.pad(fold.own, self._plan.num_own).clips)
+    return FoldTask(teacher.params, self._study.normaliser(fold),
+                    batching.pad(fold.user_clips, self._study.folds.num_user_clips).clips)
 
 
 def _parsed(name: str) -> tuple[str, int]:
-  """An arm and its shots, from `Cell.name`."""
+  """The arm and shots of a `Cell.name`."""
   arm, shots = name.rsplit('-', 1)
   return arm, int(shots)
 
 
 def expect_finite(fold: Fold, arm: str, predictions: np.ndarray, draw: int | None = None) -> None:
-  """Raises `UserError` if any of an arm's predictions [k] is not finite."""
+  """Raises `UserError` if any of an arm's predictions [n] is not finite."""
   if not np.isfinite(predictions).all():
     where = '' if draw is None else f', draw {draw}'
     raise UserError(f'{fold.name} ({fold.user}), arm {arm}{where}: a prediction is not finite; '

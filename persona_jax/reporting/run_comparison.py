@@ -2,14 +2,15 @@
 
 import itertools
 import pathlib
-from typing import Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from persona_jax import files
 from persona_jax.arms import NAMES
 from persona_jax.errors import UserError
 from persona_jax.evaluation import statistics
-from persona_jax.reporting import comparison, records
+from persona_jax.reporting import arm_comparison, records
 from persona_jax.reporting.markdown import interval, literal, number, table, visible
 from persona_jax.reporting.records import TrialKey
 from persona_jax.reporting.scores import Scores, Values
@@ -63,11 +64,11 @@ def _compared(first: tuple[pathlib.Path, Scores], other: tuple[pathlib.Path, Sco
            interval(mean, signed=True), *p]
           for (arm, count), pair, mean, p in zip(
               cells, pairs, statistics.bootstraps([each.table for each in differences]),
-              comparison.p_values(differences))]
+              arm_comparison.p_values(differences))]
   return [f'## {names[1]}',
           table(['arm', 'clips', f'MAE of {names[0]}', f'MAE of {names[1]}', 'difference', 'p',
                  'p (Holm)'], rows),
-          comparison.over(ours), comparison.P_HOLM, *comparison.caveat([arm for arm, _ in cells])]
+          arm_comparison.over(ours), arm_comparison.P_HOLM, *arm_comparison.caveat([arm for arm, _ in cells])]
 
 
 def expect_same_queries(first: pathlib.Path, second: pathlib.Path,
@@ -78,8 +79,8 @@ def expect_same_queries(first: pathlib.Path, second: pathlib.Path,
   for trial in trials:
     for workdir, queries in zip((first, second), (ours, theirs)):
       if trial not in queries:
-        raise UserError(f'{workdir / records.PREDICTIONS}: no predictions of {trial}, though '
-                        f'{records.RECORDS} has it; run launch.study with this workdir again.')
+        raise UserError(f'{workdir / files.PREDICTIONS}: no predictions of {trial}, though '
+                        f'{files.RECORDS} has it; run launch.study with this workdir again.')
     if ours[trial] != theirs[trial]:
       raise UserError(f'{first} and {second}: {trial} was {_difference(ours[trial], theirs[trial])}; '
                       'compare runs with the same data, seeds, shots and study.num_query.')

@@ -1,7 +1,7 @@
 """Folds and draws laid over devices: one program runs a group of folds, whatever the machine.
 
 A function of one fold is mapped over a leading fold axis. Between devices the axis is sharded.
-Personalising has a second axis, the fold's trials, which share out the devices that folds leave over.
+FineTuner has a second axis, the fold's trials, which share out the devices that folds leave over.
 Within a device it is `vmap` on accelerators, where one fold alone leaves the chip idle, and a loop
 on CPUs: there the work is bound by caches, and batching ten folds' weights only makes each slower.
 
@@ -10,7 +10,8 @@ program on the same host values, and process 0 alone writes files and speaks.
 """
 
 import math
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -128,7 +129,7 @@ def _loop(function: Callable[[Tree], Tree], stacked: Tree) -> Tree:
   return jax.tree.map(lambda leaf: leaf[None], result)
 
 
-def writes() -> bool:
+def is_primary_process() -> bool:
   """Whether this process writes the run's files and shows its results; one does."""
   return not jax.distributed.is_initialized() or jax.process_index() == 0
 

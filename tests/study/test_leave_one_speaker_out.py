@@ -1,16 +1,18 @@
 """A study that grows: what is there is kept, what is asked for beyond it is added, and no more."""
 
 import csv
+import types
 
 import pytest
 from makers import break_file
 
 from configs import synthetic
+from persona_jax import files
 from persona_jax.errors import UserError
-from persona_jax.evaluation import personalise, study
-from persona_jax.evaluation.personal import UserSession
 from persona_jax.reporting import records
-from persona_jax.training import items, pretrain
+from persona_jax.study import adaptation, leave_one_speaker_out, trials
+from persona_jax.study.user_session import UserSession
+from persona_jax.training import items
 
 
 def small(**asked):
@@ -34,7 +36,7 @@ def predictions(workdir):
 @pytest.fixture(scope='module')
 def begun(tmp_path_factory):
   workdir = tmp_path_factory.mktemp('grown')
-  study.run(small(), workdir)
+  leave_one_speaker_out.run(small(), workdir)
   return workdir, lines(workdir)
 
 
@@ -42,31 +44,31 @@ def begun(tmp_path_factory):
 def grown(begun):
   """With more arms, shots and draws; what was trained and personalised on the way."""
   workdir, _ = begun
-  trained, trials = [], []
+  trained, todo_lists = [], []
   with pytest.MonkeyPatch.context() as patch:
-    make, write = personalise._Program.trials, items.write
+    make, write = adaptation._Program.supports, items.write
     patch.setattr(items, 'write', lambda *args: trained.append(args[0].name) or write(*args))
-    patch.setattr(personalise._Program, 'trials', lambda self, fold, draws, todo, length: trials.append(
+    patch.setattr(adaptation._Program, 'supports', lambda self, fold, draws, todo, length: todo_lists.append(
         (fold.rank, self.name, [(*cell, draw) for cell, draw in todo]))
         or make(self, fold, draws, todo, length))
     larger = small(arms=('baseline', 'mean_shift', 'fs_ua', 'fs_ua_kd'), num_draws=3, shots=(2, 5))
-    study.run(larger, workdir)
-  return workdir, larger, trained, trials
+    leave_one_speaker_out.run(larger, workdir)
+  return workdir, larger, trained, todo_lists
 
 
 def test_teachers_are_reused_and_old_records_stay_byte_for_byte(begun, grown):
-  workdir, _, trained, trials = grown
+  workdir, _, trained, todo_lists = grown
   assert trained == []
   assert set(begun[1]) < set(lines(workdir)) and len(begun[1]) == 2 * 2 * 2
   assert len(lines(workdir)) == 2 * 3 * (1 + 3 * 2)
   todo = ([('fs_ua', 2, draw) for draw in range(3)] + [('fs_ua', 5, 2)]
           + [('fs_ua_kd', shots, draw) for shots in (2, 5) for draw in range(3)])
-  assert trials == [(rank, 'adapter-base', todo) for rank in (0, 1)]
+  assert todo_lists == [(rank, 'adapter-base', todo) for rank in (0, 1)]
 
 
 def test_a_grown_study_is_the_study_asked_for_at_once(grown, tmp_path):
   workdir, larger, *_ = grown
-  study.run(larger, tmp_path)
+  leave_one_speaker_out.run(larger, tmp_path)
   mine, other = predictions(workdir), predictions(tmp_path)
   assert list(mine) == list(other)
   assert max(abs(mine[key] - other[key]) for key in mine) < 1e-5
@@ -78,22 +80,22 @@ def test_an_added_user_is_trained_alone(grown, monkeypatch):
   monkeypatch.setattr(items, 'write', lambda *args: trained.append(args[0].name) or write(*args))
   more = larger.copy_and_resolve_references()
   more.study.num_users = 3
-  study.run(more, workdir)
+  leave_one_speaker_out.run(more, workdir)
   assert trained == ['fold_02_seed_0'] and set(before) < set(lines(workdir))
   assert len(lines(workdir)) == 3 * 3 * (1 + 3 * 2)
   with pytest.raises(UserError, match='has records of user .*, which this config leaves out'):
-    study.run(larger, workdir)
+    leave_one_speaker_out.run(larger, workdir)
   for section, field in (('pretrain', 'num_epochs'), ('adapt', 'num_steps')):
     other = more.copy_and_resolve_references()
     other[section][field] = 7
     with pytest.raises(UserError, match=rf'config\.{section}\.{field} is \d there and 7 now'):
-      study.run(other, workdir)
+      leave_one_speaker_out.run(other, workdir)
 
 
 def test_a_start_that_fails_leaves_no_folder(tmp_path):
   for asked, said in ((dict(num_users=40), 'ask for fewer users'), (dict(num_support=30), 'too few for 30')):
     with pytest.raises(UserError, match=said):
-      study.run(small(**asked), tmp_path / 'run')
+      leave_one_speaker_out.run(small(**asked), tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
 
 
@@ -101,25 +103,26 @@ def test_a_run_that_diverges_at_once_does_not_pin_its_learning_rate(tmp_path):
   config = small(num_users=1)
   config.pretrain.learning_rate = 1e38
   with pytest.raises(UserError, match='is not finite'):
-    study.pretrain_only(config, tmp_path)
+    leave_one_speaker_out.pretrain_only(config, tmp_path)
   config.pretrain.learning_rate = 1e-3
-  study.pretrain_only(config, tmp_path)
+  leave_one_speaker_out.pretrain_only(config, tmp_path)
 
 
 def test_readers_name_damage_and_move_nothing(tmp_path):
   config = small(num_users=1)
-  (fold,), _ = study.pretrain_only(config, tmp_path)
+  study, _ = leave_one_speaker_out.pretrain_only(config, tmp_path)
+  fold, = study.folds.chosen
   session = UserSession.open(config, tmp_path, fold.user)
-  session.personalise(session.drawn_support(0), 'fs_ua')
-  session.personalise(session.drawn_support(1), 'fs_ua')  # which replaces it
+  session.save(session.adapt(session.support_of_draw(0), 'fs_ua'))
+  session.save(session.adapt(session.support_of_draw(1), 'fs_ua'))  # which replaces it
   personal, = (tmp_path / 'checkpoints' / 'personal').glob('*/*')
-  assert session.predict('fs_ua').in_support.sum() == 5
+  assert session.predict(session.load('fs_ua')).in_support.sum() == 5
   whole = {path: path.read_bytes() for path in personal.rglob('*') if path.is_file()}
   break_file(personal, 'truncated')
   with pytest.raises(UserError, match='a checksum differs.; run launch.adapt again'):
-    session.predict('fs_ua')
+    session.load('fs_ua')
   assert {path for path in personal.rglob('*') if path.is_file()} == set(whole)
-  teacher = tmp_path / 'checkpoints' / pretrain.TEACHERS / fold.name
+  teacher = tmp_path / 'checkpoints' / files.TEACHERS / fold.name
   break_file(teacher, 'truncated')
   with pytest.raises(UserError, match='a checksum differs.; run launch.study again'):
     UserSession.open(config, tmp_path, fold.user)
@@ -131,7 +134,7 @@ def test_a_group_stopped_between_its_folds_personalises_the_rest(begun, tmp_path
   class Killed(Exception):
     """Stands for SIGKILL."""
 
-  kept, keep = [], personalise.StudyPersonaliser._keep
+  kept, keep = [], adaptation.StudyPersonaliser._keep
 
   def keep_one(self, fold, *rest):
     if kept:
@@ -141,13 +144,13 @@ def test_a_group_stopped_between_its_folds_personalises_the_rest(begun, tmp_path
 
   config = small(num_users=2)
   with monkeypatch.context() as patch:
-    patch.setattr(personalise.StudyPersonaliser, '_keep', keep_one)
+    patch.setattr(adaptation.StudyPersonaliser, '_keep', keep_one)
     with pytest.raises(Killed):
-      study.run(config, tmp_path)
+      leave_one_speaker_out.run(config, tmp_path)
   done = []
-  monkeypatch.setattr(personalise.StudyPersonaliser, '_keep', lambda self, fold, *rest: done.append(
+  monkeypatch.setattr(adaptation.StudyPersonaliser, '_keep', lambda self, fold, *rest: done.append(
       fold.rank) or keep(self, fold, *rest))
-  study.run(config, tmp_path)
+  leave_one_speaker_out.run(config, tmp_path)
   assert kept == [0] and done == [1]
   assert lines(tmp_path) == begun[1]
 
@@ -155,19 +158,18 @@ def test_a_group_stopped_between_its_folds_personalises_the_rest(begun, tmp_path
 def test_records_are_written_in_time_linear_in_the_trials(tmp_path, monkeypatch):
   """A user's records take a second each to write, and a user is done every second."""
   now, rows = [0.0], []
-  monkeypatch.setattr(study.time, 'monotonic', lambda: now[0])
+  monkeypatch.setattr(trials.time, 'monotonic', lambda: now[0])
 
-  def write(workdir, trials):
-    rows.append(len(trials))
-    now[0] += len(trials)
+  def write(workdir, written):
+    rows.append(len(written))
+    now[0] += len(written)
 
   monkeypatch.setattr(records, 'write', write)
 
-  class Plan:
-    chosen = [type('Fold', (), dict(name=str(number)))() for number in range(1000)]
-
-  recorder = study._Recorder(tmp_path, Plan)
-  for fold in Plan.chosen:
+  folds = [types.SimpleNamespace(name=str(number)) for number in range(1000)]
+  recorder = trials.Recorder(types.SimpleNamespace(
+      workdir=tmp_path, folds=types.SimpleNamespace(chosen=folds)))
+  for fold in folds:
     recorder.trials[fold.name] = [fold]
     now[0] += 1
     recorder.write_if_due()

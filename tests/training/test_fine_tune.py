@@ -1,4 +1,4 @@
-"""Personalising: what learns, what holds still, and many trials in one program."""
+"""Fine-tuning: what learns, what holds still, and many trials in one program."""
 
 import jax
 import numpy as np
@@ -6,35 +6,34 @@ import pytest
 from trees import leaves
 
 from persona_jax import arms
-from persona_jax.evaluation import predict, study
+from persona_jax.model import predict
 from persona_jax.model.build import GROUPS, build
-from persona_jax.training import adapt, losses, pretrain
+from persona_jax.training import fine_tune, losses, pretrain
 
 
 def test_every_arm_that_fine_tunes_has_a_recipe(config):
-  assert tuple(adapt.recipes(config.adapt)) == arms.FINE_TUNED
+  assert tuple(fine_tune.recipes(config.adapt)) == arms.FINE_TUNED
 
 
 @pytest.fixture(scope='module')
-def user(trained, corpus, config, plan):
+def user(finished, teachers, corpus):
   """The first fold's user: (task, supports [R, K], the corpus on the device)."""
-  fold = plan.folds[0]
-  task = adapt.FoldTask(trained[1][0].params,
-                        pretrain.fold_inputs(corpus, plan, fold).normaliser,
-                        fold.own.astype(np.int32))
-  supports = fold.own[plan.draws(fold).support].astype(np.int32)
+  fold = finished.folds.all[0]
+  task = fine_tune.FoldTask(teachers[0].params, finished.normaliser(fold),
+                            fold.user_clips.astype(np.int32))
+  supports = fold.user_clips[finished.draws(fold).support].astype(np.int32)
   return task, supports, jax.device_put(pretrain.shared_corpus(corpus))
 
 
-def personalise(config, user, weight, recipe=adapt.Recipe(), support=None, weights=None):
+def personalise(config, user, weight, recipe=fine_tune.Recipe(), support=None, weights=None):
   """Fine-tunes to the user's first draw."""
   task, supports, shared = user
   support = supports[0] if support is None else support
   weights = np.ones(len(support)) if weights is None else weights
-  personalising = adapt.Personalising(config, recipe)
-  return jax.jit(personalising.personalise)(
+  fine_tuner = fine_tune.FineTuner(config, recipe)
+  return jax.jit(fine_tuner.personalise)(
       task.params, task.normaliser, shared,
-      adapt.Trials(support, np.float32(weights), np.float32(weight)))
+      fine_tune.Supports(support, np.float32(weights), np.float32(weight)))
 
 
 def changed(new, old):
@@ -71,7 +70,7 @@ def test_no_distillation_pulls_a_student_from_its_teacher(distillation, user, co
 
 @pytest.mark.parametrize('group', GROUPS)
 def test_a_frozen_group_stays_bit_by_bit_and_the_other_moves(group, user, config):
-  after, before = personalise(config, user, 1.0, adapt.Recipe(trained=(group,))), user[0].params
+  after, before = personalise(config, user, 1.0, fine_tune.Recipe(trained=(group,))), user[0].params
   other, = set(GROUPS) - {group}
   assert not any(changed(after[other], before[other]).values())
   assert all(changed(after[group], before[group]).values())
@@ -80,11 +79,11 @@ def test_a_frozen_group_stays_bit_by_bit_and_the_other_moves(group, user, config
 def test_no_gradient_of_a_frozen_group_is_computed(user, config):
   """The backward pass of `fs_adapter` is smaller by the base's weight gradients."""
   task, supports, shared = user
-  trial = adapt.Trials(supports[0], np.ones(5, np.float32), np.float32(1))
+  trial = fine_tune.Supports(supports[0], np.ones(5, np.float32), np.float32(1))
 
   def products(trained):
-    personalising = adapt.Personalising(config, adapt.Recipe(trained=trained))
-    return str(jax.make_jaxpr(personalising.personalise)(
+    fine_tuner = fine_tune.FineTuner(config, fine_tune.Recipe(trained=trained))
+    return str(jax.make_jaxpr(fine_tuner.personalise)(
         task.params, task.normaliser, shared, trial)).count('dot_general')
 
   assert products(('adapter',)) < products(GROUPS) - 5
@@ -93,9 +92,9 @@ def test_no_gradient_of_a_frozen_group_is_computed(user, config):
 def test_the_distillation_token_holds_to_the_teacher_and_the_user_token_learns(user, config, corpus):
   """From the user's five lowest labels, all far below what the teacher says."""
   task, _, shared = user
-  support = task.own[np.argsort(corpus.labels[task.own])[:5]]
-  recipe = adapt.Recipe(distilling=True)
-  student = adapt.Personalising(config, recipe)
+  support = task.user_clips[np.argsort(corpus.labels[task.user_clips])[:5]]
+  recipe = fine_tune.Recipe(distilling=True)
+  student = fine_tune.FineTuner(config, recipe)
   clips = predict.gather(shared.clips, task.normaliser, support)
   teacher = build(config.model).apply({'params': task.params}, clips)
   assert (teacher - corpus.labels[support]).min() > 1
@@ -119,12 +118,12 @@ def test_fewer_shots_are_padding(user, config):
 @pytest.mark.parametrize('vmapped', [1, 4, 6])
 def test_trials_together_are_trials_alone(vmapped, user, config):
   task, supports, shared = user
-  personalising = adapt.Personalising(config, adapt.Recipe())
-  trials = adapt.Trials(np.repeat(supports, 3, axis=0), np.ones((6, 5), np.float32),
+  fine_tuner = fine_tune.FineTuner(config, fine_tune.Recipe())
+  trials = fine_tune.Supports(np.repeat(supports, 3, axis=0), np.ones((6, 5), np.float32),
                         np.tile(np.float32([1, 0.6, 0.3]), 2))
-  together = jax.jit(lambda: adapt.predict_trials(personalising, vmapped, task, trials, shared))()
-  assert together.shape == (6, len(task.own))  # by four: one batch and a rest
+  together = jax.jit(lambda: fine_tune.fine_tune_and_predict(fine_tuner, vmapped, task, trials, shared))()
+  assert together.shape == (6, len(task.user_clips))  # by four: one batch and a rest
   for predictions, support, _, weight in zip(together, *trials):
     params = personalise(config, user, weight, support=support)
-    alone = predict.predict(personalising.model, params, task.normaliser, shared.clips, task.own)
+    alone = predict.predict(fine_tuner.model, params, task.normaliser, shared.clips, task.user_clips)
     np.testing.assert_allclose(predictions, alone, atol=1e-5)

@@ -1,13 +1,24 @@
-"""Files that are replaced whole, and tables in which any name survives: UTF-8, whatever the locale."""
+"""The files of a workdir: their names, how they are replaced whole, and tables that keep any name.
+
+Text is UTF-8, whatever the locale.
+"""
 
 import contextlib
 import csv
 import json
 import os
 import pathlib
-from typing import Any, Iterable, Iterator, Sequence, TextIO
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TextIO
 
 from persona_jax.errors import UserError
+
+CONFIG, ENVIRONMENT, CORPUS = 'config.json', 'environment.json', 'corpus.json'
+PREDICTIONS, RECORDS, CURVES = 'predictions.csv', 'records.jsonl', 'curves.csv'
+ATTENTION = 'attention.json'
+REPORT, PAGE, FIGURES = 'report.md', 'report.html', 'figures'
+LOCK = '.lock'
+CHECKPOINTS, TEACHERS, ADAPTED = 'checkpoints', 'teachers', 'personal'
 
 # Names from feature files may hold half surrogate pairs, which UTF-8 proper has no bytes for.
 _TEXT = dict(encoding='utf-8', errors='surrogatepass')
@@ -32,8 +43,8 @@ def replacing(path: pathlib.Path) -> Iterator[TextIO]:
       temporary.unlink()
     if not isinstance(error, OSError):
       raise
-    raise UserError(f'{path}: cannot be written ({error.strerror}); make room or mend the folder, and '
-                    'run the same command again.') from error
+    raise UserError(f'{path}: cannot be written ({error.strerror}); free disk space or fix permissions, '
+                    'and run the same command again.') from error
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

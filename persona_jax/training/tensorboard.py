@@ -1,12 +1,12 @@
-"""Losses for TensorBoard while a run is under way; needs the extra `tensorboard`."""
+"""Losses for TensorBoard during a run; needs the extra `tensorboard`."""
 
 import contextlib
 import pathlib
-from typing import Iterator
+from collections.abc import Iterator
 
-from persona_jax import parallel
 from persona_jax.data.folds import Fold
 from persona_jax.errors import UserError
+from persona_jax.runtime import parallel
 from persona_jax.training.pretrain import EpochLog
 
 
@@ -17,7 +17,7 @@ def epoch_log(workdir: pathlib.Path, wanted: bool) -> Iterator[EpochLog | None]:
   Raises:
     UserError: tensorboardX is not installed.
   """
-  if not wanted or not parallel.writes():
+  if not wanted or not parallel.is_primary_process():
     yield None
     return
   try:

@@ -1,15 +1,14 @@
-"""Personalising: a few full-batch steps on a user's support clips, many trials in one program."""
+"""Fine-tuning: a few full-batch steps on a user's support clips, many trials in one program."""
 
 import dataclasses
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import optax
 from jax import lax
 
-from persona_jax.evaluation import predict
+from persona_jax.model import predict
 from persona_jax.model.build import GROUPS, build, with_distillation_token
 from persona_jax.training import losses, optimizer
 from persona_jax.training.steps import Shared
@@ -18,12 +17,12 @@ from persona_jax.types import Array, Normaliser, Params
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """How an arm fine-tunes. Arms that differ in `label_weight` alone share a program.
+  """How an arm fine-tunes. Arms that differ only in `label_weight` share a program.
 
   Attributes:
     label_weight: lambda; 1 leaves the teacher out.
-    trained: the parameter groups that learn; no gradient is computed of the others.
-    distilling: a second token a modality, with a head of its own, learns from the teacher.
+    trained: the parameter groups that learn; the others get no gradient.
+    distilling: a second token per modality, with a head of its own, learns from the teacher.
   """
 
   label_weight: float = 1.0
@@ -32,32 +31,32 @@ class Recipe:
 
   @property
   def program(self) -> str:
-    """Names the program."""
+    """The name of the program that runs it."""
     return '-'.join(self.trained) + ('-token' if self.distilling else '')
 
 
 def recipes(config: ml_collections.ConfigDict) -> dict[str, Recipe]:
-  """{arm: recipe} of the arms that fine-tune; `config` is `config.adapt`."""
+  """Returns {arm: recipe} of the arms that fine-tune; `config` is `config.adapt`."""
   return {'fs_ua': Recipe(), 'fs_ua_kd': Recipe(label_weight=config.weight),
           'fs_ua_token': Recipe(label_weight=config.weight, distilling=True),
           'fs_adapter': Recipe(trained=('adapter',)), 'fs_base': Recipe(trained=('base',))}
 
 
-class Trials(NamedTuple):
-  """Personalisations to do, T of them; or one, without the leading axis.
+class Supports(NamedTuple):
+  """The support sets to personalise on; or one of them, without the leading axis.
 
   Attributes:
-    support: [T, K] clips of the user.
-    weights: [T, K] 1, and 0 behind the shots of a trial that has fewer than K.
-    label_weight: [T] lambda.
+    clips: [num_supports, K] indices of the user's clips.
+    weights: [num_supports, K] 1 for a clip, 0 for padding where there are fewer than K shots.
+    label_weight: [num_supports] lambda.
   """
 
-  support: Array
+  clips: Array
   weights: Array
   label_weight: Array
 
 
-class Personalising:
+class FineTuner:
   """The fine-tuning of one config's predictor by one recipe, as pure functions.
 
   Attributes:
@@ -65,7 +64,7 @@ class Personalising:
   """
 
   def __init__(self, config: ml_collections.ConfigDict, recipe: Recipe):
-    """`label_weight` of the recipe is not looked at: it is a trial's."""
+    """`label_weight` of the recipe is not used; it comes with each support set."""
     self._teacher, self._config, self._recipe = build(config.model), config.adapt, recipe
     self.model = build(config.model, recipe.distilling)
     self._optimizer = optimizer.personalising(config.adapt)
@@ -75,10 +74,10 @@ class Personalising:
     return with_distillation_token(params) if self._recipe.distilling else params
 
   def personalise(self, params: Params, normaliser: Normaliser, shared: Shared,
-                  trial: Trials) -> Params:
-    """Fine-tunes from the teacher's parameters on a trial's support, without dropout."""
-    clips = predict.gather(shared.clips, normaliser, trial.support)
-    labels = shared.labels[trial.support]
+                  support: Supports) -> Params:
+    """Fine-tunes from the teacher's parameters on one support set, without dropout."""
+    clips = predict.gather(shared.clips, normaliser, support.clips)
+    labels = shared.labels[support.clips]
     teacher = self._teacher.apply({'params': params}, clips)
     params, trained = self.start(params), self._recipe.trained
     frozen = {group: tree for group, tree in params.items() if group not in trained}
@@ -86,8 +85,8 @@ class Personalising:
 
     def loss_of(learning):
       scores = self.model.apply({'params': learning | frozen}, clips, method='scores')
-      return losses.personal(scores, labels, teacher, trial.weights, trial.label_weight,
-                             losses.DISTILLATIONS[self._config.distillation],
+      return losses.distillation_loss(scores, labels, teacher, support.weights, support.label_weight,
+                             losses.distillation(self._config.distillation),
                              self._config.temperature)
 
     def step(carry, _):
@@ -106,24 +105,27 @@ class FoldTask(NamedTuple):
   Attributes:
     params: the fold's teacher.
     normaliser: the fold's.
-    own: [n] the user's clips, padded; all are predicted by every personalised predictor.
+    user_clips: [n] the user's clips, padded; every personalised predictor predicts all of them.
   """
 
   params: Params
   normaliser: Normaliser
-  own: Array
+  user_clips: Array
 
 
-def predict_trials(personalising: Personalising, vmapped: int, task: FoldTask, trials: Trials,
-                   shared: Shared) -> Array:
-  """Personalises to the fold's user once a trial, and predicts the user's clips: [T, n].
+def fine_tune_and_predict(fine_tuner: FineTuner, vmapped: int, task: FoldTask, supports: Supports,
+                          shared: Shared) -> Array:
+  """Personalises to the fold's user once per support set, and predicts the user's clips.
 
   Args:
-    vmapped: how many trials are batched into one, by `parallel.vmapped_trials`.
+    vmapped: how many support sets are batched into one, by `parallel.vmapped_trials`.
+
+  Returns:
+    [num_supports, n].
   """
 
-  def one(trial):
-    personal = personalising.personalise(task.params, task.normaliser, shared, trial)
-    return predict.predict(personalising.model, personal, task.normaliser, shared.clips, task.own)
+  def one(support):
+    personal = fine_tuner.personalise(task.params, task.normaliser, shared, support)
+    return predict.predict(fine_tuner.model, personal, task.normaliser, shared.clips, task.user_clips)
 
-  return lax.map(one, trials, batch_size=vmapped)
+  return lax.map(one, supports, batch_size=vmapped)

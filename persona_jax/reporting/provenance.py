@@ -5,7 +5,8 @@ Nothing here knows of jax, so that a report can ask as well as a run.
 
 import hashlib
 import json
-from typing import Any, Collection, Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import ml_collections
 

@@ -5,16 +5,17 @@ import json
 
 import numpy as np
 import pytest
-
-from persona_jax.errors import UserError
-from persona_jax.reporting import comparison, records, runs
 from studies import write
+
+from persona_jax import files
+from persona_jax.errors import UserError
+from persona_jax.reporting import arm_comparison, records, run_comparison
 
 
 def test_runs_are_compared_pair_by_pair(tmp_path):
   one, two = write(tmp_path / 'one'), write(tmp_path / 'two', gain=0.4)
-  assert runs.share_trials([one, two]) and not runs.share_trials([one])
-  text = runs.compare([one, two])
+  assert run_comparison.share_trials([one, two]) and not run_comparison.share_trials([one])
+  text = run_comparison.compare([one, two])
   means = {}
   for name, workdir in (('one', one), ('two', two)):
     means[name] = np.mean([r['mae'] for r in records.read([workdir]) if r['arm'] == 'fs_ua'])
@@ -22,7 +23,7 @@ def test_runs_are_compared_pair_by_pair(tmp_path):
   assert (f'| FS-UA | 5 | {means["one"]:.3f} | {means["two"]:.3f} | '
           f'{means["two"] - means["one"]:+.3f} [') in text
   three = write(tmp_path / 'three', arms=('fs_base',))
-  assert text + f'\n## {three}\n\nIt has no trial of {one}.\n' == runs.compare([one, two, three])
+  assert text + f'\n## {three}\n\nIt has no trial of {one}.\n' == run_comparison.compare([one, two, three])
   row, = [line for line in text.splitlines() if line.startswith('| Baseline')]
   assert '+0.000 [+0.000, +0.000] | 1.000 |' in row
 
@@ -30,7 +31,7 @@ def test_runs_are_compared_pair_by_pair(tmp_path):
 def test_runs_with_other_query_clips_are_not_paired(tmp_path):
   one, two = write(tmp_path / 'one'), write(tmp_path / 'two', clips=8)
   with pytest.raises(UserError, match='user ann, arm baseline, seed 0, draw 0 was scored on 9 clips'):
-    runs.compare([one, two])
+    run_comparison.compare([one, two])
 
 
 
@@ -40,21 +41,21 @@ def test_runs_of_other_shots_were_scored_on_other_clips(tmp_path):
   one = write(tmp_path / 'one', own=20, clips=15)
   several = write(tmp_path / 'several', own=20, clips=10, all_shots=(5, 10))
   for pair in ([one, several], [several, one]):
-    assert runs.share_trials(pair)
+    assert run_comparison.share_trials(pair)
     with pytest.raises(UserError, match=r'user ann, arm baseline, seed 0, draw 0 was scored on 1[05] '
                        r'clips in the first and on 1[05] in the second, ann\[5\] in the'):
-      runs.compare(pair)
+      run_comparison.compare(pair)
 
 
 def test_runs_of_one_and_of_several_shots_on_the_same_clips_are_paired(tmp_path):
   one = write(tmp_path / 'one', own=20, clips=10)
   several = write(tmp_path / 'several', own=20, clips=10, all_shots=(5, 10), gain=0.4)
-  text = runs.compare([one, several])
+  text = run_comparison.compare([one, several])
   assert '| FS-UA | 5 |' in text and '| FS-UA | 10 |' not in text
 
 
 def without_predictions(workdir, arm):
-  path = workdir / records.PREDICTIONS
+  path = workdir / files.PREDICTIONS
   rows = list(csv.reader(path.read_text().splitlines()))
   path.write_text('\n'.join(','.join(row) for row in rows if row[1] != arm) + '\n')
 
@@ -64,27 +65,27 @@ def test_a_trial_without_predictions_is_not_paired(tmp_path):
   without_predictions(two, 'fs_ua')
   for pair in ([one, two], [two, one]):
     with pytest.raises(UserError, match='two/predictions.csv: no predictions of user ann, arm fs_ua'):
-      runs.compare(pair)
+      run_comparison.compare(pair)
   without_predictions(one, 'fs_ua')  # in neither: still not known to be the same clips
   with pytest.raises(UserError, match='one/predictions.csv: no predictions of user ann, arm fs_ua'):
-    runs.compare([one, two])
+    run_comparison.compare([one, two])
 
 
 def test_another_label_of_a_clip_is_not_paired(tmp_path):
   one, two = write(tmp_path / 'one'), write(tmp_path / 'two')
-  path = two / records.PREDICTIONS
+  path = two / files.PREDICTIONS
   lines = path.read_text().splitlines()
   row = lines[1].split(',')
   path.write_text('\n'.join([lines[0], ','.join([*row[:5], '3.0', row[6]]), *lines[2:]]) + '\n')
   with pytest.raises(UserError, match=rf'was scored with label {row[5]} of ann\[5\] in the first and '
                      '3.0 in the second'):
-    runs.compare([one, two])
+    run_comparison.compare([one, two])
 
 
 def test_one_shot_predictions_get_their_shots_from_the_records(tmp_path):
   workdir = write(tmp_path)
   assert {row.trial.num_support for row in records.read_predictions(workdir)} == {5}
-  path = workdir / records.RECORDS
+  path = workdir / files.RECORDS
   lines = [json.loads(line) for line in path.read_text().splitlines()]
   lines[0]['num_support'] = 6
   path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
@@ -97,11 +98,11 @@ def test_differences_between_runs_have_holms_p_values_and_the_caveat(tmp_path):
   arms = ('baseline', 'mean_shift', 'fs_ua')
   one, two = (write(tmp_path / str(gain), arms, users=users, everybody=users, gain=gain)
               for gain in (0.1, 0.2))
-  text = runs.compare([one, two])
+  text = run_comparison.compare([one, two])
   rows = {row.split(' | ')[0]: row.split(' | ') for row in text.splitlines() if row.startswith('| ')}
   assert rows['| arm'][5:] == ['p', 'p (Holm) |']
   # No difference in the baseline; all ten speakers alike in the others: 2 / 1,024, thrice and twice.
   assert [rows[name][5:] for name in ('| Baseline', '| Mean shift', '| FS-UA')] == [
       ['1.000', '1.000 |'], ['0.002', '0.006 |'], ['0.002', '0.006 |']]
-  assert comparison.P_HOLM in text and comparison.MEAN_SHIFT_CAVEAT in text
-  assert comparison.MEAN_SHIFT_CAVEAT not in runs.compare([write(tmp_path / name) for name in 'ab'])
+  assert arm_comparison.P_HOLM in text and arm_comparison.MEAN_SHIFT_CAVEAT in text
+  assert arm_comparison.MEAN_SHIFT_CAVEAT not in run_comparison.compare([write(tmp_path / name) for name in 'ab'])

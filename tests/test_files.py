@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
+from persona_jax import files
 from persona_jax.errors import UserError
-from persona_jax.reporting import files, records
+from persona_jax.reporting import records
 from persona_jax.reporting.scores import Scores
 
 NAMES = ('Doe, Jane', 'a "b" c', 'line\nbreak', 'carriage\rreturn', '\r\n', '=1+1', ' x ', '', 'Zoë',
@@ -34,8 +35,8 @@ def expect_round_trip(workdir, user, clip):
     assert Scores.of(records.read([workdir])).num_query(read[0].trial) == 2
   records.write_curves(workdir, {(user, 3): np.array([[2, 1.5], [1, 1.25]])})
   assert records.read_curves([workdir])[1] == dict(user=user, seed=3, epoch=2, train=1, valid=1.25)
-  records.write_json(workdir / 'x.json', {user: clip})
-  assert records.read_json(workdir / 'x.json') == {user: clip}
+  files.write_json(workdir / 'x.json', {user: clip})
+  assert files.read_json(workdir / 'x.json') == {user: clip}
   files.write_text(workdir / 'x.txt', user)
   assert files.read_text(workdir / 'x.txt') == user
 
@@ -55,16 +56,16 @@ def test_ordinary_files_have_the_bytes_they_always_had(tmp_path):
   labels, predictions = np.array([2.4, -1], np.float32), np.array([0.1, 1], np.float32)
   trial = records.Trial('ann', 'fs_ua', 0, 1, 5, ('v[0]', 'v,1'), labels, predictions)
   records.write(tmp_path, [trial])
-  assert (tmp_path / records.PREDICTIONS).read_bytes() == (
+  assert (tmp_path / files.PREDICTIONS).read_bytes() == (
       b'user,arm,seed,draw,clip,label,prediction\nann,fs_ua,0,1,v[0],2.4,0.1\n'
       b'ann,fs_ua,0,1,"v,1",-1.0,1.0\n')
   records.write_curves(tmp_path, {('ann', 0): np.array([[2, 1 / 3]])})
-  assert (tmp_path / records.CURVES).read_bytes() == (
+  assert (tmp_path / files.CURVES).read_bytes() == (
       b'user,seed,epoch,train,valid\nann,0,1,2.0,0.33333334\n')
 
 
 def test_files_are_utf_8_whatever_the_locale(tmp_path):
-  code = ('import pathlib; from persona_jax.reporting import files; '
+  code = ('import pathlib; from persona_jax import files; '
           f'path = pathlib.Path({str(tmp_path / "x.txt")!r}); files.write_text(path, "Zo\\u00eb\\n"); '
           'assert files.read_text(path) == "Zo\\u00eb\\n"')
   environment = os.environ | dict(LC_ALL='C', PYTHONCOERCECLOCALE='0', PYTHONUTF8='0')
@@ -73,7 +74,7 @@ def test_files_are_utf_8_whatever_the_locale(tmp_path):
 
 
 def test_what_fails_on_the_way_leaves_the_old_file(tmp_path):
-  records.write_text(tmp_path / 'x', 'old')
+  files.write_text(tmp_path / 'x', 'old')
   with pytest.raises(ZeroDivisionError):
     with files.replacing(tmp_path / 'x') as file:
       file.write('new')
@@ -92,10 +93,10 @@ def test_what_fails_on_the_way_leaves_the_old_file(tmp_path):
 def test_broken_files_are_one_sentence(tmp_path, name, content, said):
   (tmp_path / name).write_bytes(content)
   with pytest.raises(UserError, match=f'{name}.* {said}'):
-    if name == records.CONFIG:
-      records.read_json(tmp_path / name)
+    if name == files.CONFIG:
+      files.read_json(tmp_path / name)
     else:
-      list(records.read([tmp_path])) if name == records.RECORDS else records.read_curves([tmp_path])
+      list(records.read([tmp_path])) if name == files.RECORDS else records.read_curves([tmp_path])
 
 
 @pytest.mark.parametrize('field, value, said', [
@@ -104,6 +105,6 @@ def test_broken_files_are_one_sentence(tmp_path, name, content, said):
     ('mae', 'good', "mae is 'good'; expected a number"), ('user', 7, 'user is 7; expected text')])
 def test_records_that_no_study_writes_are_named(tmp_path, field, value, said):
   trial = records.Trial('ann', 'fs_ua', 0, 0, 5, ('v[0]',), np.ones(1), np.ones(1))
-  (tmp_path / records.RECORDS).write_text(json.dumps(trial.record | {field: value}) + '\n')
+  (tmp_path / files.RECORDS).write_text(json.dumps(trial.record | {field: value}) + '\n')
   with pytest.raises(UserError, match=f'records.jsonl, line 1: {said}'):
     list(records.read([tmp_path]))

@@ -1,6 +1,6 @@
 """What is real among the arms' differences: paired over speakers, tested, and who was harmed."""
 
-from typing import Collection
+from collections.abc import Collection
 
 import numpy as np
 

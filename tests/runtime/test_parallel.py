@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from persona_jax import parallel
+from persona_jax.runtime import parallel
 
 
 def mesh(folds: int, trials: int) -> jax.sharding.Mesh:

@@ -1,4 +1,4 @@
-"""A cheap random generator for dropout, registered with JAX as a key implementation.
+"""A fast random generator for dropout, registered with JAX as a key implementation.
 
 At MulT's sizes, JAX's default generator takes a third of a training step to draw dropout masks, and
 most of the compiler's time. A mask needs no cryptographic strength: here bits are an integer hash of
@@ -57,9 +57,9 @@ def _random_bits(key: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
 
 _IMPLEMENTATION = extend_random.define_prng_impl(
     key_shape=(2,), seed=_seed, split=_split, random_bits=_random_bits, fold_in=_fold_in,
-    name='cheap', tag='cheap')
+    name='fast', tag='fast')
 
 
-def cheap_key(seed: int | Array) -> Array:
+def fast_key(seed: int | Array) -> Array:
   """A typed key, to be used like any other with `jax.random` and Flax."""
   return jax.random.key(seed, impl=_IMPLEMENTATION)

@@ -2,12 +2,12 @@ import builtins
 
 import pytest
 
-from persona_jax import tensorboard
 from persona_jax.data.folds import Fold
 from persona_jax.errors import UserError
+from persona_jax.training import tensorboard
 
 
-def test_losses_are_logged_a_fold_each(tmp_path):
+def test_losses_are_logged_per_fold(tmp_path):
   fold = Fold(3, 'ann', 0, *([],) * 3)
   with tensorboard.epoch_log(tmp_path, True) as log:
     log(fold, 1, 1.5, 1.25)

@@ -2,11 +2,11 @@ import jax
 import numpy as np
 from scipy import stats
 
-from persona_jax.model.cheap_random import cheap_key
+from persona_jax.model.fast_prng import fast_key
 
 
 def test_uniform_and_uncorrelated():
-  rows = np.stack([jax.random.uniform(jax.random.fold_in(cheap_key(1), n), (4096,))
+  rows = np.stack([jax.random.uniform(jax.random.fold_in(fast_key(1), n), (4096,))
                    for n in range(64)])
   assert stats.kstest(rows.ravel(), 'uniform').pvalue > 1e-3
   correlations = np.corrcoef(rows)[np.triu_indices(64, 1)] * np.sqrt(4096)  # ~N(0, 1) if independent
@@ -16,13 +16,13 @@ def test_uniform_and_uncorrelated():
 
 
 def test_same_under_vmap_and_alone():
-  keys = jax.random.split(cheap_key(0), 3)
+  keys = jax.random.split(fast_key(0), 3)
   together = jax.vmap(lambda key: jax.random.bits(key, (5, 7)))(keys)
   for key, row in zip(keys, together):
     np.testing.assert_array_equal(jax.random.bits(key, (5, 7)), row)
 
 
 def test_keys_differ():
-  keys = jax.random.key_data(jax.random.split(cheap_key(0), 20_000))
+  keys = jax.random.key_data(jax.random.split(fast_key(0), 20_000))
   assert len(np.unique(keys, axis=0)) == 20_000
-  assert (jax.random.key_data(cheap_key(0)) != jax.random.key_data(cheap_key(1))).any()
+  assert (jax.random.key_data(fast_key(0)) != jax.random.key_data(fast_key(1))).any()

@@ -1,0 +1,63 @@
+"""A study: its config, its corpus, its folds, and the folder that it lives in."""
+
+import dataclasses
+import pathlib
+
+import ml_collections
+
+from persona_jax import config as config_lib
+from persona_jax import files
+from persona_jax.data import folds as folds_lib
+from persona_jax.data import normalize
+from persona_jax.data.corpus import Corpus
+from persona_jax.data.folds import Draws, Fold, FoldPlan
+from persona_jax.types import Normaliser
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Study:
+  """What every stage of a study works on. Nothing is read or written by making one.
+
+  Attributes:
+    config: the resolved settings.
+    corpus: all clips, on the host.
+    folds: the held-out speakers, and the sizes that their arrays share.
+    workdir: the folder of its records and checkpoints.
+  """
+
+  config: ml_collections.ConfigDict
+  corpus: Corpus
+  folds: FoldPlan
+  workdir: pathlib.Path
+  _normalisers: dict[str, Normaliser] = dataclasses.field(default_factory=dict, init=False, repr=False)
+
+  @classmethod
+  def plan(cls, config: ml_collections.ConfigDict, corpus: Corpus, workdir: pathlib.Path,
+           num_batches: int | None = None) -> 'Study':
+    """Plans the folds of `config` on a corpus; arguments and errors as of `folds.plan_folds`."""
+    return cls(config, corpus, folds_lib.plan_folds(corpus, config, num_batches), workdir)
+
+  def normaliser(self, fold: Fold) -> Normaliser:
+    """The normaliser of the fold's training clips, fitted when first asked for."""
+    if fold.name not in self._normalisers:
+      self._normalisers[fold.name] = normalize.fit(self.corpus.clips, fold.train, self.config.normalise)
+    return self._normalisers[fold.name]
+
+  def draws(self, fold: Fold) -> Draws:
+    """The fold's random supports and queries; fewer shots take the first clips of each support.
+
+    Raises:
+      UserError: the user has too few clips.
+    """
+    study = self.config.study
+    return folds_lib.draw_supports(fold, study.num_draws, max(config_lib.shots(self.config)),
+                                   study.num_query)
+
+  @property
+  def checkpoints(self) -> pathlib.Path:
+    """The folder of everything that Orbax saves."""
+    return self.workdir / files.CHECKPOINTS
+
+  def teacher_folder(self, fold: Fold) -> pathlib.Path:
+    """Where the fold's finished teacher lies."""
+    return self.checkpoints / files.TEACHERS / fold.name

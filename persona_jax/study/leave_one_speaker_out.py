@@ -1,0 +1,90 @@
+"""The leave-one-speaker-out study: pre-train, personalise, predict, record, report."""
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+
+import ml_collections
+
+from persona_jax import config as config_lib
+from persona_jax.data import loading
+from persona_jax.data.study import Study
+from persona_jax.model.build import build, expect_kernels_fit
+from persona_jax.reporting import records, report
+from persona_jax.runtime import parallel
+from persona_jax.study import attention, teacher_predictions
+from persona_jax.study import workdir as workdir_lib
+from persona_jax.study.adaptation import StudyPersonaliser
+from persona_jax.study.trials import Recorder, fold_trials
+from persona_jax.training import losses, pretrain
+from persona_jax.training.pretrain import Pretrained
+from persona_jax.training.tensorboard import epoch_log
+
+
+@contextlib.contextmanager
+def opened(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Iterator[Study]:
+  """Opens a study with the workdir locked: this process is its one writer.
+
+  Nothing is written before config, data and folds are known to work and to fit what the folder already
+  holds: a study that cannot start leaves nothing behind.
+
+  Raises:
+    UserError: the config, the folder or the data are not as expected.
+  """
+  config_lib.validate(config)
+  losses.distillation(config.adapt.distillation)
+  build(config.model)  # checks the base model
+  workdir_lib.expect_unlocked(workdir)
+  workdir_lib.expect_config_of_results(workdir, config)
+  study = Study.plan(config, loading.load(config), workdir, workdir_lib.existing_num_batches(workdir))
+  for fold in study.folds.chosen:
+    study.draws(fold)  # refuses a user with too few clips
+  expect_kernels_fit(config.model, {m: x.shape[1] for m, x in study.corpus.clips.sequences.items()})
+  with workdir_lib.lock(workdir):
+    workdir_lib.expect_config_of_results(workdir, config)  # another run may have begun it meanwhile
+    workdir_lib.expect_corpus_of_results(study)
+    workdir_lib.expect_no_fewer_records(study)
+    workdir_lib.initialize(study)
+    yield study
+
+
+def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, tensorboard: bool = False) -> str:
+  """Runs the whole study, or what an interrupted run left to do.
+
+  Args:
+    tensorboard: whether to log losses for TensorBoard.
+
+  Returns:
+    The report; an empty string on a process that is not the primary one.
+  """
+  with opened(config, workdir) as study:
+    teachers = pretrain_folds(study, tensorboard)
+    predictions = teacher_predictions.predict_with_teacher(study, teachers)
+    recorder = Recorder(study)
+    for results in StudyPersonaliser(study).run(teachers):
+      for fold, of_teacher in zip(study.folds.chosen, predictions):
+        if fold.name in results and fold.name not in recorder.trials:
+          recorder.trials[fold.name] = list(fold_trials(study, fold, of_teacher, results[fold.name]))
+      recorder.write_if_due()
+    recorder.write()
+    if not parallel.is_primary_process():
+      return ''
+    attention.write_of_first_user(study, teachers[0])
+    return report.write([workdir], workdir)
+
+
+def pretrain_only(config: ml_collections.ConfigDict, workdir: pathlib.Path,
+                  tensorboard: bool = False) -> tuple[Study, list[Pretrained]]:
+  """Runs the study's first stage alone; returns the teachers of the chosen folds."""
+  with opened(config, workdir) as study:
+    return study, pretrain_folds(study, tensorboard)
+
+
+def pretrain_folds(study: Study, tensorboard: bool) -> list[Pretrained]:
+  """Pre-trains the chosen folds, and writes their learning curves to `curves.csv`."""
+  with epoch_log(study.workdir, tensorboard) as log:
+    teachers = pretrain.pretrain(study, log)
+  if parallel.is_primary_process():
+    records.write_curves(study.workdir, {(fold.user, fold.seed): teacher.curves
+                                         for fold, teacher in zip(study.folds.chosen, teachers)})
+  return teachers

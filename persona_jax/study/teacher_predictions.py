@@ -1,0 +1,87 @@
+"""What the folds' teachers predict of their users: the baseline, and what the mean shift starts from."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from persona_jax.arms import BASELINE, MEAN_SHIFT
+from persona_jax.data import batching
+from persona_jax.data.folds import Fold
+from persona_jax.data.study import Study
+from persona_jax.model import predict
+from persona_jax.model.build import build
+from persona_jax.runtime import parallel
+from persona_jax.study.adaptation import expect_finite
+from persona_jax.training import pretrain
+from persona_jax.training.checkpoint import Checkpoints
+from persona_jax.training.pretrain import Pretrained
+
+STAGE = 'plain'
+
+
+class TeacherPredictions(NamedTuple):
+  """What a fold's teacher predicts without any personalisation.
+
+  Attributes:
+    user_clips: [n] of `Fold.user_clips`.
+    valid: [V] of `Fold.valid`, which the mean shift needs; empty in a study without it.
+  """
+
+  user_clips: np.ndarray
+  valid: np.ndarray
+
+
+def predict_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[TeacherPredictions]:
+  """Predicts the clips of every chosen fold with the fold's teacher; saved predictions are reused.
+
+  So a fold's baseline stays the same to the last bit when users or arms are added to a study.
+  """
+  folds, with_valid = study.folds.chosen, MEAN_SHIFT in study.config.study.arms
+  saved = [_load(study, fold) for fold in folds]
+  todo = [i for i, known in enumerate(saved) if known is None or with_valid and not len(known.valid)]
+  if todo:
+    predicted = _predict_folds(study, [folds[i] for i in todo], [teachers[i] for i in todo], with_valid)
+    for i, new in zip(todo, predicted):
+      expect_finite(folds[i], BASELINE, new.user_clips)
+      known = saved[i]
+      saved[i] = new if known is None else new._replace(user_clips=known.user_clips)
+      _save(study, folds[i], saved[i])
+  return saved
+
+
+def _load(study: Study, fold: Fold) -> TeacherPredictions | None:
+  with Checkpoints(study.checkpoints, STAGE, fold.name) as checkpoints:
+    found = checkpoints.newest()
+  return None if found is None else TeacherPredictions(found[1]['own'], found[1]['valid'])
+
+
+def _save(study: Study, fold: Fold, predictions: TeacherPredictions) -> None:
+  with Checkpoints(study.checkpoints, STAGE, fold.name) as checkpoints:
+    checkpoints.save(max(checkpoints.steps(), default=0) + 1,
+                     dict(own=predictions.user_clips, valid=predictions.valid))
+
+
+def _predict_folds(study: Study, folds: Sequence[Fold], teachers: Sequence[Pretrained],
+                   with_valid: bool) -> list[TeacherPredictions]:
+  """Predicts all of `folds` in one compiled call."""
+  mesh, model = parallel.fold_mesh(), build(study.config.model)
+  # At least two folds per device: XLA drops a loop of one and rounds otherwise, and a fold's records
+  # would depend on how many devices and neighbours it had.
+  size = parallel.padded(max(len(folds), 2 * mesh.size), mesh.size)
+
+  def one_fold(params, inputs, shared):
+    normaliser, clips = inputs
+    return predict.predict(model, params, normaliser, shared.clips, clips)
+
+  clips = [np.concatenate([fold.user_clips, fold.valid]) if with_valid else fold.user_clips
+           for fold in folds]
+  length = study.folds.num_user_clips + (study.folds.num_valid if with_valid else 0)
+  inputs = [(study.normaliser(fold), batching.pad(indices, length).clips)
+            for fold, indices in zip(folds, clips)]
+  stacked = [parallel.shard(parallel.stack(trees, size), mesh)
+             for trees in ([teacher.params for teacher in teachers], inputs)]
+  predictions = parallel.fetch(parallel.over_folds(one_fold, mesh)(
+      *stacked, parallel.replicate(pretrain.shared_corpus(study.corpus), mesh)))
+  return [TeacherPredictions(*np.split(row[:len(indices)], [len(fold.user_clips)]))
+          for fold, indices, row in zip(folds, clips, predictions)]

@@ -1,0 +1,84 @@
+"""From predictions to the study's trials, and from trials to its records."""
+
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from persona_jax import config as config_lib
+from persona_jax.arms import BASELINE, MEAN_SHIFT
+from persona_jax.data.folds import Draws, Fold
+from persona_jax.data.study import Study
+from persona_jax.evaluation import mean_shift
+from persona_jax.reporting import records
+from persona_jax.runtime import parallel
+from persona_jax.study.adaptation import Cell
+from persona_jax.study.teacher_predictions import TeacherPredictions
+
+
+class Recorder:
+  """Writes the records of a running study as whole files, so that a reader never sees half a trial.
+
+  Writing whole files after every user would take time quadratic in the number of users. So a write
+  waits until `_PATIENCE` times as long has passed as the previous write took.
+
+  Attributes:
+    trials: {fold name: its trials}, of the folds that are done.
+  """
+
+  _PATIENCE = 10
+
+  def __init__(self, study: Study):
+    self.trials: dict[str, list[records.Trial]] = {}
+    self._study, self._num_written, self._due = study, 0, -math.inf
+
+  def write_if_due(self) -> None:
+    if time.monotonic() >= self._due:
+      self.write()
+
+  def write(self) -> None:
+    """Writes all trials, in the study's order of folds, if there are new ones."""
+    if not parallel.is_primary_process() or len(self.trials) == self._num_written:
+      return
+    started = time.monotonic()
+    records.write(self._study.workdir, [trial for fold in self._study.folds.chosen
+                                        for trial in self.trials.get(fold.name, ())])
+    self._num_written, now = len(self.trials), time.monotonic()
+    self._due = now + self._PATIENCE * (now - started)
+
+
+def fold_trials(study: Study, fold: Fold, of_teacher: TeacherPredictions,
+                personal: dict[Cell, np.ndarray]) -> Iterator[records.Trial]:
+  """A fold's trials in the config's order of arms; within a draw all have the same query clips.
+
+  Args:
+    personal: {cell: [R, n] predictions of the user's clips} of the arms that fine-tune.
+  """
+  config, corpus, draws = study.config, study.corpus, study.draws(fold)
+  queries = []
+  for support, query in zip(draws.support, draws.query):
+    assert not set(support) & set(query)
+    clips = fold.user_clips[query]
+    queries.append((query, tuple(corpus.names[clip] for clip in clips), corpus.labels[clips]))
+  for arm in config.study.arms:
+    for shots in [config.study.num_support] if arm == BASELINE else config_lib.shots(config):
+      if arm == BASELINE:
+        rows = np.broadcast_to(of_teacher.user_clips, (len(queries), len(of_teacher.user_clips)))
+      elif arm == MEAN_SHIFT:
+        rows = _mean_shifted(study, fold, draws, of_teacher, shots)
+      else:
+        rows = personal[Cell(arm, shots)]
+      for draw, (row, (query, names, labels)) in enumerate(zip(rows, queries)):
+        yield records.Trial(user=fold.user, arm=arm, seed=fold.seed, draw=draw, num_support=shots,
+                            clips=names, labels=labels, predictions=row[query])
+
+
+def _mean_shifted(study: Study, fold: Fold, draws: Draws, of_teacher: TeacherPredictions,
+                  shots: int) -> np.ndarray:
+  """The baseline's predictions [R, n], shifted by each draw's support."""
+  labels, speakers = study.corpus.labels, np.array(study.corpus.speakers)
+  k = mean_shift.shrinkage(labels[fold.valid] - of_teacher.valid, speakers[fold.valid])
+  residuals = labels[fold.user_clips] - of_teacher.user_clips
+  return np.stack([of_teacher.user_clips + np.float32(mean_shift.shift(residuals[support[:shots]], k))
+                   for support in draws.support])

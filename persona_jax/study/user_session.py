@@ -1,0 +1,194 @@
+"""One held-out user: personalise from chosen clips, keep the predictor, predict with it."""
+
+import contextlib
+import dataclasses
+import functools
+import pathlib
+import shutil
+import urllib.parse
+from collections.abc import Iterator, Sequence
+
+import jax
+import ml_collections
+import numpy as np
+
+from persona_jax import config as config_lib
+from persona_jax import files
+from persona_jax.data import loading
+from persona_jax.data.folds import Fold
+from persona_jax.data.study import Study
+from persona_jax.errors import UserError
+from persona_jax.model import predict
+from persona_jax.model.build import build
+from persona_jax.reporting.summaries import UserPredictions
+from persona_jax.study import workdir as workdir_lib
+from persona_jax.training import damage, fine_tune, items, losses, pretrain
+from persona_jax.training.fine_tune import FineTuner
+from persona_jax.training.pretrain import Pretrained
+from persona_jax.training.steps import Shared
+from persona_jax.types import Clips, Params
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Adapted:
+  """A personalised predictor.
+
+  Attributes:
+    arm: by which it was fine-tuned.
+    params: on the host.
+    support: [K] indices of the clips that it was fine-tuned on.
+  """
+
+  arm: str
+  params: Params
+  support: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UserSession:
+  """A study as seen by one held-out user.
+
+  Attributes:
+    fold: the user's.
+    teacher: the fold's pre-trained predictor.
+  """
+
+  study: Study
+  fold: Fold
+  teacher: Pretrained
+
+  @classmethod
+  def open(cls, config: ml_collections.ConfigDict, workdir: pathlib.Path, user: str) -> 'UserSession':
+    """Opens the study in `workdir` for one of its users; nothing is written.
+
+    Raises:
+      UserError: `user` is not in this study, or not pre-trained yet.
+    """
+    config_lib.validate(config)
+    losses.distillation(config.adapt.distillation)
+    workdir_lib.expect_config(workdir, config)
+    study = Study.plan(config, loading.load(config), workdir, workdir_lib.existing_num_batches(workdir))
+    workdir_lib.expect_corpus(study)
+    fold = _fold_of(study, user)
+    with _damage_refused('launch.study'):
+      teacher = pretrain.load(study, fold, pretrain.state_shapes(study).params)
+    if teacher is None:
+      raise UserError(f'{workdir}: no pre-trained predictor for user {user} '
+                      f'({fold.name}); run launch.pretrain or launch.study there first.')
+    return cls(study, fold, teacher)
+
+  def support_of_draw(self, draw: int) -> list[str]:
+    """Returns the names of the clips that the study's `draw` personalises on."""
+    draws, num_support = self.study.draws(self.fold), self.study.config.study.num_support
+    if not 0 <= draw < len(draws.support):
+      raise UserError(f'draw {draw}: expected 0 to {len(draws.support) - 1} '
+                      '(config.study.num_draws).')
+    return [self.study.corpus.names[clip] for clip in self.fold.user_clips[draws.support[draw][:num_support]]]
+
+  def adapt(self, support: Sequence[str], arm: str) -> Adapted:
+    """Fine-tunes the teacher on the clips named in `support`.
+
+    Raises:
+      UserError: a clip is not the user's, or none is left to score; a parameter is not finite.
+    """
+    indices = self._indices(support)
+    recipe = fine_tune.recipes(self.study.config.adapt)[arm]
+    supports = fine_tune.Supports(indices, np.ones(len(indices), np.float32),
+                                  np.float32(recipe.label_weight))
+    params = jax.device_get(jax.jit(self.fine_tuner(arm).personalise)(
+        self.teacher.params, self._normaliser, self._shared, supports))
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+      raise UserError(f'{self.fold.name} ({self.fold.user}), arm {arm}: a parameter is not finite; '
+                      '--debug_nans finds the operation.')
+    return Adapted(arm, params, indices)
+
+  def save(self, adapted: Adapted) -> None:
+    """Keeps a predictor in the workdir, in place of the arm's previous one; the workdir is locked."""
+    before = self._saved(adapted.arm)
+    number = int(before[-1].name) + 1 if before else 0
+    items.write(self._folder(adapted.arm) / str(number), adapted.params,
+                dict(support=[self.study.corpus.names[clip] for clip in adapted.support]))
+    for folder in before:
+      shutil.rmtree(folder)
+
+  def load(self, arm: str) -> Adapted:
+    """Loads the predictor that `save` kept.
+
+    Raises:
+      UserError: there is none of this arm, or it is damaged.
+    """
+    saved = self._saved(arm)
+    found = None
+    if saved:
+      like = jax.eval_shape(self.fine_tuner(arm).start, self.teacher.params)
+      with _damage_refused('launch.adapt'):
+        found = items.read(saved[-1], like)
+    if found is None:
+      raise UserError(f'{self.study.workdir}: user {self.fold.user} has no {arm} predictor yet; run '
+                      'launch.adapt first.')
+    params, about = found
+    return Adapted(arm, params, self._indices(about['support']))
+
+  def predict(self, adapted: Adapted | None = None) -> UserPredictions:
+    """Predicts all of the user's clips, with the teacher or a personalised predictor."""
+    model = self.fine_tuner(adapted.arm).model if adapted else build(self.study.config.model)
+    clips, corpus = self.fold.user_clips, self.study.corpus
+    predictions = jax.jit(lambda params: predict.predict(
+        model, params, self._normaliser, self._shared.clips, clips))(
+            adapted.params if adapted else self.teacher.params)
+    return UserPredictions(tuple(corpus.names[clip] for clip in clips), corpus.labels[clips],
+                           np.asarray(predictions), np.isin(clips, adapted.support if adapted else []))
+
+  def gather(self, indices: np.ndarray) -> Clips:
+    """The clips at `indices`, standardised, on the device."""
+    return predict.gather(self._shared.clips, self._normaliser, indices)
+
+  def fine_tuner(self, arm: str) -> FineTuner:
+    config = self.study.config
+    return FineTuner(config, fine_tune.recipes(config.adapt)[arm])
+
+  @property
+  def _normaliser(self):
+    return self.study.normaliser(self.fold)
+
+  @functools.cached_property
+  def _shared(self) -> Shared:
+    return jax.device_put(pretrain.shared_corpus(self.study.corpus))
+
+  def _folder(self, arm: str) -> pathlib.Path:
+    return (self.study.checkpoints / files.ADAPTED /
+            f'{urllib.parse.quote(self.fold.user, safe="")}-{arm}')
+
+  def _saved(self, arm: str) -> list[pathlib.Path]:
+    """The saved predictors of an arm, newest last; there are two where a run was killed."""
+    return sorted(self._folder(arm).glob('[0-9]*'), key=lambda path: int(path.name))
+
+  def _indices(self, names: Sequence[str]) -> np.ndarray:
+    """Indices [K] of a support set's clips; raises `UserError` unless they can be one."""
+    index_of = {self.study.corpus.names[clip]: clip for clip in self.fold.user_clips}
+    for name in names:
+      if name not in index_of:
+        raise UserError(f'support clip {name!r} is no clip of user {self.fold.user}; they are '
+                        f'{next(iter(index_of))} to {list(index_of)[-1]}.')
+    if not names or len(set(names)) != len(names) or len(names) >= len(index_of):
+      raise UserError(f'support of {len(names)} clips: expected 1 to {len(index_of) - 1} different '
+                      f'clips of user {self.fold.user}.')
+    return np.array([index_of[name] for name in names], np.int32)
+
+
+@contextlib.contextmanager
+def _damage_refused(maker: str) -> Iterator[None]:
+  """Turns damage into a `UserError`: a reader moves nothing, and says what makes the item again."""
+  try:
+    yield
+  except damage.Damaged as error:
+    raise UserError(f'a saved predictor is damaged ({error}); run {maker} again, which replaces '
+                    'it.') from error
+
+
+def _fold_of(study: Study, user: str) -> Fold:
+  for fold in study.folds.all:
+    if fold.user == user:
+      return fold
+  raise UserError(f'user {user!r} is not in this study; its users are '
+                  f'{", ".join(fold.user for fold in study.folds.all)}.')
