@@ -19,8 +19,9 @@ def get_config(mode: str = '') -> ml_collections.ConfigDict:
   """`mode` is '' or 'smoke', which shrinks the study to seconds."""
   config = config_lib.paper()
   config.data = config_lib.csd_data(
-      labels='CMU_MOSI_Opinion_Labels.csd',
-      language='CMU_MOSI_TimestampedWordVectors.csd',
-      audio='CMU_MOSI_COVAREP.csd',
-      vision='CMU_MOSI_Visual_Facet_42.csd')
+    labels='CMU_MOSI_Opinion_Labels.csd',
+    language='CMU_MOSI_TimestampedWordVectors.csd',
+    audio='CMU_MOSI_COVAREP.csd',
+    vision='CMU_MOSI_Visual_Facet_42.csd',
+  )
   return config_lib.apply_mode(config, mode)

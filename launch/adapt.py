@@ -18,11 +18,19 @@ from persona_jax.study.user_session import UserSession
 
 CONFIG, WORKDIR = common.define_config(), common.define_workdir()
 USER = flags.DEFINE_string('user', None, 'The held-out speaker to personalise to.', required=True)
-ARM = flags.DEFINE_enum('arm', 'fs_ua_kd', arms.FINE_TUNED,
-                        'How: an arm of the study that fine-tunes; fs_ua is few-shot alone, fs_ua_kd '
-                        'with distillation from the pre-trained predictor.')
-SUPPORT = flags.DEFINE_list('support', None, "The user's clips to learn from, as video[3],video[7]; "
-                            'without it, those of a random draw of the study.')
+ARM = flags.DEFINE_enum(
+  'arm',
+  'fs_ua_kd',
+  arms.FINE_TUNED,
+  'How: an arm of the study that fine-tunes; fs_ua is few-shot alone, fs_ua_kd '
+  'with distillation from the pre-trained predictor.',
+)
+SUPPORT = flags.DEFINE_list(
+  'support',
+  None,
+  "The user's clips to learn from, as video[3],video[7]; "
+  'without it, those of a random draw of the study.',
+)
 DRAW = flags.DEFINE_integer('draw', 0, 'Which draw of the study to take the clips of.')
 
 

@@ -21,10 +21,15 @@ from persona_jax.training import benchmark
 
 CONFIG = common.define_config()
 SHAPE = flags.DEFINE_multi_enum(
-    'shape', ['utterance', 'aligned'], [*benchmark.SHAPES, benchmark.OF_CONFIG], 'What to time.')
+  'shape', ['utterance', 'aligned'], [*benchmark.SHAPES, benchmark.OF_CONFIG], 'What to time.'
+)
 FOLDS = flags.DEFINE_integer(
-    'folds', common.num_cores(), 'Folds in one program; seconds are given a fold. On a CPU the study '
-    'runs one a core side by side, which is the default here.', lower_bound=1)
+  'folds',
+  common.num_cores(),
+  'Folds in one program; seconds are given a fold. On a CPU the study '
+  'runs one a core side by side, which is the default here.',
+  lower_bound=1,
+)
 REPEATS = flags.DEFINE_integer('repeats', 10, 'Runs of which the median counts.', lower_bound=1)
 
 

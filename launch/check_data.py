@@ -1,6 +1,6 @@
 """Says what is in the feature files: what was kept, what was not and why, and who the users are.
 
-  python -m launch.check_data --config=configs/mosi.py --config.data.root=DIR
+python -m launch.check_data --config=configs/mosi.py --config.data.root=DIR
 """
 
 from launch import common

@@ -22,36 +22,47 @@ CACHE = pathlib.Path('~/.cache/persona_jax/jit')
 
 DEBUG = flags.DEFINE_bool('debug', False, 'Show the traceback when something is wrong.')
 DEBUG_NANS = flags.DEFINE_bool(
-    'debug_nans', False, 'Compile nothing, and stop at the operation that makes the first NaN, with its '
-    'traceback. Slow.')
+  'debug_nans',
+  False,
+  'Compile nothing, and stop at the operation that makes the first NaN, with its traceback. Slow.',
+)
 
 
 def define_config() -> flags.FlagHolder:
   """Defines --config, with every field open to override as --config.field=value."""
   try:  # the file and the fields set on the command line are read here already
     return config_flags.DEFINE_config_file(
-        'config', 'configs/synthetic.py',
-        'The settings: a config file, with ":smoke" behind it for a run of seconds. Every field can '
-        'be set on the command line, as in --config.pretrain.num_epochs=12.')
+      'config',
+      'configs/synthetic.py',
+      'The settings: a config file, with ":smoke" behind it for a run of seconds. Every field can '
+      'be set on the command line, as in --config.pretrain.num_epochs=12.',
+    )
   except Exception as error:  # config_flags raises whatever a config file raises
     _fail(error, '--debug' in sys.argv)
 
 
 def define_workdir(default: str | None = 'runs/demo') -> flags.FlagHolder:
   return flags.DEFINE_string(
-      'workdir', default, 'The folder of the run: its checkpoints, records and report. '
-      'The same command run again goes on from what lies there.')
+    'workdir',
+    default,
+    'The folder of the run: its checkpoints, records and report. '
+    'The same command run again goes on from what lies there.',
+  )
 
 
 def define_distributed() -> flags.FlagHolder:
   return flags.DEFINE_bool(
-      'distributed', False, 'Run as one of several processes that share the work and the workdir, as '
-      'started by Slurm, Open MPI or Kubernetes.')
+    'distributed',
+    False,
+    'Run as one of several processes that share the work and the workdir, as '
+    'started by Slurm, Open MPI or Kubernetes.',
+  )
 
 
 def define_tensorboard() -> flags.FlagHolder:
   return flags.DEFINE_bool(
-      'tensorboard', False, 'Log losses for TensorBoard into the folder tensorboard of the workdir.')
+    'tensorboard', False, 'Log losses for TensorBoard into the folder tensorboard of the workdir.'
+  )
 
 
 def run(main: Callable[[], None], grace: float = 0.0) -> None:
@@ -100,8 +111,10 @@ def _join() -> None:
   try:
     jax.distributed.initialize()
   except (RuntimeError, ValueError) as error:
-    raise UserError('--distributed: no other processes found; start this with srun, mpirun or as an '
-                    f'indexed Kubernetes job ({error}).') from error
+    raise UserError(
+      '--distributed: no other processes found; start this with srun, mpirun or as an '
+      f'indexed Kubernetes job ({error}).'
+    ) from error
 
 
 def show(text: str) -> None:
@@ -158,5 +171,7 @@ def _sentence(error: Exception) -> str:
   if 'Traceback (most recent call last)' in text:
     text = text.strip().splitlines()[-1].split(': ', 1)[-1]
   if isinstance(error, (AttributeError, KeyError)):
-    text = 'the config has no field ' + text.replace('\\n', '. ').replace("\\'", '').replace("'", '')
+    text = 'the config has no field ' + text.replace('\\n', '. ').replace("\\'", '').replace(
+      "'", ''
+    )
   return ' '.join(text.split())

@@ -15,10 +15,15 @@ from persona_jax.reporting import summaries
 from persona_jax.study.user_session import UserSession
 
 CONFIG, WORKDIR = common.define_config(), common.define_workdir()
-USER = flags.DEFINE_string('user', None, 'The held-out speaker whose clips to predict.',
-                           required=True)
-ARM = flags.DEFINE_enum('arm', 'baseline', ['baseline', *arms.FINE_TUNED],
-                        'Which predictor: pre-trained, or personalised with launch.adapt.')
+USER = flags.DEFINE_string(
+  'user', None, 'The held-out speaker whose clips to predict.', required=True
+)
+ARM = flags.DEFINE_enum(
+  'arm',
+  'baseline',
+  ['baseline', *arms.FINE_TUNED],
+  'Which predictor: pre-trained, or personalised with launch.adapt.',
+)
 OUTPUT = flags.DEFINE_string('output', None, 'The file to write; without it, the screen.')
 
 

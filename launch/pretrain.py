@@ -19,10 +19,15 @@ DISTRIBUTED, TENSORBOARD = common.define_distributed(), common.define_tensorboar
 def main() -> None:
   common.start_jax(CONFIG.value, common.num_folds(CONFIG.value), DISTRIBUTED.value)
   study, teachers = leave_one_speaker_out.pretrain_only(
-      CONFIG.value, pathlib.Path(WORKDIR.value), TENSORBOARD.value)
-  common.show(summaries.pretraining(
-      study.folds.chosen, [teacher.best_epoch for teacher in teachers],
-      [teacher.best_loss for teacher in teachers]))
+    CONFIG.value, pathlib.Path(WORKDIR.value), TENSORBOARD.value
+  )
+  common.show(
+    summaries.pretraining(
+      study.folds.chosen,
+      [teacher.best_epoch for teacher in teachers],
+      [teacher.best_loss for teacher in teachers],
+    )
+  )
 
 
 if __name__ == '__main__':

@@ -15,7 +15,8 @@ from launch import common
 from persona_jax.reporting import report, run_comparison
 
 WORKDIR = flags.DEFINE_multi_string(
-    'workdir', ['runs/demo'], 'A folder that launch.study wrote; may be given several times.')
+  'workdir', ['runs/demo'], 'A folder that launch.study wrote; may be given several times.'
+)
 
 
 def main() -> None:

@@ -17,7 +17,9 @@ DISTRIBUTED, TENSORBOARD = common.define_distributed(), common.define_tensorboar
 
 def main() -> None:
   common.start_jax(CONFIG.value, common.num_folds(CONFIG.value), DISTRIBUTED.value)
-  common.show(leave_one_speaker_out.run(CONFIG.value, pathlib.Path(WORKDIR.value), TENSORBOARD.value))
+  common.show(
+    leave_one_speaker_out.run(CONFIG.value, pathlib.Path(WORKDIR.value), TENSORBOARD.value)
+  )
 
 
 if __name__ == '__main__':

@@ -7,11 +7,19 @@ MEAN_SHIFT = 'mean_shift'  # the baseline plus the shrunken mean residual of the
 FINE_TUNED = ('fs_ua', 'fs_ua_kd', 'fs_ua_token', 'fs_adapter', 'fs_base')
 ARMS = (BASELINE, MEAN_SHIFT, *FINE_TUNED)
 
-NAMES = {BASELINE: 'Baseline', MEAN_SHIFT: 'Mean shift', 'fs_ua': 'FS-UA', 'fs_ua_kd': 'FS-UA-KD',
-         'fs_ua_token': 'FS-UA, distillation token', 'fs_adapter': 'FS, adapter only',
-         'fs_base': 'FS, base only'}
+NAMES = {
+  BASELINE: 'Baseline',
+  MEAN_SHIFT: 'Mean shift',
+  'fs_ua': 'FS-UA',
+  'fs_ua_kd': 'FS-UA-KD',
+  'fs_ua_token': 'FS-UA, distillation token',
+  'fs_adapter': 'FS, adapter only',
+  'fs_base': 'FS, base only',
+}
 
 
 def headline_arm(arms: Collection[str]) -> str | None:
   """Returns the arm of `arms` that stands for personalisation where only one fits; None if there is none."""
-  return next((arm for arm in ('fs_ua_kd', *reversed(ARMS)) if arm in arms and arm != BASELINE), None)
+  return next(
+    (arm for arm in ('fs_ua_kd', *reversed(ARMS)) if arm in arms and arm != BASELINE), None
+  )

@@ -22,51 +22,59 @@ def paper() -> ml_collections.ConfigDict:
 
   A config file fills the data fields, `config.data`.
   """
-  return ml_collections.ConfigDict(dict(
+  return ml_collections.ConfigDict(
+    dict(
       seed=0,
       quick_compile=False,  # compile faster to slower programs, for runs of seconds
       data=dict(),
       normalise=dict(  # see persona_jax.data.normalize
-          modalities=('audio', 'vision'),  # standardised per column; word vectors are left unchanged
-          deviation=0.2,  # of a standardised column over the training clips
-          limit=3.0),  # standard deviations at which a value is clipped
+        modalities=('audio', 'vision'),  # standardised per column; word vectors are left unchanged
+        deviation=0.2,  # of a standardised column over the training clips
+        limit=3.0,
+      ),  # standard deviations at which a value is clipped
       model=dict(
-          name='mult',  # an entry of persona_jax.model.registry.BASE_MODELS
-          attention='masked',  # or 'reference': attend to padding, as the public code does
-          modalities=MODALITIES,
-          width=30,
-          num_layers=5,
-          num_heads=10,
-          prompt_length=1,
-          kernel_sizes=dict(language=1, audio=1, vision=1),
-          matmul_precision='float32',  # or 'tensorfloat32': faster on GPUs; no difference on CPUs
-          dropout=dict(embedding=0.25, attention=0.1, relu=0.1, residual=0.1, output=0.0)),
+        name='mult',  # an entry of persona_jax.model.registry.BASE_MODELS
+        attention='masked',  # or 'reference': attend to padding, as the public code does
+        modalities=MODALITIES,
+        width=30,
+        num_layers=5,
+        num_heads=10,
+        prompt_length=1,
+        kernel_sizes=dict(language=1, audio=1, vision=1),
+        matmul_precision='float32',  # or 'tensorfloat32': faster on GPUs; no difference on CPUs
+        dropout=dict(embedding=0.25, attention=0.1, relu=0.1, residual=0.1, output=0.0),
+      ),
       pretrain=dict(
-          num_epochs=40,
-          batch_size=24,
-          learning_rate=1e-3,
-          clip_norm=0.8,
-          plateau_patience=20,  # epochs without a better validation loss before the rate falls
-          plateau_factor=0.1,
-          train_fraction=0.7),  # of the other speakers' clips; the rest is for validation
+        num_epochs=40,
+        batch_size=24,
+        learning_rate=1e-3,
+        clip_norm=0.8,
+        plateau_patience=20,  # epochs without a better validation loss before the rate falls
+        plateau_factor=0.1,
+        train_fraction=0.7,
+      ),  # of the other speakers' clips; the rest is for validation
       adapt=dict(
-          num_steps=20,
-          base_learning_rate=1e-4,
-          adapter_learning_rate=1e-3,
-          weight=0.6,  # the paper's lambda: weight of the labels against the teacher
-          distillation='l1',  # an entry of persona_jax.training.losses.DISTILLATIONS
-          temperature=1.0),  # of the distillation functions over classes: cross_entropy and kl
+        num_steps=20,
+        base_learning_rate=1e-4,
+        adapter_learning_rate=1e-3,
+        weight=0.6,  # the paper's lambda: weight of the labels against the teacher
+        distillation='l1',  # an entry of persona_jax.training.losses.DISTILLATIONS
+        temperature=1.0,
+      ),  # of the distillation functions over classes: cross_entropy and kl
       study=dict(
-          arms=(BASELINE, 'fs_ua', 'fs_ua_kd'),  # any of persona_jax.arms.ARMS
-          seeds=(),  # repeat the study with each, such as (0, 1, 2); empty: config.seed alone
-          num_users=10,
-          first_user=0,  # skip this many speakers, to choose settings on speakers who are no users
-          num_draws=20,
-          num_support=5,
-          shots=(),  # for a curve, such as (1, 2, 5, 10), with num_support among them; empty: num_support
-          num_query=_optional(int),  # the most query clips; None: all
-          folds=(),  # indices of the users to run, such as (0, 3); empty: all
-          attention=True)))  # record the attention of one clip for the report; compiles one more program
+        arms=(BASELINE, 'fs_ua', 'fs_ua_kd'),  # any of persona_jax.arms.ARMS
+        seeds=(),  # repeat the study with each, such as (0, 1, 2); empty: config.seed alone
+        num_users=10,
+        first_user=0,  # skip this many speakers, to choose settings on speakers who are no users
+        num_draws=20,
+        num_support=5,
+        shots=(),  # for a curve, such as (1, 2, 5, 10), with num_support among them; empty: num_support
+        num_query=_optional(int),  # the most query clips; None: all
+        folds=(),  # indices of the users to run, such as (0, 3); empty: all
+        attention=True,
+      ),
+    )
+  )  # record the attention of one clip for the report; compiles one more program
 
 
 def seeds(config: ml_collections.ConfigDict) -> tuple[int, ...]:
@@ -85,14 +93,20 @@ def csd_data(**files: str) -> ml_collections.ConfigDict:
   Args:
     **files: file names in `root` of language, audio, vision and labels.
   """
-  return ml_collections.ConfigDict(dict(
-      name='csd', root='', **files,
+  return ml_collections.ConfigDict(
+    dict(
+      name='csd',
+      root='',
+      **files,
       speakers='',  # a CSV "video,speaker" in `root`; empty: every video counts as a speaker
       missing='mask',  # or 'drop': what to do with a clip that lacks a modality
       # Faster frames are averaged to this rate, MulT's; None or 0 keeps the rate of the file.
-      frames_per_second=dict(language=_optional(float), audio=_optional(float, 12.5),
-                             vision=_optional(float, 15.0)),
-      max_steps=dict(language=50, audio=375, vision=500)))  # longer sequences are cut at the end
+      frames_per_second=dict(
+        language=_optional(float), audio=_optional(float, 12.5), vision=_optional(float, 15.0)
+      ),
+      max_steps=dict(language=50, audio=375, vision=500),
+    )
+  )  # longer sequences are cut at the end
 
 
 def _optional(kind: type, value=None) -> config_dict.FieldReference:
@@ -128,6 +142,7 @@ def _is_seed(value) -> bool:
 
 def validate(config: ml_collections.ConfigDict) -> None:
   """Raises `UserError` for the first field whose value cannot work, saying what would."""
+
   def expect(field: str, holds: bool, expected: str) -> None:
     if not holds:
       value = config
@@ -143,15 +158,22 @@ def validate(config: ml_collections.ConfigDict) -> None:
     for modality in MODALITIES:
       expect(f'data.max_steps.{modality}', config.data.max_steps[modality] >= 1, 'at least 1 step')
       rate = config.data.frames_per_second[modality]
-      expect(f'data.frames_per_second.{modality}', rate is None or 0 <= rate < math.inf,
-             'more than 0, or 0 for the rate of the file')
+      expect(
+        f'data.frames_per_second.{modality}',
+        rate is None or 0 <= rate < math.inf,
+        'more than 0, or 0 for the rate of the file',
+      )
   else:
     expect('data.seed', _is_seed(config.data.seed), SEED)
     expect('data.num_speakers', config.data.num_speakers >= 2, 'at least 2')
     expect('data.clips_per_speaker', config.data.clips_per_speaker >= 4, 'at least 4')
   normalise = config.normalise
-  expect('normalise.modalities', len(set(normalise.modalities)) == len(normalise.modalities)
-         and set(normalise.modalities) <= set(MODALITIES), f'different ones of {", ".join(MODALITIES)}')
+  expect(
+    'normalise.modalities',
+    len(set(normalise.modalities)) == len(normalise.modalities)
+    and set(normalise.modalities) <= set(MODALITIES),
+    f'different ones of {", ".join(MODALITIES)}',
+  )
   expect('normalise.deviation', 0 < normalise.deviation < math.inf, 'more than 0, and finite')
   expect('normalise.limit', normalise.limit > 0, 'more than 0, or inf for no limit')
   _validate_model(config, expect)
@@ -171,38 +193,65 @@ def validate(config: ml_collections.ConfigDict) -> None:
 
 def _validate_study(config: ml_collections.ConfigDict, expect: Callable[..., None]) -> None:
   study = config.study
-  expect('study.arms', study.arms and set(study.arms) <= set(ARMS)
-         and len(set(study.arms)) == len(study.arms), f'different ones of {", ".join(ARMS)}')
-  expect('study.seeds', len(set(study.seeds)) == len(study.seeds)
-         and all(_is_seed(seed) for seed in study.seeds), f'different ones, each {SEED}')
-  expect('study.shots', len(set(study.shots)) == len(study.shots)
-         and all(isinstance(k, int) and k >= 1 for k in study.shots),
-         'different integers of at least 1')
-  expect('study.shots', not study.shots or study.num_support in study.shots,
-         f'config.study.num_support = {study.num_support} among them')
+  expect(
+    'study.arms',
+    study.arms and set(study.arms) <= set(ARMS) and len(set(study.arms)) == len(study.arms),
+    f'different ones of {", ".join(ARMS)}',
+  )
+  expect(
+    'study.seeds',
+    len(set(study.seeds)) == len(study.seeds) and all(_is_seed(seed) for seed in study.seeds),
+    f'different ones, each {SEED}',
+  )
+  expect(
+    'study.shots',
+    len(set(study.shots)) == len(study.shots)
+    and all(isinstance(k, int) and k >= 1 for k in study.shots),
+    'different integers of at least 1',
+  )
+  expect(
+    'study.shots',
+    not study.shots or study.num_support in study.shots,
+    f'config.study.num_support = {study.num_support} among them',
+  )
   for field in ('num_users', 'num_draws', 'num_support'):
     expect(f'study.{field}', config.study[field] >= 1, 'at least 1')
   expect('study.first_user', config.study.first_user >= 0, 'at least 0')
-  expect('study.num_query', config.study.num_query is None or config.study.num_query >= 1,
-         'at least 1, or None for all')
+  expect(
+    'study.num_query',
+    config.study.num_query is None or config.study.num_query >= 1,
+    'at least 1, or None for all',
+  )
   folds = config.study.folds
-  expect('study.folds', len(set(folds)) == len(folds)
-         and all(isinstance(f, int) and 0 <= f < config.study.num_users for f in folds),
-         f'distinct numbers of 0 to {config.study.num_users - 1}')
+  expect(
+    'study.folds',
+    len(set(folds)) == len(folds)
+    and all(isinstance(f, int) and 0 <= f < config.study.num_users for f in folds),
+    f'distinct numbers of 0 to {config.study.num_users - 1}',
+  )
 
 
 def _validate_model(config: ml_collections.ConfigDict, expect: Callable[..., None]) -> None:
   model = config.model
   expect('model.attention', model.attention in ('masked', 'reference'), "'masked' or 'reference'")
-  expect('model.modalities', len(model.modalities) > 0
-         and tuple(m for m in MODALITIES if m in model.modalities) == tuple(model.modalities),
-         f'some of {", ".join(MODALITIES)}, in this order')
+  expect(
+    'model.modalities',
+    len(model.modalities) > 0
+    and tuple(m for m in MODALITIES if m in model.modalities) == tuple(model.modalities),
+    f'some of {", ".join(MODALITIES)}, in this order',
+  )
   for field in ('width', 'num_layers', 'num_heads', 'prompt_length'):
     expect(f'model.{field}', model[field] >= 1, 'at least 1')
-  expect('model.num_heads', model.width % model.num_heads == 0,
-         f'a divisor of config.model.width = {model.width}')
-  expect('model.matmul_precision', model.matmul_precision in ('float32', 'tensorfloat32'),
-         "'float32' or 'tensorfloat32'")
+  expect(
+    'model.num_heads',
+    model.width % model.num_heads == 0,
+    f'a divisor of config.model.width = {model.width}',
+  )
+  expect(
+    'model.matmul_precision',
+    model.matmul_precision in ('float32', 'tensorfloat32'),
+    "'float32' or 'tensorfloat32'",
+  )
   for modality in MODALITIES:
     expect(f'model.kernel_sizes.{modality}', model.kernel_sizes[modality] >= 1, 'at least 1 step')
   for place, rate in model.dropout.items():

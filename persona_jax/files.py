@@ -43,8 +43,10 @@ def replacing(path: pathlib.Path) -> Iterator[TextIO]:
       temporary.unlink()
     if not isinstance(error, OSError):
       raise
-    raise UserError(f'{path}: cannot be written ({error.strerror}); free disk space or fix permissions, '
-                    'and run the same command again.') from error
+    raise UserError(
+      f'{path}: cannot be written ({error.strerror}); free disk space or fix permissions, '
+      'and run the same command again.'
+    ) from error
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -68,8 +70,9 @@ def read_json(path: pathlib.Path) -> dict:
   try:
     content = json.loads(read_text(path))
   except OSError as error:
-    raise UserError(f'{path}: not readable ({error.strerror}); is {path.parent} the workdir of a '
-                    'study?') from error
+    raise UserError(
+      f'{path}: not readable ({error.strerror}); is {path.parent} the workdir of a study?'
+    ) from error
   except ValueError as error:  # also where the bytes are not UTF-8
     raise UserError(f'{path}: not JSON ({error}); expected a file that a study wrote.') from error
   if not isinstance(content, dict):
@@ -84,8 +87,10 @@ def read_lines(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
       try:
         content = json.loads(line)
       except ValueError as error:
-        raise UserError(f'{path}, line {number}: not JSON ({error}); remove the line, or run '
-                        'launch.study with this workdir again.') from error
+        raise UserError(
+          f'{path}, line {number}: not JSON ({error}); remove the line, or run '
+          'launch.study with this workdir again.'
+        ) from error
       if not isinstance(content, dict):
         raise UserError(f'{path}, line {number}: not a JSON object; expected a record of a study.')
       yield number, content
@@ -105,8 +110,9 @@ class CsvWriter:
     self._file.write(row.removesuffix('\r\n') + '\n')
 
 
-def read_csv(path: pathlib.Path, fields: Sequence[str],
-             optional: Sequence[str] = ()) -> Iterator[list[str | None]]:
+def read_csv(
+  path: pathlib.Path, fields: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[list[str | None]]:
   """The rows of a table: values of `fields`, then of `optional`, None where there is no such column.
 
   Raises:
@@ -121,8 +127,10 @@ def read_csv(path: pathlib.Path, fields: Sequence[str],
     order = [header.index(field) if field in header else None for field in (*fields, *optional)]
     while (row := _next(path, rows)) is not None:
       if len(row) != len(header):
-        raise UserError(f'{path}, line {rows.line_num}: {len(row)} values, expected {len(header)}; run '
-                        'launch.study with this workdir again.')
+        raise UserError(
+          f'{path}, line {rows.line_num}: {len(row)} values, expected {len(header)}; run '
+          'launch.study with this workdir again.'
+        )
       yield [None if place is None else row[place] for place in order]
 
 
@@ -130,8 +138,9 @@ def _next(path: pathlib.Path, rows: Iterable[list[str]]) -> list[str] | None:
   try:
     return next(rows, None)
   except (csv.Error, UnicodeDecodeError) as error:
-    raise UserError(f'{path}: not a table of text ({error}); run launch.study with this workdir '
-                    'again.') from error
+    raise UserError(
+      f'{path}: not a table of text ({error}); run launch.study with this workdir again.'
+    ) from error
 
 
 def as_numbers(path: pathlib.Path, kinds: Sequence[type], values: Sequence[str]) -> list[Any]:
@@ -139,5 +148,6 @@ def as_numbers(path: pathlib.Path, kinds: Sequence[type], values: Sequence[str])
   try:
     return [kind(value) for kind, value in zip(kinds, values)]
   except ValueError as error:
-    raise UserError(f'{path}: {error}; expected a number, run launch.study with this workdir '
-                    'again.') from error
+    raise UserError(
+      f'{path}: {error}; expected a number, run launch.study with this workdir again.'
+    ) from error

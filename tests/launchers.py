@@ -9,9 +9,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def start(launcher, *flags, **environment):
-  return subprocess.Popen([sys.executable, '-m', f'launch.{launcher}', *map(str, flags)], cwd=ROOT,
-                          env=os.environ | environment, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True)
+  return subprocess.Popen(
+    [sys.executable, '-m', f'launch.{launcher}', *map(str, flags)],
+    cwd=ROOT,
+    env=os.environ | environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
 
 
 def run(launcher, *flags, **environment):

@@ -5,14 +5,17 @@ import pathlib
 import h5py
 import numpy as np
 
-MOSI_FILES = dict(labels='CMU_MOSI_Opinion_Labels.csd',
-                  language='CMU_MOSI_TimestampedWordVectors.csd',
-                  audio='CMU_MOSI_openSMILE_utterance.csd',
-                  vision='CMU_MOSI_Visual_3DCNN_utterance.csd')
+MOSI_FILES = dict(
+  labels='CMU_MOSI_Opinion_Labels.csd',
+  language='CMU_MOSI_TimestampedWordVectors.csd',
+  audio='CMU_MOSI_openSMILE_utterance.csd',
+  vision='CMU_MOSI_Visual_3DCNN_utterance.csd',
+)
 
 
-def write_csd(path: pathlib.Path, videos: dict[str, tuple[np.ndarray, np.ndarray]],
-              root: str = 'any root') -> pathlib.Path:
+def write_csd(
+  path: pathlib.Path, videos: dict[str, tuple[np.ndarray, np.ndarray]], root: str = 'any root'
+) -> pathlib.Path:
   """Writes {video: (features [n, D], intervals [n, 2])} as a computational sequence."""
   with h5py.File(path, 'w') as file:
     for video, (features, intervals) in videos.items():
@@ -27,26 +30,32 @@ def write_corpus(root: pathlib.Path, clips_of: dict[str, int]) -> dict[str, str]
   files = dict(labels='y.csd', language='words.csd', audio='covarep.csd', vision='facet.csd')
   shapes = {'language': (2, 5), 'audio': (12.5, 74), 'vision': (15, 47)}
   spans = {v: np.arange(n)[:, None] * 2.0 + [0, 2] for v, n in clips_of.items()}
-  write_csd(root / files['labels'],
-            {v: (random.uniform(-3, 3, (len(s), 1)).round(1), s) for v, s in spans.items()})
+  write_csd(
+    root / files['labels'],
+    {v: (random.uniform(-3, 3, (len(s), 1)).round(1), s) for v, s in spans.items()},
+  )
   for modality, (rate, width) in shapes.items():
     videos = {}
     for video, span in spans.items():
       starts = np.arange(0, span[-1, 1], 1 / rate)
-      videos[video] = (random.normal(size=(len(starts), width)).astype(np.float32),
-                       np.stack([starts, starts + 1 / rate], axis=1))
+      videos[video] = (
+        random.normal(size=(len(starts), width)).astype(np.float32),
+        np.stack([starts, starts + 1 / rate], axis=1),
+      )
     write_csd(root / files[modality], videos)
   return files
 
 
 def break_file(checkpoint: pathlib.Path, how: str, which: int | None = None) -> pathlib.Path:
   """Truncates one file of a saved step, or flips one bit of it; by default of its largest."""
-  files = sorted((path for path in checkpoint.rglob('*') if path.is_file()),
-                 key=lambda path: (path.stat().st_size, path))
+  files = sorted(
+    (path for path in checkpoint.rglob('*') if path.is_file()),
+    key=lambda path: (path.stat().st_size, path),
+  )
   path = files[-1 if which is None else which]
   content = bytearray(path.read_bytes())
   if how == 'truncated':
-    content = content[:len(content) // 2]
+    content = content[: len(content) // 2]
   else:
     content[len(content) // 2] ^= 16
   path.write_bytes(content)

@@ -11,7 +11,9 @@ from launch import common
 from persona_jax import config as config_lib
 from persona_jax.errors import UserError
 
-NAMES = sorted(path.stem for path in (pathlib.Path(__file__).parents[1] / 'configs').glob('[a-z]*.py'))
+NAMES = sorted(
+  path.stem for path in (pathlib.Path(__file__).parents[1] / 'configs').glob('[a-z]*.py')
+)
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -34,13 +36,19 @@ def test_mosi_is_the_paper():
   assert (config.adapt.weight, config.study.num_support, config.study.num_users) == (0.6, 5, 10)
 
 
-@pytest.mark.parametrize('field, value, complaint', [
+@pytest.mark.parametrize(
+  'field, value, complaint',
+  [
     ('model.num_heads', 7, 'config.model.num_heads = 7: expected a divisor of config.model.width'),
     ('model.modalities', ('vision', 'audio'), 'expected some of language, audio, vision'),
     ('model.dropout.relu', 1.0, 'config.model.dropout.relu = 1.0: expected 0 or more'),
     ('model.attention', 'causal', "expected 'masked' or 'reference'"),
     ('data.missing', 'guess', "config.data.missing = 'guess': expected 'mask' or 'drop'"),
-    ('data.frames_per_second.audio', -1, 'frames_per_second.audio = -1.0: expected more than 0, or 0 for'),
+    (
+      'data.frames_per_second.audio',
+      -1,
+      'frames_per_second.audio = -1.0: expected more than 0, or 0 for',
+    ),
     ('pretrain.train_fraction', 1.0, 'between 0 and 1'),
     ('adapt.weight', 1.5, 'config.adapt.weight = 1.5: expected 0 to 1'),
     ('adapt.temperature', 0, 'config.adapt.temperature = 0.0: expected more than 0'),
@@ -50,17 +58,26 @@ def test_mosi_is_the_paper():
     ('study.seeds', (0, 0), 'expected different ones, each an integer'),
     ('study.shots', (0, 5), 'expected different integers of at least 1'),
     ('study.shots', (1, 2), 'expected config.study.num_support = 5 among them'),
-    ('study.folds', (0, 10), r'config.study.folds = \(0, 10\): expected distinct numbers of 0 to 9'),
+    (
+      'study.folds',
+      (0, 10),
+      r'config.study.folds = \(0, 10\): expected distinct numbers of 0 to 9',
+    ),
     ('study.num_query', 0, 'at least 1, or None'),
     ('seed', -1, 'config.seed = -1'),
     ('seed', 2**31, 'config.seed = 2147483648: expected an integer of 0 to 2147483647'),
     ('study.seeds', (0, 2**31), 'expected different ones, each an integer of 0 to 2147483647'),
     ('study.seeds', (True,), 'expected different ones, each an integer'),
-    ('normalise.modalities', ('audio', 'smell'), 'expected different ones of language, audio, vision'),
+    (
+      'normalise.modalities',
+      ('audio', 'smell'),
+      'expected different ones of language, audio, vision',
+    ),
     ('normalise.deviation', 0, 'config.normalise.deviation = 0.0: expected more than 0'),
     ('normalise.deviation', float('inf'), 'config.normalise.deviation = inf: expected more than 0'),
     ('normalise.limit', -1, 'config.normalise.limit = -1.0: expected more than 0'),
-])
+  ],
+)
 def test_bad_values_are_explained(field, value, complaint):
   config = importlib.import_module('configs.mosi').get_config()
   *path, last = field.split('.')

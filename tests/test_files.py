@@ -15,16 +15,49 @@ from persona_jax.errors import UserError
 from persona_jax.reporting import records
 from persona_jax.reporting.scores import Scores
 
-NAMES = ('Doe, Jane', 'a "b" c', 'line\nbreak', 'carriage\rreturn', '\r\n', '=1+1', ' x ', '', 'Zoë',
-         '山田', '\x00', '\u2028', '\ud800', 'a\x85b', "'", '\\', 'NaN')
+NAMES = (
+  'Doe, Jane',
+  'a "b" c',
+  'line\nbreak',
+  'carriage\rreturn',
+  '\r\n',
+  '=1+1',
+  ' x ',
+  '',
+  'Zoë',
+  '山田',
+  '\x00',
+  '\u2028',
+  '\ud800',
+  'a\x85b',
+  "'",
+  '\\',
+  'NaN',
+)
 any_name = strategies.text(strategies.characters(exclude_categories=()))
-settings = hypothesis.settings(max_examples=50, deadline=None, database=None, derandomize=True,
-                               suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+settings = hypothesis.settings(
+  max_examples=50,
+  deadline=None,
+  database=None,
+  derandomize=True,
+  suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
 
 
 def expect_round_trip(workdir, user, clip):
-  trials = [records.Trial(user, 'fs_ua', 0, 0, shots, (clip, f'{clip}2'), np.array([1, -2], np.float32),
-                          np.array([0.5, 0.25], np.float32)) for shots in (1, 5)]
+  trials = [
+    records.Trial(
+      user,
+      'fs_ua',
+      0,
+      0,
+      shots,
+      (clip, f'{clip}2'),
+      np.array([1, -2], np.float32),
+      np.array([0.5, 0.25], np.float32),
+    )
+    for shots in (1, 5)
+  ]
   for some in (trials, trials[:1]):  # with a column for the shots, and without
     records.write(workdir, some)
     assert [record['user'] for record in records.read([workdir])] == [user] * len(some)
@@ -57,17 +90,21 @@ def test_ordinary_files_have_the_bytes_they_always_had(tmp_path):
   trial = records.Trial('ann', 'fs_ua', 0, 1, 5, ('v[0]', 'v,1'), labels, predictions)
   records.write(tmp_path, [trial])
   assert (tmp_path / files.PREDICTIONS).read_bytes() == (
-      b'user,arm,seed,draw,clip,label,prediction\nann,fs_ua,0,1,v[0],2.4,0.1\n'
-      b'ann,fs_ua,0,1,"v,1",-1.0,1.0\n')
+    b'user,arm,seed,draw,clip,label,prediction\nann,fs_ua,0,1,v[0],2.4,0.1\n'
+    b'ann,fs_ua,0,1,"v,1",-1.0,1.0\n'
+  )
   records.write_curves(tmp_path, {('ann', 0): np.array([[2, 1 / 3]])})
   assert (tmp_path / files.CURVES).read_bytes() == (
-      b'user,seed,epoch,train,valid\nann,0,1,2.0,0.33333334\n')
+    b'user,seed,epoch,train,valid\nann,0,1,2.0,0.33333334\n'
+  )
 
 
 def test_files_are_utf_8_whatever_the_locale(tmp_path):
-  code = ('import pathlib; from persona_jax import files; '
-          f'path = pathlib.Path({str(tmp_path / "x.txt")!r}); files.write_text(path, "Zo\\u00eb\\n"); '
-          'assert files.read_text(path) == "Zo\\u00eb\\n"')
+  code = (
+    'import pathlib; from persona_jax import files; '
+    f'path = pathlib.Path({str(tmp_path / "x.txt")!r}); files.write_text(path, "Zo\\u00eb\\n"); '
+    'assert files.read_text(path) == "Zo\\u00eb\\n"'
+  )
   environment = os.environ | dict(LC_ALL='C', PYTHONCOERCECLOCALE='0', PYTHONUTF8='0')
   subprocess.run([sys.executable, '-c', code], env=environment, check=True)
   assert (tmp_path / 'x.txt').read_bytes() == 'Zoë\n'.encode()
@@ -82,14 +119,28 @@ def test_what_fails_on_the_way_leaves_the_old_file(tmp_path):
   assert (tmp_path / 'x').read_text() == 'old' and len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize('name, content, said', [
+@pytest.mark.parametrize(
+  'name, content, said',
+  [
     ('records.jsonl', b'\xff\n', 'line 1: not JSON'),
     ('records.jsonl', b'3\n', 'line 1: not a JSON object'),
     ('records.jsonl', b'{"user": "ann"}\n', 'line 1: no field arm'),
-    ('curves.csv', b'user,seed\n', 'no column epoch'), ('curves.csv', b'\xff', 'not a table of text'),
-    ('curves.csv', b'user,seed,epoch,train,valid\nDoe, Jane,0,1,2,3\n', 'line 2: 6 values, expected 5'),
-    ('curves.csv', b'user,seed,epoch,train,valid\nann,x,1,2,3\n', "invalid .* 'x'; expected a number"),
-    ('config.json', b'\xff', 'not JSON'), ('config.json', b'[]', 'holds no JSON object')])
+    ('curves.csv', b'user,seed\n', 'no column epoch'),
+    ('curves.csv', b'\xff', 'not a table of text'),
+    (
+      'curves.csv',
+      b'user,seed,epoch,train,valid\nDoe, Jane,0,1,2,3\n',
+      'line 2: 6 values, expected 5',
+    ),
+    (
+      'curves.csv',
+      b'user,seed,epoch,train,valid\nann,x,1,2,3\n',
+      "invalid .* 'x'; expected a number",
+    ),
+    ('config.json', b'\xff', 'not JSON'),
+    ('config.json', b'[]', 'holds no JSON object'),
+  ],
+)
 def test_broken_files_are_one_sentence(tmp_path, name, content, said):
   (tmp_path / name).write_bytes(content)
   with pytest.raises(UserError, match=f'{name}.* {said}'):
@@ -99,10 +150,15 @@ def test_broken_files_are_one_sentence(tmp_path, name, content, said):
       list(records.read([tmp_path])) if name == files.RECORDS else records.read_curves([tmp_path])
 
 
-@pytest.mark.parametrize('field, value, said', [
+@pytest.mark.parametrize(
+  'field, value, said',
+  [
     ('arm', 'magic', "arm 'magic'; expected one of baseline"),
     ('seed', None, 'seed is None; expected a number'),
-    ('mae', 'good', "mae is 'good'; expected a number"), ('user', 7, 'user is 7; expected text')])
+    ('mae', 'good', "mae is 'good'; expected a number"),
+    ('user', 7, 'user is 7; expected text'),
+  ],
+)
 def test_records_that_no_study_writes_are_named(tmp_path, field, value, said):
   trial = records.Trial('ann', 'fs_ua', 0, 0, 5, ('v[0]',), np.ones(1), np.ones(1))
   (tmp_path / files.RECORDS).write_text(json.dumps(trial.record | {field: value}) + '\n')

@@ -21,8 +21,11 @@ def flags(request, tmp_path_factory):
   if request.param == 'mosi':
     root = tmp_path_factory.mktemp('mosi')
     files = write_corpus(root, {f'video{i}': 8 + i for i in range(6)})
-    chosen += ['--config.model.name=early_fusion', f'--config.data.root={root}',
-               *(f'--config.data.{field}={name}' for field, name in files.items())]
+    chosen += [
+      '--config.model.name=early_fusion',
+      f'--config.data.root={root}',
+      *(f'--config.data.{field}={name}' for field, name in files.items()),
+    ]
   return chosen
 
 
@@ -44,10 +47,23 @@ def records_of(workdir):
 
 
 def test_study_leaves_every_file(flags, workdir):
-  files = {'.lock', 'checkpoints', 'config.json', 'corpus.json', 'curves.csv', 'environment.json', 'figures',
-           'predictions.csv', 'records.jsonl', 'report.html', 'report.md'}
+  files = {
+    '.lock',
+    'checkpoints',
+    'config.json',
+    'corpus.json',
+    'curves.csv',
+    'environment.json',
+    'figures',
+    'predictions.csv',
+    'records.jsonl',
+    'report.html',
+    'report.md',
+  }
   crossmodal = '--config.model.name=early_fusion' not in flags
-  assert {path.name for path in workdir.iterdir()} == files | ({'attention.json'} if crossmodal else set())
+  assert {path.name for path in workdir.iterdir()} == files | (
+    {'attention.json'} if crossmodal else set()
+  )
   assert {'jax', 'flax'} < set(json.loads((workdir / 'environment.json').read_text())['packages'])
 
 
@@ -56,7 +72,9 @@ def test_every_draw_has_its_arms_on_the_same_query_clips(workdir):
     rows = list(csv.DictReader(file))
   queries = {}
   for row in rows:
-    queries.setdefault((row['user'], row['draw']), {}).setdefault(row['arm'], []).append(row['clip'])
+    queries.setdefault((row['user'], row['draw']), {}).setdefault(row['arm'], []).append(
+      row['clip']
+    )
   assert len(queries) == 3 * 2
   for (user, _), clips_of in queries.items():
     assert set(clips_of) == {'baseline', 'fs_ua', 'fs_ua_kd'}
@@ -92,8 +110,10 @@ def test_adapt_and_predict_agree_with_the_study(flags, workdir):
   user = records_of(workdir)[-1]['user']
   common = [*flags, f'--workdir={workdir}', f'--user={user}']
   assert f'# {user}' in run('adapt', *common, '--draw=1', '--arm=fs_ua_kd')
-  alone = {row['clip']: row for row in csv.DictReader(
-      run('predict', *common, '--arm=fs_ua_kd').splitlines())}
+  alone = {
+    row['clip']: row
+    for row in csv.DictReader(run('predict', *common, '--arm=fs_ua_kd').splitlines())
+  }
   assert sum(int(row['in_support']) for row in alone.values()) == 5
   with (workdir / 'predictions.csv').open() as file:
     for row in csv.DictReader(file):
@@ -109,7 +129,11 @@ def test_adapt_and_predict_agree_with_the_study(flags, workdir):
 
 @WITH_MULT
 def test_study_again_changes_nothing(flags, workdir):
-  files = ('records.jsonl', 'predictions.csv', 'attention.json')  # the last is of launch.adapt by now
+  files = (
+    'records.jsonl',
+    'predictions.csv',
+    'attention.json',
+  )  # the last is of launch.adapt by now
   before = [(workdir / file).read_bytes() for file in files]
   run('study', *flags, '--config.study.attention', f'--workdir={workdir}')
   assert before == [(workdir / file).read_bytes() for file in files]
@@ -124,34 +148,43 @@ def test_predict_writes_a_file(flags, workdir, tmp_path):
 
 def test_another_config_is_refused_in_the_same_workdir(flags, workdir):
   assert 'config.adapt.num_steps is 3 there and 4 now' in complaint(
-      'study', *flags, f'--workdir={workdir}', '--config.adapt.num_steps=4')
+    'study', *flags, f'--workdir={workdir}', '--config.adapt.num_steps=4'
+  )
 
 
 @WITH_MULT
 def test_unknown_users_and_clips_are_named(flags, workdir):
   common = [*flags, f'--workdir={workdir}']
   assert "user 'nobody' is not in this study; its users are" in complaint(
-      'adapt', *common, '--user=nobody')
+    'adapt', *common, '--user=nobody'
+  )
   user = records_of(workdir)[0]['user']
   assert "support clip 'x[1]' is no clip of user" in complaint(
-      'adapt', *common, f'--user={user}', '--support=x[1]')
+    'adapt', *common, f'--user={user}', '--support=x[1]'
+  )
 
 
 def test_check_data_shows_what_is_there(flags):
   assert '| language |' in run('check_data', *flags)
 
 
-@pytest.mark.parametrize('flags, sentence', [
+@pytest.mark.parametrize(
+  'flags, sentence',
+  [
     (['--config=configs/nowhere.py'], 'nowhere.py'),
     (['--config=configs/synthetic.py:tiny'], "config mode 'tiny': expected"),
     (['--config.model.widht=3'], 'widht'),
     (['--config.model.width=wide'], 'wide'),
     (['--config.model.num_heads=7'], 'config.model.num_heads = 7: expected a divisor'),
     (['--config=configs/mosi.py'], 'config.data.root is empty'),
-    (['--config=configs/mosi.py', '--config.data.root=/nowhere'], '/nowhere/CMU_MOSI_Opinion_Labels'),
+    (
+      ['--config=configs/mosi.py', '--config.data.root=/nowhere'],
+      '/nowhere/CMU_MOSI_Opinion_Labels',
+    ),
     (['--config.study.num_users=40'], 'the corpus has 30 speakers'),
     (['stray'], "argument 'stray' is not a flag"),
-])
+  ],
+)
 def test_mistakes_end_with_one_sentence(flags, sentence, tmp_path):
   assert sentence in complaint('study', *flags, f'--workdir={tmp_path / "run"}')
   assert not (tmp_path / 'run').exists()  # so that the advice can be followed in the same folder
@@ -162,8 +195,9 @@ def test_debug_shows_the_traceback(tmp_path):
   assert 'Traceback' in process.communicate()[1] and process.returncode == 1
 
 
-@pytest.mark.parametrize('launcher', ['study', 'pretrain', 'adapt', 'predict', 'report',
-                                      'check_data', 'benchmark'])
+@pytest.mark.parametrize(
+  'launcher', ['study', 'pretrain', 'adapt', 'predict', 'report', 'check_data', 'benchmark']
+)
 def test_help_is_there(launcher):
   text = run(launcher, '--help')
   assert '--[no]debug' in text and '--' + ('workdir' if launcher == 'report' else 'config') in text
@@ -172,23 +206,42 @@ def test_help_is_there(launcher):
 @WITH_MULT
 def test_benchmark_prints_a_line_a_shape(flags):
   flags = [*flags, '--config.model.name=early_fusion']  # it compiles fast
-  line, = map(json.loads, run('benchmark', *flags, '--shape=config', '--repeats=1').splitlines())
-  assert set(line) == {'shape', 'batch', 'layers', 'folds', 'device', 'train_step_s', 'eval_s',
-                       'compile_s', 'peak_rss_mb', 'parameters'}
+  (line,) = map(json.loads, run('benchmark', *flags, '--shape=config', '--repeats=1').splitlines())
+  assert set(line) == {
+    'shape',
+    'batch',
+    'layers',
+    'folds',
+    'device',
+    'train_step_s',
+    'eval_s',
+    'compile_s',
+    'peak_rss_mb',
+    'parameters',
+  }
   assert line['shape'] == 'config' and line['batch'] == 32 and line['layers'] == 1
   assert 0 < line['eval_s'] < line['train_step_s'] < line['compile_s']
 
 
 def test_every_arm_and_shots_and_seeds_in_one_study(tmp_path):
   """With the base model that compiles fast. A user personalised alone is as in the study."""
-  flags = ['--config=configs/synthetic.py:smoke', '--config.model.name=early_fusion',
-           f'--config.study.arms={arms.ARMS}', '--config.study.num_support=2', '--config.study.shots=(5,2)',
-           '--config.study.seeds=(0,1)', '--config.study.attention', f'--workdir={tmp_path}']
+  flags = [
+    '--config=configs/synthetic.py:smoke',
+    '--config.model.name=early_fusion',
+    f'--config.study.arms={arms.ARMS}',
+    '--config.study.num_support=2',
+    '--config.study.shots=(5,2)',
+    '--config.study.seeds=(0,1)',
+    '--config.study.attention',
+    f'--workdir={tmp_path}',
+  ]
   report = run('study', *flags)
   assert all(f'| {arms.NAMES[arm]} |' in report for arm in arms.ARMS)
   assert '| arm | 2 clips | 5 clips |' in report and 'does not beat the mean shift' in report
   assert '- attention: made when a study' in report  # of another base model
-  trials = {(r['user'], r['arm'], r['seed'], r['draw'], r['num_support']) for r in records_of(tmp_path)}
+  trials = {
+    (r['user'], r['arm'], r['seed'], r['draw'], r['num_support']) for r in records_of(tmp_path)
+  }
   assert len(trials) == len(records_of(tmp_path)) == 3 * 2 * 2 * (1 + 2 * (len(arms.ARMS) - 1))
   with (tmp_path / 'predictions.csv').open() as file:
     rows = list(csv.DictReader(file))
@@ -196,18 +249,28 @@ def test_every_arm_and_shots_and_seeds_in_one_study(tmp_path):
   for row in rows:
     trial = queries.setdefault((row['user'], row['seed'], row['draw']), {})
     trial.setdefault((row['arm'], row['num_support']), []).append(row['clip'])
-  assert all(clips == trial['baseline', '2'] for trial in queries.values() for clips in trial.values())
+  assert all(
+    clips == trial['baseline', '2'] for trial in queries.values() for clips in trial.values()
+  )
   for arm in arms.ARMS[1:]:  # fewer shots are another personalisation
-    few, many = ([r['prediction'] for r in rows if (r['arm'], r['num_support']) == (arm, shots)]
-                 for shots in '25')
+    few, many = (
+      [r['prediction'] for r in rows if (r['arm'], r['num_support']) == (arm, shots)]
+      for shots in '25'
+    )
     assert len(few) == len(many) and few != many, arm
   user = rows[-1]['user']
   common = [*flags, f'--user={user}', '--arm=fs_ua_token']
   run('adapt', *common, '--draw=1')
-  alone = {row['clip']: float(row['prediction'])
-           for row in csv.DictReader(run('predict', *common).splitlines())}
-  mine = [row for row in rows if (row['user'], row['arm'], row['seed'], row['draw'],
-                                  row['num_support']) == (user, 'fs_ua_token', '0', '1', '2')]
+  alone = {
+    row['clip']: float(row['prediction'])
+    for row in csv.DictReader(run('predict', *common).splitlines())
+  }
+  mine = [
+    row
+    for row in rows
+    if (row['user'], row['arm'], row['seed'], row['draw'], row['num_support'])
+    == (user, 'fs_ua_token', '0', '1', '2')
+  ]
   assert mine
   for row in mine:
     assert float(row['prediction']) == pytest.approx(alone[row['clip']], abs=1e-4)

@@ -21,7 +21,7 @@ class Indices(NamedTuple):
 def pad(indices: np.ndarray, length: int) -> Indices:
   """Pads [n] indices to [length]."""
   clips = np.zeros(length, np.int32)
-  clips[:len(indices)] = indices
+  clips[: len(indices)] = indices
   return Indices(clips, (np.arange(length) < len(indices)).astype(np.float32))
 
 

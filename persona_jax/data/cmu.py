@@ -25,28 +25,38 @@ def load(config: ml_collections.ConfigDict) -> Corpus:
   """
   data, modalities = config.data, config.model.modalities
   if not data.root:
-    raise UserError('config.data.root is empty: point it at the folder with the .csd files, '
-                    'for example --config.data.root=DIR.')
+    raise UserError(
+      'config.data.root is empty: point it at the folder with the .csd files, '
+      'for example --config.data.root=DIR.'
+    )
   root = pathlib.Path(data.root)
   labels = _read_labels(root / data.labels)
   with contextlib.ExitStack() as stack:
-    readers = {m: stack.enter_context(ModalityReader(
-        root / data[m], data.max_steps[m], data.frames_per_second[m])) for m in modalities}
+    readers = {
+      m: stack.enter_context(
+        ModalityReader(root / data[m], data.max_steps[m], data.frames_per_second[m])
+      )
+      for m in modalities
+    }
     clips = _cut(labels, readers, drop_incomplete=data.missing == 'drop')
     reader_notes = [note for reader in readers.values() for note in reader.notes()]
   if not clips.kept:
-    raise UserError(f'{root / data.labels}: none of its {len(clips.left_out)} clips could be used; the '
-                    f'first, {next(iter(clips.left_out.items()), "none")}; do the files belong together?')
-  speaker_of, speaker_note = speakers_of({clip.video for clip in clips.kept},
-                                         root / data.speakers if data.speakers else None)
+    raise UserError(
+      f'{root / data.labels}: none of its {len(clips.left_out)} clips could be used; the '
+      f'first, {next(iter(clips.left_out.items()), "none")}; do the files belong together?'
+    )
+  speaker_of, speaker_note = speakers_of(
+    {clip.video for clip in clips.kept}, root / data.speakers if data.speakers else None
+  )
   return Corpus(
-      names=tuple(clip.name for clip in clips.kept),
-      speakers=tuple(speaker_of[clip.video] for clip in clips.kept),
-      labels=np.array([clip.label for clip in clips.kept], np.float32),
-      clips=pad_clips([clip.frames for clip in clips.kept], {m: r.width for m, r in readers.items()}),
-      left_out=clips.left_out,
-      notes=(speaker_note, *labels.notes, *reader_notes, *clips.notes()),
-      sampling={m: reader.sampling() for m, reader in readers.items()})
+    names=tuple(clip.name for clip in clips.kept),
+    speakers=tuple(speaker_of[clip.video] for clip in clips.kept),
+    labels=np.array([clip.label for clip in clips.kept], np.float32),
+    clips=pad_clips([clip.frames for clip in clips.kept], {m: r.width for m, r in readers.items()}),
+    left_out=clips.left_out,
+    notes=(speaker_note, *labels.notes, *reader_notes, *clips.notes()),
+    sampling={m: reader.sampling() for m, reader in readers.items()},
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +73,10 @@ def _read_labels(path: pathlib.Path) -> _Labels:
   intervals, scores, left_out, instants = {}, {}, {}, []
   with csd.ComputationalSequence(path) as sequence:
     if sequence.width() != 1:
-      raise UserError(f'{path}: labels are {sequence.width()} wide, expected 1 sentiment score per '
-                      'clip; is this the opinion labels file?')
+      raise UserError(
+        f'{path}: labels are {sequence.width()} wide, expected 1 sentiment score per '
+        'clip; is this the opinion labels file?'
+      )
     for video in sequence.videos:
       features, intervals[video] = sequence.read(video)
       usable = align.valid_intervals(intervals[video])
@@ -108,12 +120,17 @@ class _Clips:
     notes = []
     if self.masked:
       counts = collections.Counter(m for missing in self.masked.values() for m in missing)
-      notes.append('clips kept with a modality masked: '
-                   + ', '.join(f'{m} {n}' for m, n in sorted(counts.items()))
-                   + f' (first: {next(iter(self.masked))}).')
+      notes.append(
+        'clips kept with a modality masked: '
+        + ', '.join(f'{m} {n}' for m, n in sorted(counts.items()))
+        + f' (first: {next(iter(self.masked))}).'
+      )
     if self.left_out:
-      notes.append(f'{len(self.left_out)} labelled clips left out: '
-                   + '; '.join(f'{name}: {why}' for name, why in self.left_out.items()) + '.')
+      notes.append(
+        f'{len(self.left_out)} labelled clips left out: '
+        + '; '.join(f'{name}: {why}' for name, why in self.left_out.items())
+        + '.'
+      )
     return notes
 
 
@@ -129,7 +146,9 @@ def _cut(labels: _Labels, readers: Mapping[str, ModalityReader], drop_incomplete
         if len(missing) == len(readers):
           clips.left_out[clip.name] = 'no modality has a frame in its interval'
         elif missing and drop_incomplete:
-          clips.left_out[clip.name] = f'no frame of {", ".join(missing)} (config.data.missing is "drop")'
+          clips.left_out[clip.name] = (
+            f'no frame of {", ".join(missing)} (config.data.missing is "drop")'
+          )
         else:
           if missing:
             clips.masked[clip.name] = missing

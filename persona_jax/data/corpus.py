@@ -42,8 +42,11 @@ class Corpus:
     assert len(set(self.names)) == len(self.names)
 
 
-def pad_clips(frames: Sequence[Mapping[str, np.ndarray]], widths: Mapping[str, int],
-              steps: Mapping[str, int] | None = None) -> Clips:
+def pad_clips(
+  frames: Sequence[Mapping[str, np.ndarray]],
+  widths: Mapping[str, int],
+  steps: Mapping[str, int] | None = None,
+) -> Clips:
   """Pads the clips' sequences to common lengths.
 
   Args:
@@ -58,7 +61,7 @@ def pad_clips(frames: Sequence[Mapping[str, np.ndarray]], widths: Mapping[str, i
     sequences[modality] = np.zeros((len(frames), length, width), np.float32)
     masks[modality] = np.arange(length) < lengths[:, None]
     for padded, clip in zip(sequences[modality], frames):
-      padded[:len(clip[modality])] = clip[modality]
+      padded[: len(clip[modality])] = clip[modality]
   return Clips(sequences, masks)
 
 

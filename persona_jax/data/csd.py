@@ -29,8 +29,10 @@ class ComputationalSequence:
     """Opens `path`. Raises `UserError` when it is missing, not HDF5, or not a .csd."""
     self.path = pathlib.Path(path)
     if not self.path.is_file():
-      raise UserError(f'{self.path}: no such file; expected a .csd computational sequence there '
-                      '(see config.data.root and the modality fields beside it).')
+      raise UserError(
+        f'{self.path}: no such file; expected a .csd computational sequence there '
+        '(see config.data.root and the modality fields beside it).'
+      )
     with _damage_named(self.path, 'a .csd computational sequence'):
       self._file = h5py.File(self.path, 'r')
     try:
@@ -43,17 +45,24 @@ class ComputationalSequence:
       raise
 
   def _find_root(self) -> str:
-    roots = [name for name, group in self._file.items()
-             if isinstance(group, h5py.Group) and isinstance(group.get('data'), h5py.Group)]
+    roots = [
+      name
+      for name, group in self._file.items()
+      if isinstance(group, h5py.Group) and isinstance(group.get('data'), h5py.Group)
+    ]
     if len(roots) != 1:
-      raise UserError(f'{self.path}: expected one root group with a "data" group inside, found '
-                      f'{list(self._file)}; is this a .csd computational sequence?')
+      raise UserError(
+        f'{self.path}: expected one root group with a "data" group inside, found '
+        f'{list(self._file)}; is this a .csd computational sequence?'
+      )
     return roots[0]
 
   def _checked(self, video: str | bytes) -> str:
     if isinstance(video, bytes) or not video.isprintable():  # bytes where it is not UTF-8
-      raise UserError(f'{self.path}: {self.root}/data/{ascii(video)}: expected a name of printable '
-                      'UTF-8 text; rename the video in every file.')
+      raise UserError(
+        f'{self.path}: {self.root}/data/{ascii(video)}: expected a name of printable '
+        'UTF-8 text; rename the video in every file.'
+      )
     return video
 
   def __enter__(self) -> 'ComputationalSequence':
@@ -81,8 +90,10 @@ class ComputationalSequence:
     with _damage_named(where, 'the datasets "features" and "intervals"'):
       features, intervals = (_numbers(self._data[video], name, where) for name in ARRAYS)
     if features.ndim != 2 or intervals.shape != (features.shape[0], 2):
-      raise UserError(f'{where}: features {features.shape} and intervals {intervals.shape} do not '
-                      'fit, expected [n, D] and [n, 2].')
+      raise UserError(
+        f'{where}: features {features.shape} and intervals {intervals.shape} do not '
+        'fit, expected [n, D] and [n, 2].'
+      )
     with np.errstate(over='ignore'):  # a float64 beyond float32 becomes inf, and is counted later
       return features.astype(np.float32), intervals.astype(np.float64)
 
@@ -95,8 +106,9 @@ def _damage_named(where: pathlib.Path | str, expected: str) -> Iterator[None]:
   except UserError:
     raise
   except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-    raise UserError(f'{where}: not readable as HDF5 ({error}); expected {expected}, so download the '
-                    'file again.') from error
+    raise UserError(
+      f'{where}: not readable as HDF5 ({error}); expected {expected}, so download the file again.'
+    ) from error
 
 
 def _numbers(group: h5py.Group, name: str, where: str) -> np.ndarray:
@@ -104,7 +116,12 @@ def _numbers(group: h5py.Group, name: str, where: str) -> np.ndarray:
   if not isinstance(group, h5py.Group) or not isinstance(group.get(name), h5py.Dataset):
     raise UserError(f'{where}: expected the datasets "features" and "intervals".')
   if group[name].dtype.kind not in 'fiu':
-    raise UserError(f'{where}/{name}: holds {group[name].dtype}, expected numbers'
-                    + ('; name a file of vectors (for language, word vectors rather than words).'
-                       if name == 'features' else ' (start and end in seconds).'))
+    raise UserError(
+      f'{where}/{name}: holds {group[name].dtype}, expected numbers'
+      + (
+        '; name a file of vectors (for language, word vectors rather than words).'
+        if name == 'features'
+        else ' (start and end in seconds).'
+      )
+    )
   return np.asarray(group[name][()])

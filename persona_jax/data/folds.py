@@ -40,8 +40,9 @@ class Fold:
     return f'fold_{self.rank:02d}_seed_{self.seed}'
 
 
-def make_folds(corpus: Corpus, num_users: int, train_fraction: float, seeds: Sequence[int],
-               first_user: int = 0) -> tuple[Fold, ...]:
+def make_folds(
+  corpus: Corpus, num_users: int, train_fraction: float, seeds: Sequence[int], first_user: int = 0
+) -> tuple[Fold, ...]:
   """Makes one fold per seed for each of the `num_users` speakers with most clips (paper, section 5.1).
 
   Args:
@@ -54,9 +55,11 @@ def make_folds(corpus: Corpus, num_users: int, train_fraction: float, seeds: Seq
   users = users_by_clips(corpus)
   end = first_user + num_users
   if len(users) < max(end, num_users + 1):
-    raise UserError(f'the corpus has {len(users)} speakers, too few for config.study.num_users = '
-                    f'{num_users} from config.study.first_user = {first_user} on and somebody to '
-                    'learn from; ask for fewer users.')
+    raise UserError(
+      f'the corpus has {len(users)} speakers, too few for config.study.num_users = '
+      f'{num_users} from config.study.first_user = {first_user} on and somebody to '
+      'learn from; ask for fewer users.'
+    )
   speakers = np.array(corpus.speakers)
   folds = []
   for rank, (user, _) in list(enumerate(users))[first_user:end]:
@@ -64,8 +67,14 @@ def make_folds(corpus: Corpus, num_users: int, train_fraction: float, seeds: Seq
     for seed in seeds:
       shuffled = np.random.default_rng([seed, _SPLIT, rank]).permutation(others)
       cut = round(train_fraction * len(others))
-      fold = Fold(rank, user, seed, np.sort(shuffled[:cut]), np.sort(shuffled[cut:]),
-                  np.flatnonzero(speakers == user))
+      fold = Fold(
+        rank,
+        user,
+        seed,
+        np.sort(shuffled[:cut]),
+        np.sort(shuffled[cut:]),
+        np.flatnonzero(speakers == user),
+      )
       assert_held_out(fold, corpus)
       folds.append(fold)
   return tuple(folds)
@@ -102,8 +111,9 @@ class FoldPlan:
   num_user_clips: int
 
 
-def plan_folds(corpus: Corpus, config: ml_collections.ConfigDict,
-               num_batches: int | None = None) -> FoldPlan:
+def plan_folds(
+  corpus: Corpus, config: ml_collections.ConfigDict, num_batches: int | None = None
+) -> FoldPlan:
   """Plans the folds of `config.study`.
 
   Args:
@@ -114,24 +124,33 @@ def plan_folds(corpus: Corpus, config: ml_collections.ConfigDict,
     UserError: the corpus has too few speakers, or a fold too few training clips.
   """
   study, batch_size = config.study, config.pretrain.batch_size
-  folds = make_folds(corpus, study.num_users, config.pretrain.train_fraction, config_lib.seeds(config),
-                     study.first_user)
+  folds = make_folds(
+    corpus,
+    study.num_users,
+    config.pretrain.train_fraction,
+    config_lib.seeds(config),
+    study.first_user,
+  )
   smallest = min(folds, key=lambda fold: len(fold.train))
   most, fewest = max(len(fold.train) for fold in folds), len(smallest.train)
   # No more batches than the smallest fold has clips: an empty batch has no mean loss.
   num_batches = num_batches or min(batching.num_batches(most, batch_size), fewest)
   if not 0 < num_batches <= fewest:
-    raise UserError(f'the fold of user {smallest.user} has {fewest} training clips, too few for '
-                    f'{max(1, num_batches)} batches per epoch; give it more speakers to learn from, or '
-                    'name another --workdir.')
+    raise UserError(
+      f'the fold of user {smallest.user} has {fewest} training clips, too few for '
+      f'{max(1, num_batches)} batches per epoch; give it more speakers to learn from, or '
+      'name another --workdir.'
+    )
   return FoldPlan(
-      all=folds,
-      chosen=tuple(fold for fold in folds
-                   if not study.folds or fold.rank - study.first_user in study.folds),
-      num_batches=num_batches,
-      batch_size=max(batch_size, batching.num_batches(most, num_batches)),
-      num_valid=max(len(fold.valid) for fold in folds),
-      num_user_clips=max(len(fold.user_clips) for fold in folds))
+    all=folds,
+    chosen=tuple(
+      fold for fold in folds if not study.folds or fold.rank - study.first_user in study.folds
+    ),
+    num_batches=num_batches,
+    batch_size=max(batch_size, batching.num_batches(most, num_batches)),
+    num_valid=max(len(fold.valid) for fold in folds),
+    num_user_clips=max(len(fold.user_clips) for fold in folds),
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,14 +176,20 @@ def draw_supports(fold: Fold, num_draws: int, num_support: int, num_query: int |
     UserError: the user has too few clips to leave a query clip.
   """
   if len(fold.user_clips) <= num_support:
-    raise UserError(f'user {fold.user} has {len(fold.user_clips)} clips, too few for {num_support} support '
-                    'clips and a query clip; lower config.study.num_support and config.study.shots, or '
-                    'config.study.num_users.')
-  orders = [np.random.default_rng([fold.seed, _DRAW, fold.rank, draw]).permutation(len(fold.user_clips))
-            for draw in range(num_draws)]
+    raise UserError(
+      f'user {fold.user} has {len(fold.user_clips)} clips, too few for {num_support} support '
+      'clips and a query clip; lower config.study.num_support and config.study.shots, or '
+      'config.study.num_users.'
+    )
+  orders = [
+    np.random.default_rng([fold.seed, _DRAW, fold.rank, draw]).permutation(len(fold.user_clips))
+    for draw in range(num_draws)
+  ]
   end = None if num_query is None else num_support + num_query
-  return Draws(support=np.array([order[:num_support] for order in orders]),
-               query=np.array([np.sort(order[num_support:end]) for order in orders]))
+  return Draws(
+    support=np.array([order[:num_support] for order in orders]),
+    query=np.array([np.sort(order[num_support:end]) for order in orders]),
+  )
 
 
 def epoch_order(fold: Fold, epoch: int) -> np.ndarray:

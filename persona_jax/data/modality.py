@@ -42,8 +42,10 @@ class ModalityReader(contextlib.AbstractContextManager):
       return [np.zeros((0, self.width), np.float32)] * len(intervals)
     features, spans = self._sequence.read(video)
     if features.shape[1] != self.width:
-      raise UserError(f'{self._sequence.path}: video {video} is {features.shape[1]} wide, the '
-                      f'others {self.width}; every video must have the same columns.')
+      raise UserError(
+        f'{self._sequence.path}: video {video} is {features.shape[1]} wide, the '
+        f'others {self.width}; every video must have the same columns.'
+      )
     usable = align.valid_intervals(spans)
     self._counts['frames without a valid interval left out'] += int((~usable).sum())
     features, spans = features[usable], spans[usable]
@@ -55,8 +57,10 @@ class ModalityReader(contextlib.AbstractContextManager):
     if resample.is_faster(rate, self._rate):
       self._num_averaged += 1
       self._counts['non-finite values left out of means'] += int((~np.isfinite(features)).sum())
-      clips = [resample.average(features[row], spans[row], clip, self._rate)
-               for row, clip in zip(member, intervals)]
+      clips = [
+        resample.average(features[row], spans[row], clip, self._rate)
+        for row, clip in zip(member, intervals)
+      ]
       return [self._cut(self._finite(clip)) for clip in clips]
     features = self._finite(features)
     return [self._cut(features[row]) for row in member]
@@ -68,7 +72,7 @@ class ModalityReader(contextlib.AbstractContextManager):
 
   def _cut(self, clip: np.ndarray) -> np.ndarray:
     self._num_cut += len(clip) > self._max_steps
-    return clip[:self._max_steps]
+    return clip[: self._max_steps]
 
   def sampling(self) -> resample.Sampling:
     """The rates of what was read so far, and how much was cut."""
@@ -81,8 +85,10 @@ class ModalityReader(contextlib.AbstractContextManager):
     name, sampling = self._sequence.path.name, self.sampling()
     notes = []
     if self._num_averaged:
-      notes.append(f'{name}: {sampling.file_rate:.4g} frames a second (median over videos), averaged '
-                   f'to {self._rate:g} in {self._num_averaged} of {len(self._rates)} videos '
-                   '(config.data.frames_per_second).')
+      notes.append(
+        f'{name}: {sampling.file_rate:.4g} frames a second (median over videos), averaged '
+        f'to {self._rate:g} in {self._num_averaged} of {len(self._rates)} videos '
+        '(config.data.frames_per_second).'
+      )
     counts = self._counts | {f'clips cut to {self._max_steps} steps': self._num_cut}
     return notes + [f'{name}: {what}: {count}.' for what, count in counts.items() if count]

@@ -28,8 +28,9 @@ def fit(clips: Clips, train: np.ndarray, config: ml_collections.ConfigDict) -> N
     width = sequence.shape[-1]
     mean[modality] = np.zeros(width, np.float32)
     inverse_scale[modality] = np.ones(width, np.float32)
-    limit[modality] = np.float32(config.limit * config.deviation if modality in config.modalities
-                                 else np.inf)
+    limit[modality] = np.float32(
+      config.limit * config.deviation if modality in config.modalities else np.inf
+    )
     if modality not in config.modalities:
       continue
     frames = sequence[train][clips.masks[modality][train]].astype(np.float64)

@@ -23,20 +23,26 @@ def speakers_of(videos: Collection[str], path: pathlib.Path | None) -> tuple[dic
     UserError: the file cannot be read, contradicts itself, or has no line for a video.
   """
   if path is None:
-    return ({video: video for video in videos},
-            f'every video counts as a speaker ({len(videos)}), though a person may speak in '
-            'several; config.data.speakers names a CSV "video,speaker" that tells them apart.')
+    return (
+      {video: video for video in videos},
+      f'every video counts as a speaker ({len(videos)}), though a person may speak in '
+      'several; config.data.speakers names a CSV "video,speaker" that tells them apart.',
+    )
   speaker_of, line_of = {}, {}
   for line, video, speaker in _lines(path):
     if speaker_of.setdefault(video, speaker) != speaker:
-      raise UserError(f'{path}, line {line}: video {video!r} is of speaker {speaker!r}, and in line '
-                      f'{line_of[video]} of {speaker_of[video]!r}; give every video one speaker.')
+      raise UserError(
+        f'{path}, line {line}: video {video!r} is of speaker {speaker!r}, and in line '
+        f'{line_of[video]} of {speaker_of[video]!r}; give every video one speaker.'
+      )
     line_of.setdefault(video, line)
   found = {video: speaker_of.get(_normal(video)) for video in videos}
   unmapped = sorted(video for video, speaker in found.items() if speaker is None)
   if unmapped:
-    raise UserError(f'{path}: no speaker for video {unmapped[0]} (and {len(unmapped) - 1} more); '
-                    'give every video a line.')
+    raise UserError(
+      f'{path}: no speaker for video {unmapped[0]} (and {len(unmapped) - 1} more); '
+      'give every video a line.'
+    )
   return found, f'{len(set(found.values()))} speakers in {len(found)} videos, from {path.name}.'
 
 
@@ -53,21 +59,30 @@ def _lines(path: pathlib.Path) -> Iterator[tuple[int, str, str]]:
         if not any(fields):
           continue
         if len(fields) != 2 or not all(fields):
-          raise UserError(f'{path}, line {rows.line_num}: {row} is not a video and a speaker; expected '
-                          'two fields, neither of them empty.')
+          raise UserError(
+            f'{path}, line {rows.line_num}: {row} is not a video and a speaker; expected '
+            'two fields, neither of them empty.'
+          )
         if not all(field.isprintable() for field in fields):
-          raise UserError(f'{path}, line {rows.line_num}: {ascii(row)} holds characters that cannot be '
-                          'printed; expected names of printable text on one line.')
+          raise UserError(
+            f'{path}, line {rows.line_num}: {ascii(row)} holds characters that cannot be '
+            'printed; expected names of printable text on one line.'
+          )
         yield rows.line_num, *fields
   except OSError as error:
-    raise UserError(f'{path}: not readable ({error.strerror}); expected a CSV with the header '
-                    'video,speaker (config.data.speakers).') from error
+    raise UserError(
+      f'{path}: not readable ({error.strerror}); expected a CSV with the header '
+      'video,speaker (config.data.speakers).'
+    ) from error
   except UnicodeDecodeError as error:
-    raise UserError(f'{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as a CSV '
-                    'in UTF-8.') from error
+    raise UserError(
+      f'{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as a CSV in UTF-8.'
+    ) from error
   except csv.Error as error:
-    raise UserError(f'{path}, line {rows.line_num}: not CSV ({error}); expected the header '
-                    'video,speaker and a line per video.') from error
+    raise UserError(
+      f'{path}, line {rows.line_num}: not CSV ({error}); expected the header '
+      'video,speaker and a line per video.'
+    ) from error
 
 
 def _normal(name: str) -> str:

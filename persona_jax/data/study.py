@@ -29,18 +29,27 @@ class Study:
   corpus: Corpus
   folds: FoldPlan
   workdir: pathlib.Path
-  _normalisers: dict[str, Normaliser] = dataclasses.field(default_factory=dict, init=False, repr=False)
+  _normalisers: dict[str, Normaliser] = dataclasses.field(
+    default_factory=dict, init=False, repr=False
+  )
 
   @classmethod
-  def plan(cls, config: ml_collections.ConfigDict, corpus: Corpus, workdir: pathlib.Path,
-           num_batches: int | None = None) -> 'Study':
+  def plan(
+    cls,
+    config: ml_collections.ConfigDict,
+    corpus: Corpus,
+    workdir: pathlib.Path,
+    num_batches: int | None = None,
+  ) -> 'Study':
     """Plans the folds of `config` on a corpus; arguments and errors as of `folds.plan_folds`."""
     return cls(config, corpus, folds_lib.plan_folds(corpus, config, num_batches), workdir)
 
   def normaliser(self, fold: Fold) -> Normaliser:
     """The normaliser of the fold's training clips, fitted when first asked for."""
     if fold.name not in self._normalisers:
-      self._normalisers[fold.name] = normalize.fit(self.corpus.clips, fold.train, self.config.normalise)
+      self._normalisers[fold.name] = normalize.fit(
+        self.corpus.clips, fold.train, self.config.normalise
+      )
     return self._normalisers[fold.name]
 
   def draws(self, fold: Fold) -> Draws:
@@ -50,8 +59,9 @@ class Study:
       UserError: the user has too few clips.
     """
     study = self.config.study
-    return folds_lib.draw_supports(fold, study.num_draws, max(config_lib.shots(self.config)),
-                                   study.num_query)
+    return folds_lib.draw_supports(
+      fold, study.num_draws, max(config_lib.shots(self.config)), study.num_query
+    )
 
   @property
   def checkpoints(self) -> pathlib.Path:

@@ -79,11 +79,16 @@ def load(config: ml_collections.ConfigDict) -> Corpus:
   made = make(config.data.seed, config.data.num_speakers, config.data.clips_per_speaker)
   modalities = config.model.modalities
   return Corpus(
-      made.names, made.speakers, made.labels,
-      Clips({m: made.clips.sequences[m] for m in modalities},
-            {m: made.clips.masks[m] for m in modalities}),
-      left_out={}, oracle=made.oracle,
-      notes=(f'synthetic persona corpus, seed {config.data.seed}: generated, not measured.',))
+    made.names,
+    made.speakers,
+    made.labels,
+    Clips(
+      {m: made.clips.sequences[m] for m in modalities}, {m: made.clips.masks[m] for m in modalities}
+    ),
+    left_out={},
+    oracle=made.oracle,
+    notes=(f'synthetic persona corpus, seed {config.data.seed}: generated, not measured.',),
+  )
 
 
 def make(seed: int, num_speakers: int, clips_per_speaker: int) -> SyntheticCorpus:
@@ -109,9 +114,13 @@ def make(seed: int, num_speakers: int, clips_per_speaker: int) -> SyntheticCorpu
       oracle.append(_oracle(persona, sequences, bursts, directions))
       rows.append(sequences)
   longest = {m: most for m, (_, most) in STEPS.items()}
-  return SyntheticCorpus(tuple(names), tuple(speakers), np.array(labels, np.float32),
-                         pad_clips(rows, WIDTH, longest),
-                         np.array(oracle, np.float32))
+  return SyntheticCorpus(
+    tuple(names),
+    tuple(speakers),
+    np.array(labels, np.float32),
+    pad_clips(rows, WIDTH, longest),
+    np.array(oracle, np.float32),
+  )
 
 
 def _directions(seed: int) -> dict[str, _Directions]:
@@ -130,9 +139,12 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 
 def _draw_persona(random: np.random.Generator) -> _Persona:
-  return _Persona(offset=random.uniform(-OFFSET, OFFSET), gain=math.exp(random.uniform(-GAIN, GAIN)),
-                  habit={m: random.normal(0, HABIT) for m in MODALITIES},
-                  expressiveness={m: random.uniform(0.6, 1.4) for m in MODALITIES})
+  return _Persona(
+    offset=random.uniform(-OFFSET, OFFSET),
+    gain=math.exp(random.uniform(-GAIN, GAIN)),
+    habit={m: random.normal(0, HABIT) for m in MODALITIES},
+    expressiveness={m: random.uniform(0.6, 1.4) for m in MODALITIES},
+  )
 
 
 def _express(random, persona, feeling, directions):
@@ -154,9 +166,8 @@ def _oracle(persona, sequences, bursts, directions) -> float:
   """The prediction of one who knows the persona and the bursts (module docstring)."""
   evidence, precision = 0.0, 1 / FEELING**2
   for m in MODALITIES:
-    strength = persona.expressiveness[m] / NOISE[m]**2
+    strength = persona.expressiveness[m] / NOISE[m] ** 2
     residual = (sequences[m] - persona.habit[m] * directions[m].habit) @ directions[m].feeling
     evidence += strength * residual[bursts[m]].sum()
     precision += strength * persona.expressiveness[m] * bursts[m].sum()
   return float(np.clip(persona.offset + persona.gain * evidence / precision, -3, 3))
-

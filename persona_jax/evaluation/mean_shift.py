@@ -21,8 +21,8 @@ def shrinkage(residuals: np.ndarray, speakers: np.ndarray) -> float:
   count, means = sizes.sum(), np.array([group.mean() for group in groups])
   if len(groups) < 2 or count == len(groups):
     return np.inf
-  within = sum(((group - group.mean())**2).sum() for group in groups) / (count - len(groups))
-  between = (sizes * (means - residuals.mean())**2).sum() / (len(groups) - 1)
+  within = sum(((group - group.mean()) ** 2).sum() for group in groups) / (count - len(groups))
+  between = (sizes * (means - residuals.mean()) ** 2).sum() / (len(groups) - 1)
   effective_size = (count - (sizes**2).sum() / count) / (len(groups) - 1)
   variance = (between - within) / effective_size
   return within / variance if variance > 0 else np.inf

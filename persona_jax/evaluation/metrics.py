@@ -19,11 +19,12 @@ def evaluate(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float | N
   labels, predictions = np.asarray(labels, float), np.asarray(predictions, float)
   opinionated = labels != 0
   return {
-      'mae': float(np.abs(predictions - labels).mean()),
-      'corr': correlation(labels, predictions),
-      'acc7': float((seven_classes(predictions) == seven_classes(labels)).mean()),
-      **_binary('non0', labels[opinionated] > 0, predictions[opinionated] > 0),
-      **_binary('has0', labels >= 0, predictions >= 0)}
+    'mae': float(np.abs(predictions - labels).mean()),
+    'corr': correlation(labels, predictions),
+    'acc7': float((seven_classes(predictions) == seven_classes(labels)).mean()),
+    **_binary('non0', labels[opinionated] > 0, predictions[opinionated] > 0),
+    **_binary('has0', labels >= 0, predictions >= 0),
+  }
 
 
 def seven_classes(scores: np.ndarray) -> np.ndarray:
@@ -44,5 +45,7 @@ def correlation(labels: np.ndarray, predictions: np.ndarray) -> float | None:
 def _binary(suffix: str, truth: np.ndarray, guess: np.ndarray) -> dict[str, float | None]:
   if not len(truth):
     return {f'acc2_{suffix}': None, f'f1_{suffix}': None}
-  return {f'acc2_{suffix}': float((truth == guess).mean()),
-          f'f1_{suffix}': float(metrics.f1_score(truth, guess, average='weighted', zero_division=0))}
+  return {
+    f'acc2_{suffix}': float((truth == guess).mean()),
+    f'f1_{suffix}': float(metrics.f1_score(truth, guess, average='weighted', zero_division=0)),
+  }

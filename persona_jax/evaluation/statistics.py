@@ -8,7 +8,7 @@ from scipy import stats
 
 _SAMPLES = 4000
 _SEED = 0
-_CHUNK = 2 ** 19  # values that are resampled, or signs that are flipped, at once: a few megabytes
+_CHUNK = 2**19  # values that are resampled, or signs that are flipped, at once: a few megabytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ def bootstrap(values: np.ndarray) -> Interval:
   Args:
     values: [U, S, R], NaN where a metric is undefined; those are left out, and counted.
   """
-  interval, = bootstraps([values])
+  (interval,) = bootstraps([values])
   return interval
 
 
@@ -51,7 +51,7 @@ def bootstraps(tables: Sequence[np.ndarray]) -> list[Interval]:
     start = 0
     for chosen in _samples(*shape):
       for number in same:
-        means[number][start:start + len(chosen)] = _resampled_means(tables[number], chosen)
+        means[number][start : start + len(chosen)] = _resampled_means(tables[number], chosen)
       start += len(chosen)
   return [_interval(table, sample_means) for table, sample_means in zip(tables, means)]
 
@@ -63,7 +63,7 @@ def _samples(users: int, seeds: int, draws: int) -> Iterator[np.ndarray]:
   rows = rows + random.integers(seeds, size=(_SAMPLES, users, seeds, 1)).astype(np.uint32)
   size = max(1, _CHUNK // (users * seeds * draws))
   for start in range(0, _SAMPLES, size):
-    some = rows[start:start + size].astype(np.intp)
+    some = rows[start : start + size].astype(np.intp)
     yield some * draws + random.integers(draws, size=(len(some), users, seeds, draws))
 
 
@@ -78,9 +78,12 @@ def _resampled_means(table: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 def _interval(table: np.ndarray, means: np.ndarray) -> Interval:
-  low, high = ((np.nan,) * 2 if np.isnan(means).all() else
-               np.nanpercentile(means, _percentiles(len(table))))
-  return Interval(float(mean_over_users(table)), float(low), float(high), int(np.isnan(table).sum()))
+  low, high = (
+    (np.nan,) * 2 if np.isnan(means).all() else np.nanpercentile(means, _percentiles(len(table)))
+  )
+  return Interval(
+    float(mean_over_users(table)), float(low), float(high), int(np.isnan(table).sum())
+  )
 
 
 def _percentiles(users: int) -> tuple[float, float]:
@@ -100,9 +103,14 @@ def sign_flip(differences: np.ndarray) -> float:
   if len(differences) < 2:  # either sign of one number is as far from 0
     return 1.0 if len(differences) else np.nan
   result = stats.permutation_test(
-      (differences, np.zeros_like(differences)), lambda x, y, axis: np.mean(x - y, axis=axis),
-      permutation_type='samples', vectorized=True, n_resamples=9999, rng=_SEED,
-      batch=max(1, _CHUNK // len(differences)))
+    (differences, np.zeros_like(differences)),
+    lambda x, y, axis: np.mean(x - y, axis=axis),
+    permutation_type='samples',
+    vectorized=True,
+    n_resamples=9999,
+    rng=_SEED,
+    batch=max(1, _CHUNK // len(differences)),
+  )
   return float(result.pvalue)
 
 
@@ -118,7 +126,7 @@ def holm(p: np.ndarray) -> np.ndarray:
     p: [m] p-values of one family; NaN stays NaN, and does not count.
   """
   p = np.asarray(p, float)
-  order = np.argsort(p, kind='stable')[:np.count_nonzero(~np.isnan(p))]  # NaN is sorted to the end
+  order = np.argsort(p, kind='stable')[: np.count_nonzero(~np.isnan(p))]  # NaN is sorted to the end
   adjusted = np.full(p.shape, np.nan)
   steps = p[order] * np.arange(len(order), 0, -1)
   adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)

@@ -35,26 +35,32 @@ class UserAdapter(nn.Module):
   distilling: bool = False
 
   @nn.compact
-  def __call__(self, sequences: dict[str, Array], masks: dict[str, Array],
-               train: bool) -> tuple[dict[str, Array], dict[str, Array]]:
+  def __call__(
+    self, sequences: dict[str, Array], masks: dict[str, Array], train: bool
+  ) -> tuple[dict[str, Array], dict[str, Array]]:
     """{modality: [B, T_m, D_m]}, masks -> {modality: [B, T_m + P, E]}, masks; P + 1 if distilling."""
     projected, extended = {}, {}
     for modality, sequence in sequences.items():
       if modality == 'language':
         sequence = nn.Dropout(self.language_dropout, deterministic=not train)(sequence)
-      frames = nn.Conv(self.width, (self.kernel_sizes[modality],), padding=self.padding,
-                       use_bias=False, kernel_init=torch_uniform(),
-                       name=f'{modality}_projection')(sequence)
-      mask = masks[modality][:, masks[modality].shape[1] - frames.shape[1]:]
+      frames = nn.Conv(
+        self.width,
+        (self.kernel_sizes[modality],),
+        padding=self.padding,
+        use_bias=False,
+        kernel_init=torch_uniform(),
+        name=f'{modality}_projection',
+      )(sequence)
+      mask = masks[modality][:, masks[modality].shape[1] - frames.shape[1] :]
       tokens = UserTokens(self.prompt_length, self.width, name=f'{modality}_tokens')()
       if self.distilling:
         distillation = UserTokens(1, self.width, name=f'{modality}_distillation_token')()
         tokens = jnp.concatenate([tokens, distillation])
       batch = len(frames)
       projected[modality] = jnp.concatenate(
-          [frames, jnp.broadcast_to(tokens, (batch, *tokens.shape))], axis=1)
-      extended[modality] = jnp.concatenate(
-          [mask, jnp.ones((batch, len(tokens)), bool)], axis=1)
+        [frames, jnp.broadcast_to(tokens, (batch, *tokens.shape))], axis=1
+      )
+      extended[modality] = jnp.concatenate([mask, jnp.ones((batch, len(tokens)), bool)], axis=1)
     return projected, extended
 
 

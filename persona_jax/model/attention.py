@@ -9,7 +9,11 @@ from persona_jax.model.softmax_attention import AttentionMask, attend, mean_weig
 from persona_jax.types import Array
 
 MAPS = 'maps'  # the collection of attention weights, filled where `apply` has it as mutable
-_PROJECTIONS = {1: (3,), 2: (1, 2), 3: (1, 1, 1)}  # by number of streams: how many each is projected to
+_PROJECTIONS = {
+  1: (3,),
+  2: (1, 2),
+  3: (1, 1, 1),
+}  # by number of streams: how many each is projected to
 _NEVER = 2**30  # the rank of padding, which no query sees
 
 
@@ -30,7 +34,9 @@ def causal_mask(query_mask: Array, key_mask: Array) -> AttentionMask:
     key_mask: [B, T_k] bool.
   """
   offset = jnp.abs(key_mask.sum(axis=1) - query_mask.sum(axis=1))
-  return AttentionMask(ranks(query_mask) + offset[:, None], jnp.where(key_mask, ranks(key_mask), _NEVER))
+  return AttentionMask(
+    ranks(query_mask) + offset[:, None], jnp.where(key_mask, ranks(key_mask), _NEVER)
+  )
 
 
 def sinusoids(positions: Array, width: int) -> Array:
@@ -79,6 +85,7 @@ class MultiHeadAttention(nn.Module):
     if self.is_mutable_collection(MAPS) and not self.is_initializing():
       self.sow(MAPS, 'weights', mean_weights(*projected[:2], self.num_heads, mask))
     rate = self.dropout_rate if train else 0.0
-    mixed = attend(*projected, self.num_heads, mask, rate,
-                   self.make_rng('dropout') if rate else None)
+    mixed = attend(
+      *projected, self.num_heads, mask, rate, self.make_rng('dropout') if rate else None
+    )
     return nn.Dense(width, kernel_init=nn.initializers.xavier_uniform(), name='output')(mixed)

@@ -35,10 +35,11 @@ def onto_language(model: PersonalPredictor, params: Params, clips: Clips) -> dic
   for modality, mask in clips.masks.items():
     name = _encoder(modality)
     if name in encoders:
-      weights, = encoders[name]['layers']['layer']['attention']['weights']
+      (weights,) = encoders[name]['layers']['layer']['attention']['weights']
       last = np.asarray(weights[-1, 0])
-      maps[modality] = last[np.ix_(_steps(mask, last.shape[0]),
-                                   _steps(clips.masks['language'], last.shape[1]))]
+      maps[modality] = last[
+        np.ix_(_steps(mask, last.shape[0]), _steps(clips.masks['language'], last.shape[1]))
+      ]
   return maps
 
 

@@ -43,9 +43,13 @@ def build(config: ml_collections.ConfigDict, distilling: bool = False) -> Person
   """
   reference = config.attention == 'reference'
   adapter = UserAdapter(
-      config.width, config.prompt_length, {m: config.kernel_sizes[m] for m in config.modalities},
-      language_dropout=config.dropout.embedding, padding='VALID' if reference else 'SAME',
-      distilling=distilling)
+    config.width,
+    config.prompt_length,
+    {m: config.kernel_sizes[m] for m in config.modalities},
+    language_dropout=config.dropout.embedding,
+    padding='VALID' if reference else 'SAME',
+    distilling=distilling,
+  )
   base = base_model(config.name)(config, 1 + distilling)
   return PersonalPredictor(adapter, base, attend_to_padding=reference)
 
@@ -60,8 +64,10 @@ def expect_kernels_fit(config: ml_collections.ConfigDict, steps: Mapping[str, in
   for modality in config.modalities if config.attention == 'reference' else ():
     size, longest = config.kernel_sizes[modality], steps[modality]
     if size > longest:
-      raise UserError(f'config.model.kernel_sizes.{modality} = {size}: expected at most {longest}, the steps of '
-                      f'the longest {modality} sequence, since config.model.attention="reference" pads none.')
+      raise UserError(
+        f'config.model.kernel_sizes.{modality} = {size}: expected at most {longest}, the steps of '
+        f'the longest {modality} sequence, since config.model.attention="reference" pads none.'
+      )
 
 
 def with_distillation_token(params: Params) -> Params:
@@ -71,5 +77,7 @@ def with_distillation_token(params: Params) -> Params:
     if name.endswith('_tokens'):
       copy = tokens | {'embedding': tokens['embedding'][-1:]}
       adapter[name.replace('_tokens', '_distillation_token')] = copy
-  return {'adapter': adapter,
-          'base': params['base'] | {'heads': heads | {'distillation_head': heads['head']}}}
+  return {
+    'adapter': adapter,
+    'base': params['base'] | {'heads': heads | {'distillation_head': heads['head']}},
+  }

@@ -31,19 +31,22 @@ class EarlyFusion(nn.Module):
     marks = self.param('modality', nn.initializers.normal(1.0), (len(sequences), width))
     marked = [sequence + mark for sequence, mark in zip(sequences.values(), marks)]
     num_tokens = self.num_read * len(sequences)
-    encoder = SelfAttentionEncoder(self.num_layers, self.num_heads, self.rates, num_tokens,
-                                   name='encoder')
+    encoder = SelfAttentionEncoder(
+      self.num_layers, self.num_heads, self.rates, num_tokens, name='encoder'
+    )
     read = encoder(self._join(marked), self._join(list(masks.values())), train)
     return Heads(self.output_dropout, name='heads')(
-        read.reshape(len(read), self.num_read, -1), train)
+      read.reshape(len(read), self.num_read, -1), train
+    )
 
   def _join(self, parts: list[Array]) -> Array:
     """Last steps go to the end of the whole, where causal attention sees everything; user's first."""
     last = [part[:, step][:, None] for step in range(-self.num_read, 0) for part in parts]
-    return jnp.concatenate([part[:, :-self.num_read] for part in parts] + last, axis=1)
+    return jnp.concatenate([part[:, : -self.num_read] for part in parts] + last, axis=1)
 
 
 def build(config: ml_collections.ConfigDict, num_read: int) -> EarlyFusion:
   """The entry of `persona_jax.model.registry`."""
-  return EarlyFusion(config.num_layers, config.num_heads, dropout_rates(config), config.dropout.output,
-                     num_read)
+  return EarlyFusion(
+    config.num_layers, config.num_heads, dropout_rates(config), config.dropout.output, num_read
+  )

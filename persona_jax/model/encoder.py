@@ -25,8 +25,9 @@ class DropoutRates:
 
 def dropout_rates(config: ml_collections.ConfigDict) -> DropoutRates:
   """Of `config.model`."""
-  return DropoutRates(config.dropout.embedding, config.dropout.attention, config.dropout.relu,
-                      config.dropout.residual)
+  return DropoutRates(
+    config.dropout.embedding, config.dropout.attention, config.dropout.relu, config.dropout.residual
+  )
 
 
 class EncoderLayer(nn.Module):
@@ -43,7 +44,8 @@ class EncoderLayer(nn.Module):
     residual_dropout = nn.Dropout(self.rates.residual, deterministic=not train)
 
     mixed = attention.MultiHeadAttention(self.num_heads, self.rates.attention, name='attention')(
-        tuple(attention_norm(stream) for stream in streams), mask, train)
+      tuple(attention_norm(stream) for stream in streams), mask, train
+    )
     hidden = query + residual_dropout(mixed)
     inner = nn.relu(_dense(4 * query.shape[-1], 'expand')(layer_norm('feed_forward_norm')(hidden)))
     inner = nn.Dropout(self.rates.relu, deterministic=not train)(inner)
@@ -92,9 +94,13 @@ def _scanned(step: type[nn.Module], length: int) -> type[nn.Module]:
   every layer's inner activations in a loop would cost more in copies, and several times the memory.
   """
   policy = jax.checkpoint_policies.save_only_these_names(softmax_attention.SAVED)
-  return nn.scan(nn.remat(step, prevent_cse=False, policy=policy),
-                 variable_axes={'params': 0, attention.MAPS: 0},
-                 split_rngs={'params': True, 'dropout': True}, in_axes=nn.broadcast, length=length)
+  return nn.scan(
+    nn.remat(step, prevent_cse=False, policy=policy),
+    variable_axes={'params': 0, attention.MAPS: 0},
+    split_rngs={'params': True, 'dropout': True},
+    in_axes=nn.broadcast,
+    length=length,
+  )
 
 
 class _Embedding(nn.Module):
@@ -124,8 +130,9 @@ class CrossmodalEncoder(nn.Module):
   reference_positions: bool = False
 
   @nn.compact
-  def __call__(self, target: Array, source: Array, target_mask: Array, source_mask: Array,
-               train: bool) -> Array:
+  def __call__(
+    self, target: Array, source: Array, target_mask: Array, source_mask: Array, train: bool
+  ) -> Array:
     """target [B, T_q, E], source [B, T_k, E], masks [B, T] bool -> [B, T_q, E]."""
     embed = _Embedding(self.rates.embedding, self.reference_positions)
     hidden = embed(target, target_mask, train)
@@ -133,7 +140,8 @@ class CrossmodalEncoder(nn.Module):
     sources = tuple(embed(source, source_mask, train) for _ in range(2 if train else 1))
     mask = attention.causal_mask(target_mask, source_mask)
     layers = _scanned(_CrossmodalStep, self.num_layers)(
-        self.num_heads, self.rates, train, name='layers')
+      self.num_heads, self.rates, train, name='layers'
+    )
     hidden, _ = layers(hidden, (sources, mask))
     return layer_norm('norm')(hidden)
 
@@ -157,9 +165,12 @@ class SelfAttentionEncoder(nn.Module):
     causal = attention.causal_mask(mask, mask)
     if self.num_layers > 1:
       layers = _scanned(_SelfAttentionStep, self.num_layers - 1)(
-          self.num_heads, self.rates, train, name='layers')
+        self.num_heads, self.rates, train, name='layers'
+      )
       hidden, _ = layers(hidden, causal)
     last = EncoderLayer(self.num_heads, self.rates, name='last_layer')(
-        (hidden[:, -self.num_read:], hidden),
-        causal._replace(last_seen=causal.last_seen[:, -self.num_read:]), train)
+      (hidden[:, -self.num_read :], hidden),
+      causal._replace(last_seen=causal.last_seen[:, -self.num_read :]),
+      train,
+    )
     return layer_norm('norm')(last)

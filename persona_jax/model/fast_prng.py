@@ -44,7 +44,7 @@ def _positions(shape: tuple[int, ...]) -> Array:
   """[*shape] uint32, 0 and up in row-major order."""
   positions = jnp.zeros(shape, jnp.uint32)
   for axis in range(len(shape)):
-    stride = math.prod(shape[axis + 1:]) % 2**32
+    stride = math.prod(shape[axis + 1 :]) % 2**32
     positions += lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(stride)
   return positions
 
@@ -56,8 +56,14 @@ def _random_bits(key: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
 
 
 _IMPLEMENTATION = extend_random.define_prng_impl(
-    key_shape=(2,), seed=_seed, split=_split, random_bits=_random_bits, fold_in=_fold_in,
-    name='fast', tag='fast')
+  key_shape=(2,),
+  seed=_seed,
+  split=_split,
+  random_bits=_random_bits,
+  fold_in=_fold_in,
+  name='fast',
+  tag='fast',
+)
 
 
 def fast_key(seed: int | Array) -> Array:

@@ -30,5 +30,10 @@ class Heads(nn.Module):
   @nn.compact
   def __call__(self, read: Array, train: bool) -> Array:
     """[B, num_read, n] -> [B, num_read]."""
-    return jnp.stack([ResidualHead(self.dropout_rate, name=name)(read[:, step], train)
-                      for step, name in zip(range(read.shape[1]), self.names)], axis=1)
+    return jnp.stack(
+      [
+        ResidualHead(self.dropout_rate, name=name)(read[:, step], train)
+        for step, name in zip(range(read.shape[1]), self.names)
+      ],
+      axis=1,
+    )

@@ -19,14 +19,18 @@ _BUFFERS = ('.version', '._float_tensor')  # saved with the state, but not param
 _NAMED = 8  # how many parameters an error names of each kind
 _LETTER = {modality: modality[0] for modality in MODALITIES}
 _ENCODERS = {  # our name: the reference's
-    f'{target}_from_{source}': f'trans_{_LETTER[target]}_with_{_LETTER[source]}'
-    for target in MODALITIES for source in MODALITIES if source != target}
+  f'{target}_from_{source}': f'trans_{_LETTER[target]}_with_{_LETTER[source]}'
+  for target in MODALITIES
+  for source in MODALITIES
+  if source != target
+}
 _MEMORIES = {f'{m}_memory': f'trans_{_LETTER[m]}_mem' for m in MODALITIES}
 _HEAD = {'expand': 'proj1', 'contract': 'proj2', 'score': 'out_layer'}
 
 
-def load_torch_mult(parameters: Mapping[str, Array], num_layers: int,
-                    num_heads: int) -> Callable[[Array, Array, Array], Array]:
+def load_torch_mult(
+  parameters: Mapping[str, Array], num_layers: int, num_heads: int
+) -> Callable[[Array, Array, Array], Array]:
   """Loads the reference's state dict, and returns its forward pass without dropout.
 
   The function computes what the reference computes: padding is attended to, attention is causal
@@ -50,8 +54,9 @@ def load_torch_mult(parameters: Mapping[str, Array], num_layers: int,
       steps than its kernel spans.
   """
   _expect_positions(parameters)
-  parameters = {name: jnp.asarray(value) for name, value in parameters.items()
-                if not name.endswith(_BUFFERS)}
+  parameters = {
+    name: jnp.asarray(value) for name, value in parameters.items() if not name.endswith(_BUFFERS)
+  }
   width = _model_width(parameters)
   if width % num_heads:
     raise UserError(f'num_heads = {num_heads} does not divide the width {width}.')
@@ -70,11 +75,14 @@ def load_torch_mult(parameters: Mapping[str, Array], num_layers: int,
 
 def _expect_positions(parameters: Mapping[str, Array]) -> None:
   """Every encoder has a buffer 'version', one with positions '_float_tensor' as well."""
-  of_encoder, of_positions = (any(name.endswith(buffer) for name in parameters)
-                              for buffer in _BUFFERS)
+  of_encoder, of_positions = (
+    any(name.endswith(buffer) for name in parameters) for buffer in _BUFFERS
+  )
   if of_encoder and not of_positions:
-    raise UserError('the parameters are of a MulT without positions, as MMSA trains it by default; '
-                    'train one with position_embedding=True, or with the public code.')
+    raise UserError(
+      'the parameters are of a MulT without positions, as MMSA trains it by default; '
+      'train one with position_embedding=True, or with the public code.'
+    )
 
 
 def _projection(modality: str) -> str:
@@ -85,13 +93,17 @@ def _project(modality: str, weight: Array, frames: Array) -> Array:
   """The reference's Conv1d without bias; weight [E, D, k], frames [B, T, D] -> [B, T - k + 1, E]."""
   width, feature_width, steps = weight.shape
   if frames.shape[-1] != feature_width:
-    raise UserError(f'{modality} is {frames.shape[-1]} wide, expected the {feature_width} of '
-                    f'{_projection(modality)}.')
+    raise UserError(
+      f'{modality} is {frames.shape[-1]} wide, expected the {feature_width} of '
+      f'{_projection(modality)}.'
+    )
   if feature_width == width:
     return frames
   if frames.shape[1] < steps:
-    raise UserError(f'{modality} has {frames.shape[1]} steps, fewer than the {steps} that the kernel '
-                    f'of {_projection(modality)} spans; pad it to at least {steps}.')
+    raise UserError(
+      f'{modality} has {frames.shape[1]} steps, fewer than the {steps} that the kernel '
+      f'of {_projection(modality)} spans; pad it to at least {steps}.'
+    )
   conv = nn.Conv(width, (steps,), padding='VALID', use_bias=False)
   return conv.apply({'params': {'kernel': weight.transpose(2, 1, 0)}}, frames)
 
@@ -120,13 +132,21 @@ def _expected_shapes(width: int, num_layers: int) -> dict[str, tuple[int | None,
 
 def _encoder_shapes(encoder: str, width: int, num_layers: int) -> dict[str, tuple[int, ...]]:
   layer = {
-      'self_attn.in_proj_weight': (3 * width, width), 'self_attn.in_proj_bias': (3 * width,),
-      'self_attn.out_proj.weight': (width, width), 'self_attn.out_proj.bias': (width,),
-      'fc1.weight': (4 * width, width), 'fc1.bias': (4 * width,),
-      'fc2.weight': (width, 4 * width), 'fc2.bias': (width,)}
+    'self_attn.in_proj_weight': (3 * width, width),
+    'self_attn.in_proj_bias': (3 * width,),
+    'self_attn.out_proj.weight': (width, width),
+    'self_attn.out_proj.bias': (width,),
+    'fc1.weight': (4 * width, width),
+    'fc1.bias': (4 * width,),
+    'fc2.weight': (width, 4 * width),
+    'fc2.bias': (width,),
+  }
   layer |= {f'layer_norms.{i}.{leaf}': (width,) for i in (0, 1) for leaf in ('weight', 'bias')}
-  shapes = {f'{encoder}.layers.{i}.{name}': shape
-            for i in range(num_layers) for name, shape in layer.items()}
+  shapes = {
+    f'{encoder}.layers.{i}.{name}': shape
+    for i in range(num_layers)
+    for name, shape in layer.items()
+  }
   return shapes | {f'{encoder}.layer_norm.{leaf}': (width,) for leaf in ('weight', 'bias')}
 
 
@@ -134,12 +154,16 @@ def _check(parameters: Mapping[str, Array], expected: dict[str, tuple[int | None
   missing = [name for name in expected if name not in parameters]
   unexpected = [name for name in parameters if name not in expected]
   misshapen = [
-      f'{name} {parameters[name].shape}, expected {shape}' for name, shape in expected.items()
-      if name in parameters and not _fits(parameters[name].shape, shape)]
-  problems = [f'{what}: {", ".join(names[:_NAMED])}'
-              + (f' and {len(names) - _NAMED} more' if len(names) > _NAMED else '')
-              for what, names in (('missing', missing), ('unexpected', unexpected),
-                                  ('misshapen', misshapen)) if names]
+    f'{name} {parameters[name].shape}, expected {shape}'
+    for name, shape in expected.items()
+    if name in parameters and not _fits(parameters[name].shape, shape)
+  ]
+  problems = [
+    f'{what}: {", ".join(names[:_NAMED])}'
+    + (f' and {len(names) - _NAMED} more' if len(names) > _NAMED else '')
+    for what, names in (('missing', missing), ('unexpected', unexpected), ('misshapen', misshapen))
+    if names
+  ]
   if problems:
     raise UserError('the parameters do not fit a MulT of this many layers; ' + '; '.join(problems))
 
@@ -159,23 +183,33 @@ def _to_flax(parameters: Mapping[str, Array], num_layers: int) -> dict:
 
   def layer(name):
     return {
-        'attention': {'kernel': parameters[f'{name}.self_attn.in_proj_weight'].T,
-                      'bias': parameters[f'{name}.self_attn.in_proj_bias'],
-                      'output': dense(f'{name}.self_attn.out_proj')},
-        'attention_norm': norm(f'{name}.layer_norms.0'),
-        'feed_forward_norm': norm(f'{name}.layer_norms.1'),
-        'expand': dense(f'{name}.fc1'), 'contract': dense(f'{name}.fc2')}
+      'attention': {
+        'kernel': parameters[f'{name}.self_attn.in_proj_weight'].T,
+        'bias': parameters[f'{name}.self_attn.in_proj_bias'],
+        'output': dense(f'{name}.self_attn.out_proj'),
+      },
+      'attention_norm': norm(f'{name}.layer_norms.0'),
+      'feed_forward_norm': norm(f'{name}.layer_norms.1'),
+      'expand': dense(f'{name}.fc1'),
+      'contract': dense(f'{name}.fc2'),
+    }
 
   def stacked(name, count):
     layers = [layer(f'{name}.layers.{i}') for i in range(count)]
     return {'layer': jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)}
 
-  crossmodal = {ours: {'layers': stacked(theirs, num_layers), 'norm': norm(f'{theirs}.layer_norm')}
-                for ours, theirs in _ENCODERS.items()}
+  crossmodal = {
+    ours: {'layers': stacked(theirs, num_layers), 'norm': norm(f'{theirs}.layer_norm')}
+    for ours, theirs in _ENCODERS.items()
+  }
   depth = max(num_layers, MIN_SELF_ATTENTION_LAYERS)
-  memories = {ours: {'layers': stacked(theirs, depth - 1),
-                     'last_layer': layer(f'{theirs}.layers.{depth - 1}'),
-                     'norm': norm(f'{theirs}.layer_norm')}
-              for ours, theirs in _MEMORIES.items()}
+  memories = {
+    ours: {
+      'layers': stacked(theirs, depth - 1),
+      'last_layer': layer(f'{theirs}.layers.{depth - 1}'),
+      'norm': norm(f'{theirs}.layer_norm'),
+    }
+    for ours, theirs in _MEMORIES.items()
+  }
   head = {ours: dense(theirs) for ours, theirs in _HEAD.items()}
   return crossmodal | memories | {'heads': {'head': head}}

@@ -46,8 +46,13 @@ class MulT(nn.Module):
     for target in sequences:
       joined = self._reinforce(target, sequences, masks, train)
       encoder = SelfAttentionEncoder(
-          max(self.num_layers, MIN_SELF_ATTENTION_LAYERS), self.num_heads, self.rates, self.num_read,
-          reference_positions=self.reference_positions, name=f'{target}_memory')
+        max(self.num_layers, MIN_SELF_ATTENTION_LAYERS),
+        self.num_heads,
+        self.rates,
+        self.num_read,
+        reference_positions=self.reference_positions,
+        name=f'{target}_memory',
+      )
       last_steps.append(encoder(joined, masks[target], train))
     return Heads(self.output_dropout, name='heads')(jnp.concatenate(last_steps, axis=-1), train)
 
@@ -55,14 +60,26 @@ class MulT(nn.Module):
     """[B, T, (M - 1) E]: the target as seen from each of the M - 1 other modalities."""
     rates = self.rates if target == 'language' else dataclasses.replace(self.rates, attention=0.0)
     reinforced = [
-        CrossmodalEncoder(self.num_layers, self.num_heads, rates, self.reference_positions,
-                          name=f'{target}_from_{source}')(
-            sequences[target], sequences[source], masks[target], masks[source], train)
-        for source in sequences if source != target]
+      CrossmodalEncoder(
+        self.num_layers,
+        self.num_heads,
+        rates,
+        self.reference_positions,
+        name=f'{target}_from_{source}',
+      )(sequences[target], sequences[source], masks[target], masks[source], train)
+      for source in sequences
+      if source != target
+    ]
     return jnp.concatenate(reinforced, axis=-1) if reinforced else sequences[target]
 
 
 def build(config: ml_collections.ConfigDict, num_read: int) -> MulT:
   """The entry of `persona_jax.model.registry`."""
-  return MulT(config.num_layers, config.num_heads, dropout_rates(config), config.dropout.output, num_read,
-              reference_positions=config.attention == 'reference')
+  return MulT(
+    config.num_layers,
+    config.num_heads,
+    dropout_rates(config),
+    config.dropout.output,
+    num_read,
+    reference_positions=config.attention == 'reference',
+  )

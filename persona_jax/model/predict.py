@@ -13,14 +13,16 @@ CHUNK = 32  # clips predicted at a time: the activations of more would leave the
 def gather(clips: Clips, normaliser: Normaliser, indices: Array) -> Clips:
   """The clips at `indices` [B], standardised."""
   return Clips(
-      {m: normalize.apply(normaliser, m, x[indices]) for m, x in clips.sequences.items()},
-      {m: x[indices] for m, x in clips.masks.items()})
+    {m: normalize.apply(normaliser, m, x[indices]) for m, x in clips.sequences.items()},
+    {m: x[indices] for m, x in clips.masks.items()},
+  )
 
 
-def predict(model: PersonalPredictor, params: Params, normaliser: Normaliser, clips: Clips,
-            indices: Array) -> Array:
+def predict(
+  model: PersonalPredictor, params: Params, normaliser: Normaliser, clips: Clips, indices: Array
+) -> Array:
   """Predicts sentiment [n] of the clips at `indices` [n], without dropout."""
-  count, = indices.shape
+  (count,) = indices.shape
   chunk = min(CHUNK, count)
   padded = jnp.pad(indices, (0, -count % chunk)).reshape(-1, chunk)
 

@@ -57,45 +57,70 @@ def _check(name: str, build: BaseModel) -> None:
   params = {}
   for num_read in (1, 2):
     variables, scores = _traced(name, build, num_read)
-    _expect(name, set(variables) == {'params'},
-            f'it has the variables {sorted(variables)}, expected params alone')
-    _expect(name, getattr(scores, 'shape', None) == (_BATCH, num_read),
-            f'with num_read = {num_read} it returns {_shapes(scores)} for a batch of {_BATCH}, expected '
-            f'{(_BATCH, num_read)}')
+    _expect(
+      name,
+      set(variables) == {'params'},
+      f'it has the variables {sorted(variables)}, expected params alone',
+    )
+    _expect(
+      name,
+      getattr(scores, 'shape', None) == (_BATCH, num_read),
+      f'with num_read = {num_read} it returns {_shapes(scores)} for a batch of {_BATCH}, expected '
+      f'{(_BATCH, num_read)}',
+    )
     params[num_read] = variables['params']
     heads = set(params[num_read].get('heads', {}))
     expected = {'head', 'distillation_head'} if num_read == 2 else {'head'}
-    _expect(name, heads == expected,
-            f"with num_read = {num_read} its parameters have {sorted(heads) or 'nothing'} under 'heads', "
-            f'expected {sorted(expected)}: read the scores out with persona_jax.model.heads.Heads(name="heads")')
+    _expect(
+      name,
+      heads == expected,
+      f"with num_read = {num_read} its parameters have {sorted(heads) or 'nothing'} under 'heads', "
+      f'expected {sorted(expected)}: read the scores out with persona_jax.model.heads.Heads(name="heads")',
+    )
   head = params[1]['heads']['head']
   both = params[1] | {'heads': {'head': head, 'distillation_head': head}}
-  _expect(name, _shapes(params[2]) == _shapes(both),
-          'its parameters with num_read = 2 are not those with num_read = 1 and a second head')
+  _expect(
+    name,
+    _shapes(params[2]) == _shapes(both),
+    'its parameters with num_read = 2 are not those with num_read = 1 and a second head',
+  )
 
 
 def _traced(name: str, build: BaseModel, num_read: int) -> tuple[dict[str, Any], Any]:
   """Shapes of the variables, and of what a call returns."""
-  sequences = {m: jax.ShapeDtypeStruct((_BATCH, steps, _WIDTH), jnp.float32)
-               for m, steps in _STEPS.items()}
+  sequences = {
+    m: jax.ShapeDtypeStruct((_BATCH, steps, _WIDTH), jnp.float32) for m, steps in _STEPS.items()
+  }
   masks = {m: jax.ShapeDtypeStruct((_BATCH, steps), bool) for m, steps in _STEPS.items()}
   key = jax.eval_shape(fast_key, 0)
 
   def create_and_call(sequences: dict[str, Array], masks: dict[str, Array], key: Array):
-    scores, variables = build(_small_config(), num_read).init_with_output(key, sequences, masks, False)
+    scores, variables = build(_small_config(), num_read).init_with_output(
+      key, sequences, masks, False
+    )
     return variables, scores
 
   try:
     return jax.eval_shape(create_and_call, sequences, masks, key)
   except Exception as error:  # whatever a stranger's module raises
-    raise UserError(f'base model {name!r}: with num_read = {num_read} it cannot be called '
-                    f'({type(error).__name__}: {_first_line(error)}); {_CONTRACT}.') from error
+    raise UserError(
+      f'base model {name!r}: with num_read = {num_read} it cannot be called '
+      f'({type(error).__name__}: {_first_line(error)}); {_CONTRACT}.'
+    ) from error
 
 
 def _small_config() -> ml_collections.ConfigDict:
-  return ml_collections.ConfigDict(dict(
-      attention='masked', modalities=tuple(_STEPS), width=_WIDTH, num_layers=2, num_heads=2, prompt_length=1,
-      dropout=dict(embedding=0.0, attention=0.0, relu=0.0, residual=0.0, output=0.0)))
+  return ml_collections.ConfigDict(
+    dict(
+      attention='masked',
+      modalities=tuple(_STEPS),
+      width=_WIDTH,
+      num_layers=2,
+      num_heads=2,
+      prompt_length=1,
+      dropout=dict(embedding=0.0, attention=0.0, relu=0.0, residual=0.0, output=0.0),
+    )
+  )
 
 
 def _expect(name: str, holds: bool, problem: str) -> None:

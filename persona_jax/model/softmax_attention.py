@@ -58,8 +58,15 @@ class _Operands(NamedTuple):
   dropout_keys: Array | None
 
 
-def attend(query: Array, key: Array, value: Array, num_heads: int, mask: AttentionMask,
-           dropout_rate: float = 0.0, dropout_key: Array | None = None) -> Array:
+def attend(
+  query: Array,
+  key: Array,
+  value: Array,
+  num_heads: int,
+  mask: AttentionMask,
+  dropout_rate: float = 0.0,
+  dropout_key: Array | None = None,
+) -> Array:
   """Multi-head softmax attention over the keys that the mask lets each query see; zeros where there are none.
 
   Scores are scaled by 1/sqrt(C), C = E/H.
@@ -76,12 +83,18 @@ def attend(query: Array, key: Array, value: Array, num_heads: int, mask: Attenti
   num_clips, num_queries, width = query.shape
   head_width = width // num_heads
   columns = lambda array: array.swapaxes(1, 2).reshape(-1, head_width, array.shape[1])
-  rows = lambda array: array.reshape(*array.shape[:2], num_heads, head_width).swapaxes(
-      1, 2).reshape(-1, array.shape[1], head_width)
+  rows = lambda array: (
+    array.reshape(*array.shape[:2], num_heads, head_width)
+    .swapaxes(1, 2)
+    .reshape(-1, array.shape[1], head_width)
+  )
   operands = _Operands(
-      columns(query * (_LOG2_E * head_width**-0.5)), rows(key), rows(value),
-      jax.tree.map(lambda ranks: jnp.repeat(ranks, num_heads, axis=0), mask),
-      jax.random.split(dropout_key, num_clips * num_heads) if dropout_rate else None)
+    columns(query * (_LOG2_E * head_width**-0.5)),
+    rows(key),
+    rows(value),
+    jax.tree.map(lambda ranks: jnp.repeat(ranks, num_heads, axis=0), mask),
+    jax.random.split(dropout_key, num_clips * num_heads) if dropout_rate else None,
+  )
   attended = _attend(dropout_rate, operands)
   return attended.reshape(num_clips, width, num_queries).swapaxes(1, 2)
 
@@ -94,7 +107,7 @@ def mean_weights(query: Array, key: Array, num_heads: int, mask: AttentionMask) 
   split = lambda array: array.reshape(*array.shape[:2], num_heads, -1)
   scores = jnp.einsum('bqhd,bkhd->bhqk', split(query), split(key))
   visible = (mask.key_rank[:, None, :] <= mask.last_seen[:, :, None])[:, None]
-  weights = jax.nn.softmax(scores * (query.shape[2] // num_heads)**-0.5, axis=-1, where=visible)
+  weights = jax.nn.softmax(scores * (query.shape[2] // num_heads) ** -0.5, axis=-1, where=visible)
   return jnp.where(visible, weights, 0).mean(axis=1)
 
 
@@ -106,16 +119,23 @@ def _attend(rate: float, operands: _Operands) -> Array:
 
 def _forward(rate: float, operands: _Operands):
   attended, log_normaliser = _in_chunks(
-      functools.partial(_attend_chunk, rate), operands, operands.value.swapaxes(1, 2))
+    functools.partial(_attend_chunk, rate), operands, operands.value.swapaxes(1, 2)
+  )
   attended = checkpoint_name(attended, SAVED)
   return attended, (operands, attended, checkpoint_name(log_normaliser, SAVED))
 
 
 def _backward(rate: float, residuals, gradient: Array):
   operands, attended, log_normaliser = residuals
-  query, key, value = _in_chunks(functools.partial(_gradient_chunk, rate), operands,
-                                 operands.key.swapaxes(1, 2), attended, log_normaliser, gradient)
-  return _Operands(query, key, value, None, None),
+  query, key, value = _in_chunks(
+    functools.partial(_gradient_chunk, rate),
+    operands,
+    operands.key.swapaxes(1, 2),
+    attended,
+    log_normaliser,
+    gradient,
+  )
+  return (_Operands(query, key, value, None, None),)
 
 
 _attend.defvjp(_forward, _backward)
@@ -133,12 +153,20 @@ def _attend_chunk(rate: float, operands: _Operands, value: Array) -> tuple[Array
   total = weights.sum(axis=1)
   attended = jnp.einsum('ndk,nkq->ndq', value, _dropped(rate, operands, weights))
   sees_any = peak > _LOWEST / 2
-  return (jnp.where(sees_any[:, None], attended / total[:, None], 0),
-          jnp.where(sees_any, peak + jnp.log2(total), _HIGHEST))
+  return (
+    jnp.where(sees_any[:, None], attended / total[:, None], 0),
+    jnp.where(sees_any, peak + jnp.log2(total), _HIGHEST),
+  )
 
 
-def _gradient_chunk(rate: float, operands: _Operands, key: Array, attended: Array,
-                    log_normaliser: Array, gradient: Array) -> tuple[Array, Array, Array]:
+def _gradient_chunk(
+  rate: float,
+  operands: _Operands,
+  key: Array,
+  attended: Array,
+  log_normaliser: Array,
+  gradient: Array,
+) -> tuple[Array, Array, Array]:
   """Gradients of query, key and value, given the attended values' [B H, C, T_q].
 
   Args:
@@ -148,9 +176,11 @@ def _gradient_chunk(rate: float, operands: _Operands, key: Array, attended: Arra
   weight_gradient = _dropped(rate, operands, _products(operands.value, gradient))
   mean_gradient = (gradient * attended).sum(axis=1, keepdims=True)
   score_gradient = _LN_2 * weights * (weight_gradient - mean_gradient)
-  return (jnp.einsum('ndk,nkq->ndq', key, score_gradient),
-          jnp.einsum('nkq,ndq->nkd', score_gradient, operands.query),
-          jnp.einsum('nkq,ndq->nkd', _dropped(rate, operands, weights), gradient))
+  return (
+    jnp.einsum('ndk,nkq->ndq', key, score_gradient),
+    jnp.einsum('nkq,ndq->nkd', score_gradient, operands.query),
+    jnp.einsum('nkq,ndq->nkd', _dropped(rate, operands, weights), gradient),
+  )
 
 
 def _scores(operands: _Operands) -> Array:
@@ -188,8 +218,11 @@ def _in_chunks(function: Callable, operands: _Operands, *arrays: Array) -> Any:
 
   @loop.def_vmap
   def joined(count: int, mapped: list, *args: Any):  # several vmaps join one after the other
-    stacked = jax.tree.map(lambda x, has_axis: x if has_axis else jnp.broadcast_to(x, (count, *x.shape)),
-                           list(args), mapped)
+    stacked = jax.tree.map(
+      lambda x, has_axis: x if has_axis else jnp.broadcast_to(x, (count, *x.shape)),
+      list(args),
+      mapped,
+    )
     results = _in_chunks(function, *jax.tree.map(_merged, stacked))
     results = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), results)
     return results, jax.tree.map(lambda _: True, results)

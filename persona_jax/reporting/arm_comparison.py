@@ -12,12 +12,15 @@ from persona_jax.reporting.scores import Scores, Values
 
 HARM = 0.1  # MAE by which a draw must make a speaker worse to be counted
 MEAN_SHIFT_CAVEAT = (
-    'The mean shift is easier to beat than it should be: its shrinkage is estimated on validation '
-    'clips of speakers whom the pre-trained model was trained on, which underestimates how much '
-    'speakers differ.')
-P_HOLM = ('p (Holm) is p adjusted for the number of differences in the table (Holm 1979): if every '
-          'difference with p (Holm) of at most 0.05 is called real, the chance that any of them is not '
-          'is at most 5 %.')
+  'The mean shift is easier to beat than it should be: its shrinkage is estimated on validation '
+  'clips of speakers whom the pre-trained model was trained on, which underestimates how much '
+  'speakers differ.'
+)
+P_HOLM = (
+  'p (Holm) is p adjusted for the number of differences in the table (Holm 1979): if every '
+  'difference with p (Holm) of at most 0.05 is called real, the chance that any of them is not '
+  'is at most 5 %.'
+)
 
 
 def caveat(arms: Collection[str]) -> list[str]:
@@ -50,13 +53,26 @@ def sections(scores: Scores, arms: Collection[str]) -> list[str]:
     return []
   pairs = [(arm, BASELINE) for arm in arms if arm != BASELINE and BASELINE in arms]
   pairs += [pair for pair in zip(arms[1:], arms) if pair not in pairs]
-  return ['## Which differences in MAE are real',
-          table(['difference', 'MAE', 'p', 'p (Holm)', 'speakers helped / harmed', 'worst speaker',
-                 f'draws worse by > {HARM}'], _rows(scores, pairs)),
-          f'{over(scores)} p is two-sided, from flipping the signs of the speakers\' mean '
-          f'differences (exact up to 13 speakers). {P_HOLM} Helped and harmed are by a speaker\'s mean '
-          'over seeds and draws.',
-          *caveat(arms), *_against_mean_shift(scores, arms)]
+  return [
+    '## Which differences in MAE are real',
+    table(
+      [
+        'difference',
+        'MAE',
+        'p',
+        'p (Holm)',
+        'speakers helped / harmed',
+        'worst speaker',
+        f'draws worse by > {HARM}',
+      ],
+      _rows(scores, pairs),
+    ),
+    f"{over(scores)} p is two-sided, from flipping the signs of the speakers' mean "
+    f"differences (exact up to 13 speakers). {P_HOLM} Helped and harmed are by a speaker's mean "
+    'over seeds and draws.',
+    *caveat(arms),
+    *_against_mean_shift(scores, arms),
+  ]
 
 
 def p_values(differences: list[Values]) -> list[tuple[str, str]]:
@@ -68,9 +84,12 @@ def p_values(differences: list[Values]) -> list[tuple[str, str]]:
 def _rows(scores: Scores, pairs: list[tuple[str, str]]) -> list[list[str]]:
   differences = [paired(scores, 'mae', *pair) for pair in pairs]
   intervals = statistics.bootstraps([difference.table for difference in differences])
-  return [[f'{NAMES[arm]} − {NAMES[reference]}', interval(mean, signed=True), *p, *_harm(difference)]
-          for (arm, reference), difference, mean, p in zip(
-              pairs, differences, intervals, p_values(differences))]
+  return [
+    [f'{NAMES[arm]} − {NAMES[reference]}', interval(mean, signed=True), *p, *_harm(difference)]
+    for (arm, reference), difference, mean, p in zip(
+      pairs, differences, intervals, p_values(differences)
+    )
+  ]
 
 
 def _harm(difference: Values) -> list[str]:
@@ -79,22 +98,27 @@ def _harm(difference: Values) -> list[str]:
   if not defined.any():
     return ['–'] * 3
   worst = int(np.nanargmax(means))
-  return [f'{(means < 0).sum()} / {(means > 0).sum()}',
-          f'{literal(difference.users[worst])} {number(means[worst], signed=True)}',
-          f'{np.mean(difference.table[defined] > HARM):.0%}']
+  return [
+    f'{(means < 0).sum()} / {(means > 0).sum()}',
+    f'{literal(difference.users[worst])} {number(means[worst], signed=True)}',
+    f'{np.mean(difference.table[defined] > HARM):.0%}',
+  ]
 
 
 def _against_mean_shift(scores: Scores, arms: list[str]) -> list[str]:
   """One sentence per arm that had to beat it."""
   tried = [arm for arm in arms if MEAN_SHIFT in arms and arm not in (BASELINE, MEAN_SHIFT)]
   intervals = statistics.bootstraps([paired(scores, 'mae', arm, MEAN_SHIFT).table for arm in tried])
-  sentences = [f'- {NAMES[arm]} {_verdict(difference)} (MAE {interval(difference, signed=True)}).'
-               for arm, difference in zip(tried, intervals)]
+  sentences = [
+    f'- {NAMES[arm]} {_verdict(difference)} (MAE {interval(difference, signed=True)}).'
+    for arm, difference in zip(tried, intervals)
+  ]
   return ['\n'.join(sentences)] if sentences else []
 
 
 def _verdict(difference: Interval) -> str:
   if round(difference.high, 3) < 0:  # as it is printed
     return 'beats the mean shift'
-  return ('does not beat the mean shift: it is not shown to have learned anything personal but an '
-          'offset')
+  return (
+    'does not beat the mean shift: it is not shown to have learned anything personal but an offset'
+  )

@@ -26,8 +26,13 @@ _MARKERS, _LINES = 'oxsD^vP', ('-', ':', '--', '-', '-.', ':', '--')
 _WIDTH = 4.4  # inches
 _LONGEST = 40  # characters of a name, beyond which it would leave no room for the axes
 # Names are no formulas, and no two runs may draw other identifiers.
-_SETTINGS = {'svg.hashsalt': 'persona_jax', 'font.size': 9, 'svg.fonttype': 'path',
-             'text.parse_math': False, 'text.usetex': False}
+_SETTINGS = {
+  'svg.hashsalt': 'persona_jax',
+  'font.size': 9,
+  'svg.fonttype': 'path',
+  'text.parse_math': False,
+  'text.usetex': False,
+}
 
 
 class Picture(NamedTuple):
@@ -59,9 +64,11 @@ def _svg(figure: Figure) -> str:
 
 def drawable(name: str) -> str:
   """A name as the font can draw it: on one line, other characters as \\u2603, not too long."""
-  text = ''.join(character if ord(character) in _glyphs() else
-                 character.encode('unicode_escape').decode('ascii') for character in visible(name))
-  return text if len(text) <= _LONGEST else text[:_LONGEST - 3] + '...'
+  text = ''.join(
+    character if ord(character) in _glyphs() else character.encode('unicode_escape').decode('ascii')
+    for character in visible(name)
+  )
+  return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + '...'
 
 
 @functools.cache
@@ -73,16 +80,19 @@ def _glyphs() -> frozenset[int]:
 def style(arm: str) -> dict:
   """How an arm is drawn."""
   place = ARMS.index(arm)
-  return dict(color=COLOURS[place], marker=_MARKERS[place], linestyle=_LINES[place],
-              label=NAMES[arm])
+  return dict(
+    color=COLOURS[place], marker=_MARKERS[place], linestyle=_LINES[place], label=NAMES[arm]
+  )
 
 
-def subplots(height: float = 3.2, rows: int | None = None, columns: int | None = None,
-             share: bool = True):
+def subplots(
+  height: float = 3.2, rows: int | None = None, columns: int | None = None, share: bool = True
+):
   """A figure and its axes, [rows, columns] of them if either is given."""
   figure = Figure(figsize=(_WIDTH, height), layout='constrained')
-  grid = figure.subplots(rows or 1, columns or 1, squeeze=not (rows or columns), sharex=share,
-                         sharey=share)
+  grid = figure.subplots(
+    rows or 1, columns or 1, squeeze=not (rows or columns), sharex=share, sharey=share
+  )
   for axes in np.atleast_1d(grid).flat:
     axes.spines[['top', 'right']].set_visible(False)
   return figure, grid

@@ -39,7 +39,7 @@ def dumbbell(scores: Scores) -> Picture | None:
     users, table = scores.values('mae', which)
     means[which] = dict(zip(users, statistics.user_means(table).tolist()))
   users = [user for user in means[BASELINE] if user in means[arm]]
-  caption = 'Each speaker\'s MAE before and after personalising, means over seeds and draws.'
+  caption = "Each speaker's MAE before and after personalising, means over seeds and draws."
   few = len(users) <= MOST_LABELLED
   if not few:
     users.sort(key=means[BASELINE].get)
@@ -66,7 +66,9 @@ def draws(scores: Scores) -> Picture | None:
     spread = np.linspace(-0.2, 0.2, len(means)) if len(means) > 1 else [0]
     axes.plot(place + np.array(spread), means, **style(arm) | dict(linestyle='none'), alpha=0.7)
     axes.hlines(np.nanmedian(means), place - 0.35, place + 0.35, color='black', linewidth=2)
-  axes.set_xticks(range(len(scores.arms)), [NAMES[arm] for arm in scores.arms], rotation=30, ha='right')
+  axes.set_xticks(
+    range(len(scores.arms)), [NAMES[arm] for arm in scores.arms], rotation=30, ha='right'
+  )
   axes.set(ylabel=_MAE, xlabel='arm (line: median over draws)')
   return _captioned(figure, 'MAE of each draw of support clips, mean over speakers.', scores.arms)
 
@@ -83,8 +85,9 @@ def shots(scores: Scores) -> Picture | None:
       mean = statistics.mean_over_users(scores.values('mae', arm).table)
       axes.axhline(mean, **style(arm) | dict(marker='none'))
       continue
-    intervals = statistics.bootstraps([scores.only(count).values('mae', arm).table
-                                       for count in personal[arm]])
+    intervals = statistics.bootstraps(
+      [scores.only(count).values('mae', arm).table for count in personal[arm]]
+    )
     means = np.array([interval.mean for interval in intervals])
     ends = np.array([[i.mean - i.low for i in intervals], [i.high - i.mean for i in intervals]])
     places = np.array([counts.index(count) for count in personal[arm]])
@@ -92,8 +95,12 @@ def shots(scores: Scores) -> Picture | None:
   axes.set_xticks(range(len(counts)), counts)
   axes.set(xlabel='support clips', ylabel=_MAE)
   legend(figure)
-  return _captioned(figure, 'MAE by the number of support clips: means over speakers, 95 % intervals '
-                    'over speakers, seeds and draws.', scores.arms)
+  return _captioned(
+    figure,
+    'MAE by the number of support clips: means over speakers, 95 % intervals '
+    'over speakers, seeds and draws.',
+    scores.arms,
+  )
 
 
 def learning(curves: list[dict]) -> Picture | None:
@@ -112,12 +119,14 @@ def learning(curves: list[dict]) -> Picture | None:
     epochs = [point['epoch'] for point in points]
     valid = [point['valid'] for point in points]
     best = int(np.argmin(valid))
-    axes.plot(epochs, [point['train'] for point in points], '--', color=COLOURS[2], label='training')
+    axes.plot(
+      epochs, [point['train'] for point in points], '--', color=COLOURS[2], label='training'
+    )
     axes.plot(epochs, valid, '-', color=COLOURS[3], label='validation')
     axes.plot(epochs[best], valid[best], 'o', color='black', markersize=4, label='best epoch')
     axes.set_title(f'{drawable(user)}, seed {seed}', fontsize=8)
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-  for axes in list(grid.flat)[len(folds):]:
+  for axes in list(grid.flat)[len(folds) :]:
     axes.remove()
   figure.supxlabel('epoch', fontsize=9)
   figure.supylabel(_MAE, fontsize=9)
@@ -129,8 +138,10 @@ def _spread(folds: list[list[dict]]) -> Picture:
   """The median over folds by epoch, and the band that holds the middle 80 % of them."""
   figure, axes = subplots()
   epochs = np.arange(1, max(point['epoch'] for points in folds for point in points) + 1)
-  for part, label, line, colour in (('train', 'training', '--', COLOURS[2]),
-                                    ('valid', 'validation', '-', COLOURS[3])):
+  for part, label, line, colour in (
+    ('train', 'training', '--', COLOURS[2]),
+    ('valid', 'validation', '-', COLOURS[3]),
+  ):
     losses = np.full((len(folds), len(epochs)), np.nan)
     for row, points in zip(losses, folds):
       row[[point['epoch'] - 1 for point in points]] = [point[part] for point in points]
@@ -140,8 +151,11 @@ def _spread(folds: list[list[dict]]) -> Picture:
   axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
   axes.set(xlabel='epoch', ylabel=_MAE)
   legend(figure)
-  return Picture(figure, f'Pre-training of {len(folds)} folds: the median over folds by epoch, and the '
-                 'band from their 10th to their 90th percentile.')
+  return Picture(
+    figure,
+    f'Pre-training of {len(folds)} folds: the median over folds by epoch, and the '
+    'band from their 10th to their 90th percentile.',
+  )
 
 
 def scatter(predictions: Iterable[Prediction], scores: Scores, num_support: int) -> Picture | None:
@@ -155,8 +169,9 @@ def scatter(predictions: Iterable[Prediction], scores: Scores, num_support: int)
   first = next(predictions, None) if arm is not None and BASELINE in scores.arms else None
   if first is None:
     return None
-  wanted = [first.trial._replace(arm=which, draw=0, num_support=num_support)
-            for which in (BASELINE, arm)]
+  wanted = [
+    first.trial._replace(arm=which, draw=0, num_support=num_support) for which in (BASELINE, arm)
+  ]
   points = {trial: [] for trial in wanted}
   missing = sum(scores.num_query(trial) for trial in wanted)
   for row in itertools.chain([first], predictions):
@@ -174,8 +189,9 @@ def scatter(predictions: Iterable[Prediction], scores: Scores, num_support: int)
     axes.set_box_aspect(1)
     axes.set_title(f'{drawable(trial.user)}, {NAMES[trial.arm]}', fontsize=9)
   grid.flat[0].set_ylabel('predicted sentiment')
-  return _captioned(figure, 'Query clips of one speaker, draw 0, before and after personalising.',
-                    (BASELINE, arm))
+  return _captioned(
+    figure, 'Query clips of one speaker, draw 0, before and after personalising.', (BASELINE, arm)
+  )
 
 
 def attention(maps: dict | None) -> Picture | None:
@@ -183,20 +199,31 @@ def attention(maps: dict | None) -> Picture | None:
   if not maps:
     return None
   modalities = list(maps['before'])
-  figure, grid = subplots(height=1.8 * len(modalities) + 0.6, rows=len(modalities), columns=2,
-                          share=False)
+  figure, grid = subplots(
+    height=1.8 * len(modalities) + 0.6, rows=len(modalities), columns=2, share=False
+  )
   peak = max(np.max(table) for when in ('before', 'after') for table in maps[when].values())
   for panels, modality in zip(grid, modalities):
     for axes, when in zip(panels, ('before', 'after')):
       rows, columns = np.shape(maps[when][modality])
-      image = axes.imshow(maps[when][modality], cmap='cividis', vmin=0, vmax=peak, aspect='auto',
-                          interpolation='nearest', extent=(0.5, columns + 0.5, rows + 0.5, 0.5))
+      image = axes.imshow(
+        maps[when][modality],
+        cmap='cividis',
+        vmin=0,
+        vmax=peak,
+        aspect='auto',
+        interpolation='nearest',
+        extent=(0.5, columns + 0.5, rows + 0.5, 0.5),
+      )
       for axis in (axes.xaxis, axes.yaxis):  # counted from 1
         axis.set_major_locator(ticker.MaxNLocator(integer=True))
       axes.set(xlabel='word', ylabel=f'step of {modality}')
       axes.set_title(NAMES[BASELINE if when == 'before' else maps['arm']], fontsize=9)
   figure.colorbar(image, ax=grid, label='attention weight')
   figure.suptitle(drawable(maps['clip']), fontsize=9)
-  return Picture(figure, 'What the audio and vision of one clip attended to among its words, before '
-                 'and after personalising: last crossmodal layer, mean over heads; behind the words '
-                 'and steps the learnable tokens.')
+  return Picture(
+    figure,
+    'What the audio and vision of one clip attended to among its words, before '
+    'and after personalising: last crossmodal layer, mean over heads; behind the words '
+    'and steps the learnable tokens.',
+  )

@@ -7,9 +7,11 @@ import numpy as np
 from persona_jax.evaluation.statistics import Interval
 
 # What can act in Markdown: anywhere, not within a word (snake_case), and at the start of a block.
-_ACTS = re.compile(r'[\\`*\[\]<>&|~$#]'
-                   r'|(?<![^\W_])_|_(?![^\W_])'
-                   r'|\A[-+](?=[-+ ]|\Z)')
+_ACTS = re.compile(
+  r'[\\`*\[\]<>&|~$#]'
+  r'|(?<![^\W_])_|_(?![^\W_])'
+  r'|\A[-+](?=[-+ ]|\Z)'
+)
 _NUMBERED = re.compile(r'\A\d{1,9}[.)](?= |\Z)')
 
 
@@ -18,8 +20,10 @@ def visible(text: str) -> str:
 
   Invisible and direction-changing characters count as not printable, and spaces other than ' '.
   """
-  return ''.join(character if character.isprintable() else
-                 character.encode('unicode_escape').decode('ascii') for character in text)
+  return ''.join(
+    character if character.isprintable() else character.encode('unicode_escape').decode('ascii')
+    for character in text
+  )
 
 
 def literal(text: str) -> str:

@@ -9,11 +9,12 @@ from persona_jax.reporting.scores import Scores
 from persona_jax.types import MODALITIES
 
 REPRODUCIBILITY = (
-    'On the same machine, with the same versions and number of devices, the same command gives identical '
-    'bytes. Another number of devices rounds otherwise: predictions of a short run move by some 1e-7, and '
-    'training amplifies that. Another machine rounds otherwise too: expect single predictions to move '
-    'by some 0.1, and means to stay within the intervals here (measured on the synthetic corpus, compiled '
-    'for two kinds of CPU).')
+  'On the same machine, with the same versions and number of devices, the same command gives identical '
+  'bytes. Another number of devices rounds otherwise: predictions of a short run move by some 1e-7, and '
+  'training amplifies that. Another machine rounds otherwise too: expect single predictions to move '
+  'by some 0.1, and means to stay within the intervals here (measured on the synthetic corpus, compiled '
+  'for two kinds of CPU).'
+)
 
 
 def notes(environments: dict[pathlib.Path, dict], config: dict, scores: Scores) -> list[str]:
@@ -32,15 +33,23 @@ def _provenance(environments: dict[pathlib.Path, dict], scores: Scores) -> list[
   made = collections.defaultdict(list)
   for workdir, environment in environments.items():
     made[_commit(environment), _made_with(environment)].append(literal(str(workdir)))
-  seeds = ', '.join(str(seed) for seed, in scores.distinct('seed'))
-  hashes = ', '.join(dict.fromkeys(literal(str(environment.get('config_hash', 'unknown')))  # since 0.2
-                                   for environment in environments.values()))
+  seeds = ', '.join(str(seed) for (seed,) in scores.distinct('seed'))
+  hashes = ', '.join(
+    dict.fromkeys(
+      literal(str(environment.get('config_hash', 'unknown')))  # since 0.2
+      for environment in environments.values()
+    )
+  )
   if len(made) == 1:
-    (commit, made_with), = made
+    ((commit, made_with),) = made
     return [f'Seeds {seeds}; config {hashes}, commit {commit}.', f'Made with {made_with}.']
-  return [f'Seeds {seeds}; config {hashes}.',
-          *(f'{", ".join(workdirs)}: commit {commit}, made with {made_with}.'
-            for (commit, made_with), workdirs in made.items())]
+  return [
+    f'Seeds {seeds}; config {hashes}.',
+    *(
+      f'{", ".join(workdirs)}: commit {commit}, made with {made_with}.'
+      for (commit, made_with), workdirs in made.items()
+    ),
+  ]
 
 
 def _commit(environment: dict) -> str:
@@ -48,10 +57,13 @@ def _commit(environment: dict) -> str:
 
 
 def _made_with(environment: dict) -> str:
-  versions = ', '.join(f'{literal(name)} {literal(version)}'
-                       for name, version in environment['packages'].items())
-  devices = ', '.join(f'{count} x {literal(kind)}' for kind, count
-                      in collections.Counter(environment['devices']).items())
+  versions = ', '.join(
+    f'{literal(name)} {literal(version)}' for name, version in environment['packages'].items()
+  )
+  devices = ', '.join(
+    f'{count} x {literal(kind)}'
+    for kind, count in collections.Counter(environment['devices']).items()
+  )
   return f'Python {literal(environment["python"])}, {versions}, on {devices}'
 
 
@@ -69,10 +81,14 @@ def _normalised(config: dict, used: Sequence[str]) -> list[str]:
   others = [modality for modality in used if modality not in fitted]
   if not fitted:
     return [f'Features of {_and(others)} enter the model as they are in the files.']
-  text = (f'Every column of {_and(fitted)} is standardised over the training clips of its fold, scaled '
-          f'to a standard deviation of {settings["deviation"]:g} and clipped at '
-          f'{settings["limit"]:g} standard deviations')
-  unchanged = f'; {_and(others)} {"is" if len(others) == 1 else "are"} unchanged.' if others else '.'
+  text = (
+    f'Every column of {_and(fitted)} is standardised over the training clips of its fold, scaled '
+    f'to a standard deviation of {settings["deviation"]:g} and clipped at '
+    f'{settings["limit"]:g} standard deviations'
+  )
+  unchanged = (
+    f'; {_and(others)} {"is" if len(others) == 1 else "are"} unchanged.' if others else '.'
+  )
   return [text + unchanged]
 
 
@@ -80,12 +96,16 @@ def _averaged(config: dict, used: Sequence[str]) -> list[str]:
   if 'frames_per_second' not in config.get('data', {}):
     return []
   rates = config['data']['frames_per_second']
-  averaged = [f'{rates[modality]:g} a second ({modality})' for modality in used if rates.get(modality)]
+  averaged = [
+    f'{rates[modality]:g} a second ({modality})' for modality in used if rates.get(modality)
+  ]
   others = [modality for modality in used if not rates.get(modality)]
   if not averaged:
     return [f'Frames of {_and(others)} are taken at the rate of the files.']
-  return [f'Within each clip, frames that come faster are averaged to {_and(averaged)}'
-          + (f'; frames of {_and(others)} are taken as they are.' if others else '.')]
+  return [
+    f'Within each clip, frames that come faster are averaged to {_and(averaged)}'
+    + (f'; frames of {_and(others)} are taken as they are.' if others else '.')
+  ]
 
 
 def _and(words: Sequence[str]) -> str:

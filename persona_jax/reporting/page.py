@@ -11,10 +11,12 @@ from persona_jax.files import FIGURES, read_text
 
 # Should anything ever slip through as an element, the browser still runs and loads nothing. The figure
 # of attention holds its images as data.
-_POLICY = ("default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
-           "form-action 'none'")
+_POLICY = (
+  "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
+  "form-action 'none'"
+)
 _NEVER = ('link', 'image', 'autolink', 'html_inline', 'html_block', 'reference')
-_STYLE = '''
+_STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 1rem;
   overflow-wrap: anywhere; }
@@ -30,7 +32,7 @@ figure svg { width: 100%; height: auto; background: white; }
   th, td { padding: .3rem; }
   th:first-child, td:first-child { white-space: normal; min-width: 7.5rem; }
 }
-'''
+"""
 
 
 def page(before: str, captions: dict[str, str], after: str, workdir: pathlib.Path) -> str:
@@ -43,19 +45,26 @@ def page(before: str, captions: dict[str, str], after: str, workdir: pathlib.Pat
     before: opens with the title.
     captions: {name: caption} of the SVG files in the workdir's folder of figures.
   """
-  figures = [_figure(workdir / FIGURES / f'{name}.svg', name, caption)
-             for name, caption in captions.items()]
+  figures = [
+    _figure(workdir / FIGURES / f'{name}.svg', name, caption) for name, caption in captions.items()
+  ]
   body = ''.join([_rendered(before), *figures, _rendered(after)])
   title = html.escape(before.splitlines()[0].lstrip('# '))
-  return ('<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-          f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-          '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-          f'<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n')
+  return (
+    '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+    f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    f'<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n'
+  )
 
 
 def _rendered(text: str) -> str:
-  return _parser().render(text).replace('<table>', '<div class="wide" tabindex="0"><table>').replace(
-      '</table>', '</table></div>')
+  return (
+    _parser()
+    .render(text)
+    .replace('<table>', '<div class="wide" tabindex="0"><table>')
+    .replace('</table>', '</table></div>')
+  )
 
 
 @functools.cache
@@ -66,8 +75,10 @@ def _parser() -> markdown_it.MarkdownIt:
 def _figure(path: pathlib.Path, name: str, caption: str) -> str:
   """The drawing itself, its names made its own: a page has several."""
   svg = read_text(path)
-  svg = svg[svg.index('<svg'):]
+  svg = svg[svg.index('<svg') :]
   svg = re.sub(r'\bid="', f'id="{name}-', svg)
   svg = re.sub(r'(url\(#|href="#)', rf'\g<1>{name}-', svg)
   caption = html.escape(caption)
-  return f'<figure role="img" aria-label="{caption}">{svg}<figcaption>{caption}</figcaption></figure>\n'
+  return (
+    f'<figure role="img" aria-label="{caption}">{svg}<figcaption>{caption}</figcaption></figure>\n'
+  )

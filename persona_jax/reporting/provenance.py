@@ -13,8 +13,9 @@ import ml_collections
 from persona_jax.types import MODALITIES
 
 # Where the files lie, whose content `corpus.json` has the fingerprints of; and a picture more or less.
-MAY_DIFFER = frozenset({f'data.{field}' for field in ('root', 'labels', *MODALITIES, 'speakers')} | {
-    'study.attention'})
+MAY_DIFFER = frozenset(
+  {f'data.{field}' for field in ('root', 'labels', *MODALITIES, 'speakers')} | {'study.attention'}
+)
 
 # What a result depends on, stage by stage. The rest of a config says which folds, arms, shots and draws
 # are asked for, and may grow from run to run of one workdir.
@@ -38,7 +39,9 @@ def flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
   """{'a': {'b': 1}} as {'a.b': 1}."""
   fields = {}
   for name, value in tree.items():
-    fields |= flat(value, f'{prefix}{name}.') if isinstance(value, Mapping) else {prefix + name: value}
+    fields |= (
+      flat(value, f'{prefix}{name}.') if isinstance(value, Mapping) else {prefix + name: value}
+    )
   return fields
 
 
@@ -48,13 +51,17 @@ def config_hash(config: ml_collections.ConfigDict) -> str:
   return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any],
-                     ignored: Collection[str] = MAY_DIFFER) -> dict[str, tuple[str, str]]:
+def differing_fields(
+  first: Mapping[str, Any], second: Mapping[str, Any], ignored: Collection[str] = MAY_DIFFER
+) -> dict[str, tuple[str, str]]:
   """{field: (its value in the first, in the second)} of two nested dicts, as text for a sentence.
 
   A field that one of them lacks, because another version wrote it, is 'unknown' there.
   """
   left, right = flat(first), flat(second)
   shown = lambda fields, name: repr(fields[name]) if name in fields else 'unknown'
-  return {name: (shown(left, name), shown(right, name)) for name in sorted(set(left) | set(right))
-          if name not in ignored and shown(left, name) != shown(right, name)}
+  return {
+    name: (shown(left, name), shown(right, name))
+    for name in sorted(set(left) | set(right))
+    if name not in ignored and shown(left, name) != shown(right, name)
+  }

@@ -40,7 +40,7 @@ class TrialKey(NamedTuple):
   num_support: int
 
   def __str__(self) -> str:
-    return (f'user {visible(self.user)}, arm {visible(self.arm)}, seed {self.seed}, draw {self.draw}')
+    return f'user {visible(self.user)}, arm {visible(self.arm)}, seed {self.seed}, draw {self.draw}'
 
 
 class Prediction(NamedTuple):
@@ -69,9 +69,15 @@ class Trial:
   def record(self) -> dict:
     """The trial's line of `records.jsonl`, from the very numbers of `predictions.csv`."""
     written = [_as_written(self.labels), _as_written(self.predictions)]
-    return dict(user=self.user, arm=self.arm, seed=self.seed, draw=self.draw,
-                num_support=self.num_support, num_query=len(self.clips),
-                **metrics.evaluate(*written))
+    return dict(
+      user=self.user,
+      arm=self.arm,
+      seed=self.seed,
+      draw=self.draw,
+      num_support=self.num_support,
+      num_query=len(self.clips),
+      **metrics.evaluate(*written),
+    )
 
 
 def _as_written(values: np.ndarray) -> np.ndarray:
@@ -92,9 +98,12 @@ def write(workdir: pathlib.Path, trials: Collection[Trial]) -> None:
     table.writerow(_FIELDS + (_SHOTS if several else ()))
     for trial in trials:
       shots = (trial.num_support,) if several else ()
-      for clip, label, prediction in zip(trial.clips, _as_written(trial.labels),
-                                         _as_written(trial.predictions)):
-        table.writerow((trial.user, trial.arm, trial.seed, trial.draw, clip, label, prediction, *shots))
+      for clip, label, prediction in zip(
+        trial.clips, _as_written(trial.labels), _as_written(trial.predictions)
+      ):
+        table.writerow(
+          (trial.user, trial.arm, trial.seed, trial.draw, clip, label, prediction, *shots)
+        )
   with replacing(workdir / RECORDS) as file:
     file.writelines(json.dumps(trial.record) + '\n' for trial in trials)
 
@@ -115,9 +124,12 @@ def write_curves(workdir: pathlib.Path, curves: dict[tuple[str, int], np.ndarray
 
 def read_curves(workdirs: Iterable[pathlib.Path]) -> list[dict]:
   """The epochs of the workdirs' folds, numbers as numbers; none where no stage has ended yet."""
-  return [dict(zip(_CURVE, (user, *as_numbers(path, (int, int, float, float), numbers))))
-          for path in (workdir / CURVES for workdir in workdirs) if path.exists()
-          for user, *numbers in read_csv(path, _CURVE)]
+  return [
+    dict(zip(_CURVE, (user, *as_numbers(path, (int, int, float, float), numbers))))
+    for path in (workdir / CURVES for workdir in workdirs)
+    if path.exists()
+    for user, *numbers in read_csv(path, _CURVE)
+  ]
 
 
 def read_predictions(workdir: pathlib.Path) -> Iterator[Prediction]:
@@ -143,8 +155,10 @@ def read_predictions(workdir: pathlib.Path) -> Iterator[Prediction]:
 def _only_shots(workdir: pathlib.Path) -> int:
   shots = {record['num_support'] for record in read([workdir])}
   if len(shots) != 1:
-    raise UserError(f'{workdir / PREDICTIONS}: no column num_support, though {RECORDS} has '
-                    f'{len(shots)} numbers of support clips; run launch.study with this workdir again.')
+    raise UserError(
+      f'{workdir / PREDICTIONS}: no column num_support, though {RECORDS} has '
+      f'{len(shots)} numbers of support clips; run launch.study with this workdir again.'
+    )
   return shots.pop()
 
 
@@ -162,7 +176,9 @@ def read(workdirs: Iterable[pathlib.Path]) -> Iterator[dict]:
       _expect_record(f'{path}, line {number}', record)
       trial = key(record)
       if trial in seen:
-        raise UserError(f'{path}: {trial} is also in {seen[trial]}; name workdirs that share no trial.')
+        raise UserError(
+          f'{path}: {trial} is also in {seen[trial]}; name workdirs that share no trial.'
+        )
       seen[trial] = path
       yield record
 
@@ -178,8 +194,12 @@ def _expect_record(where: str, record: dict) -> None:
       raise UserError(f'{where}: no field {field}; expected a record that a study wrote.')
   kinds = {'user': str} | dict.fromkeys(_COUNTS, int) | dict.fromkeys(metrics.METRICS, (int, float))
   for field, kind in kinds.items():
-    if not isinstance(record[field], kind) and not (record[field] is None and field in metrics.METRICS):
-      raise UserError(f'{where}: {field} is {record[field]!r}; expected '
-                      f'{"text" if kind is str else "a number"}, as a study writes it.')
+    if not isinstance(record[field], kind) and not (
+      record[field] is None and field in metrics.METRICS
+    ):
+      raise UserError(
+        f'{where}: {field} is {record[field]!r}; expected '
+        f'{"text" if kind is str else "a number"}, as a study writes it.'
+      )
   if record['arm'] not in ARMS:
     raise UserError(f'{where}: arm {record["arm"]!r}; expected one of {", ".join(ARMS)}.')

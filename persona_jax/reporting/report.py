@@ -35,26 +35,31 @@ def write(sources: Sequence[pathlib.Path], target: pathlib.Path) -> str:
   return markdown
 
 
-def _pictures(sources: Sequence[pathlib.Path], scores: Scores,
-              num_support: int) -> dict[str, Callable[[], Picture | None]]:
+def _pictures(
+  sources: Sequence[pathlib.Path], scores: Scores, num_support: int
+) -> dict[str, Callable[[], Picture | None]]:
   main = scores.only(num_support)
   predictions = itertools.chain.from_iterable(map(records.read_predictions, sources))
-  return {'speakers': functools.partial(figures.dumbbell, main),
-          'draws': functools.partial(figures.draws, main),
-          'shots': functools.partial(figures.shots, scores),
-          'scatter': functools.partial(figures.scatter, predictions, main, num_support),
-          'attention': functools.partial(figures.attention, _attention(sources[0])),
-          'learning': functools.partial(figures.learning, records.read_curves(sources))}
+  return {
+    'speakers': functools.partial(figures.dumbbell, main),
+    'draws': functools.partial(figures.draws, main),
+    'shots': functools.partial(figures.shots, scores),
+    'scatter': functools.partial(figures.scatter, predictions, main, num_support),
+    'attention': functools.partial(figures.attention, _attention(sources[0])),
+    'learning': functools.partial(figures.learning, records.read_curves(sources)),
+  }
 
 
 def _missing(names: dict[str, str]) -> list[str]:
   """What there are no figures of yet, and how to get them."""
-  reasons = {'speakers': 'no personalised arm beside the baseline yet',
-             'scatter': 'no personalised arm beside the baseline yet',
-             'shots': 'one number of support clips; `--config.study.shots` makes it a curve',
-             'attention': 'made when a study with `--config.study.attention` ends whose arms fine-tune '
-                          'a base model with crossmodal attention; `launch.adapt` makes any user\'s',
-             'learning': 'no stage of pre-training has ended yet'}
+  reasons = {
+    'speakers': 'no personalised arm beside the baseline yet',
+    'scatter': 'no personalised arm beside the baseline yet',
+    'shots': 'one number of support clips; `--config.study.shots` makes it a curve',
+    'attention': 'made when a study with `--config.study.attention` ends whose arms fine-tune '
+    "a base model with crossmodal attention; `launch.adapt` makes any user's",
+    'learning': 'no stage of pre-training has ended yet',
+  }
   lines = [f'- {name}: {reason}.' for name, reason in reasons.items() if name not in names]
   return ['Not drawn:\n\n' + '\n'.join(lines)] if lines else []
 

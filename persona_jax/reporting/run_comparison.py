@@ -39,8 +39,10 @@ def compare(workdirs: Sequence[pathlib.Path]) -> str:
   """
   first, *others = workdirs
   ours = Scores.of(records.read([first]))
-  parts = ['# Runs compared',
-           f'MAE of each run against {literal(str(first))}, on the trials and query clips of both.']
+  parts = [
+    '# Runs compared',
+    f'MAE of each run against {literal(str(first))}, on the trials and query clips of both.',
+  ]
   for other in others:
     parts += _compared((first, ours), (other, Scores.of(records.read([other]))))
   return '\n\n'.join(parts) + '\n'
@@ -49,52 +51,83 @@ def compare(workdirs: Sequence[pathlib.Path]) -> str:
 def _compared(first: tuple[pathlib.Path, Scores], other: tuple[pathlib.Path, Scores]) -> list[str]:
   """The section of one later run."""
   names = [literal(str(workdir)) for workdir, _ in (first, other)]
-  places = [{trial: place for place, trial in enumerate(scores.keys())} for _, scores in (first, other)]
+  places = [
+    {trial: place for place, trial in enumerate(scores.keys())} for _, scores in (first, other)
+  ]
   both = [trial for trial in places[0] if trial in places[1]]
   if not both:
     return [f'## {names[1]}', f'It has no trial of {names[0]}.']
   expect_same_queries(first[0], other[0], both)
-  ours, theirs = (scores.rows(np.array([place[trial] for trial in both]))
-                  for (_, scores), place in zip((first, other), places))
+  ours, theirs = (
+    scores.rows(np.array([place[trial] for trial in both]))
+    for (_, scores), place in zip((first, other), places)
+  )
   cells = dict.fromkeys((trial.arm, trial.num_support) for trial in both)
-  pairs = [[scores.only(count, arm).values('mae', arm) for scores in (ours, theirs)]
-           for arm, count in cells]
+  pairs = [
+    [scores.only(count, arm).values('mae', arm) for scores in (ours, theirs)]
+    for arm, count in cells
+  ]
   differences = [Values(mine.users, other.table - mine.table) for mine, other in pairs]
-  rows = [[NAMES[arm], str(count), *(number(statistics.mean_over_users(each.table)) for each in pair),
-           interval(mean, signed=True), *p]
-          for (arm, count), pair, mean, p in zip(
-              cells, pairs, statistics.bootstraps([each.table for each in differences]),
-              arm_comparison.p_values(differences))]
-  return [f'## {names[1]}',
-          table(['arm', 'clips', f'MAE of {names[0]}', f'MAE of {names[1]}', 'difference', 'p',
-                 'p (Holm)'], rows),
-          arm_comparison.over(ours), arm_comparison.P_HOLM, *arm_comparison.caveat([arm for arm, _ in cells])]
+  rows = [
+    [
+      NAMES[arm],
+      str(count),
+      *(number(statistics.mean_over_users(each.table)) for each in pair),
+      interval(mean, signed=True),
+      *p,
+    ]
+    for (arm, count), pair, mean, p in zip(
+      cells,
+      pairs,
+      statistics.bootstraps([each.table for each in differences]),
+      arm_comparison.p_values(differences),
+    )
+  ]
+  return [
+    f'## {names[1]}',
+    table(
+      ['arm', 'clips', f'MAE of {names[0]}', f'MAE of {names[1]}', 'difference', 'p', 'p (Holm)'],
+      rows,
+    ),
+    arm_comparison.over(ours),
+    arm_comparison.P_HOLM,
+    *arm_comparison.caveat([arm for arm, _ in cells]),
+  ]
 
 
-def expect_same_queries(first: pathlib.Path, second: pathlib.Path,
-                        trials: Collection[TrialKey]) -> None:
+def expect_same_queries(
+  first: pathlib.Path, second: pathlib.Path, trials: Collection[TrialKey]
+) -> None:
   """Raises `UserError` for the first of `trials` that the runs scored on different clips or labels."""
   known = {}
   ours, theirs = (_queries(workdir, set(trials), known) for workdir in (first, second))
   for trial in trials:
     for workdir, queries in zip((first, second), (ours, theirs)):
       if trial not in queries:
-        raise UserError(f'{workdir / files.PREDICTIONS}: no predictions of {trial}, though '
-                        f'{files.RECORDS} has it; run launch.study with this workdir again.')
+        raise UserError(
+          f'{workdir / files.PREDICTIONS}: no predictions of {trial}, though '
+          f'{files.RECORDS} has it; run launch.study with this workdir again.'
+        )
     if ours[trial] != theirs[trial]:
-      raise UserError(f'{first} and {second}: {trial} was {_difference(ours[trial], theirs[trial])}; '
-                      'compare runs with the same data, seeds, shots and study.num_query.')
+      raise UserError(
+        f'{first} and {second}: {trial} was {_difference(ours[trial], theirs[trial])}; '
+        'compare runs with the same data, seeds, shots and study.num_query.'
+      )
 
 
 def _difference(ours: Queries, theirs: Queries) -> str:
   """What differs between two sets of queries, behind 'was'."""
   labels, others = dict(ours), dict(theirs)
   for clip in sorted(set(labels) ^ set(others)):
-    return (f'scored on {len(labels)} clips in the first and on {len(others)} in the second, '
-            f'{visible(clip)} in the {"first" if clip in labels else "second"} alone')
+    return (
+      f'scored on {len(labels)} clips in the first and on {len(others)} in the second, '
+      f'{visible(clip)} in the {"first" if clip in labels else "second"} alone'
+    )
   clip = min(clip for clip, _ in ours ^ theirs)
-  return (f'scored with label {labels[clip]} of {visible(clip)} in the first and {others[clip]} in the '
-          'second')
+  return (
+    f'scored with label {labels[clip]} of {visible(clip)} in the first and {others[clip]} in the '
+    'second'
+  )
 
 
 def _queries(workdir: pathlib.Path, wanted: set[TrialKey], known: dict) -> dict[TrialKey, Queries]:

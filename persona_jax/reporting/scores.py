@@ -49,9 +49,13 @@ class Scores:
         lists[name].append(known.setdefault(record[name], len(known)))
       for field in (*_NUMBERS, *METRICS):
         lists[field].append(record[field])
-    return cls({name: tuple(known) for name, known in numbers.items()},
-               {field: np.array(column, float if field in METRICS else int)  # None becomes NaN
-                for field, column in lists.items()})
+    return cls(
+      {name: tuple(known) for name, known in numbers.items()},
+      {
+        field: np.array(column, float if field in METRICS else int)  # None becomes NaN
+        for field, column in lists.items()
+      },
+    )
 
   def __len__(self) -> int:
     return len(self.columns['user'])
@@ -104,7 +108,7 @@ class Scores:
   @functools.cached_property
   def shots(self) -> tuple[int, ...]:
     """The numbers of support clips that occur, fewest first."""
-    return tuple(count for count, in self.distinct('num_support'))
+    return tuple(count for (count,) in self.distinct('num_support'))
 
   def keys(self) -> list[TrialKey]:
     """[n] trials."""
@@ -133,8 +137,9 @@ class Scores:
 
   @functools.cached_property
   def _layouts(self) -> dict[str, _Layout]:
-    seeds, draws = (np.unique(self.columns[field], return_inverse=True)[1]
-                    for field in ('seed', 'draw'))
+    seeds, draws = (
+      np.unique(self.columns[field], return_inverse=True)[1] for field in ('seed', 'draw')
+    )
     layouts = {}
     for arm in self.arms:
       rows = np.flatnonzero(self.is_arm(arm))

@@ -36,35 +36,72 @@ def corpus(loaded: Corpus, first_user: int, num_users: int) -> str:
   for modality, sequence in loaded.clips.sequences.items():
     lengths = loaded.clips.masks[modality].sum(axis=1)
     sampling = loaded.sampling.get(modality)
-    rates = [_rate(sampling.file_rate), _rate(sampling.rate), str(sampling.num_cut)] if sampling else []
-    rows.append([modality, str(sequence.shape[-1]), str(lengths.min()),
-                 f'{np.median(lengths):g}', str(lengths.max()), str((lengths == 0).sum()), *rates])
+    rates = (
+      [_rate(sampling.file_rate), _rate(sampling.rate), str(sampling.num_cut)] if sampling else []
+    )
+    rows.append(
+      [
+        modality,
+        str(sequence.shape[-1]),
+        str(lengths.min()),
+        f'{np.median(lengths):g}',
+        str(lengths.max()),
+        str((lengths == 0).sum()),
+        *rates,
+      ]
+    )
   header = ['modality', 'width', 'fewest steps', 'median', 'most', 'clips without']
   if loaded.sampling:
     header += ['frames/s in the file', 'frames/s used', 'clips cut']
   users = users_by_clips(loaded)
   labels = loaded.labels
-  return '\n\n'.join([
-      '# Corpus',
-      f'{len(loaded.names)} clips of {len(users)} speakers; sentiment {labels.min():g} to '
-      f'{labels.max():g}, mean {labels.mean():.3f}, {(labels == 0).sum()} clips at 0.',
-      table(header, rows),
-      'Users: ' + ', '.join(f'{literal(user)} ({count} clips)'
-                             for user, count in users[first_user:first_user + num_users]) + '.',
-      '\n'.join(f'- {literal(note)}' for note in loaded.notes)]) + '\n'
+  return (
+    '\n\n'.join(
+      [
+        '# Corpus',
+        f'{len(loaded.names)} clips of {len(users)} speakers; sentiment {labels.min():g} to '
+        f'{labels.max():g}, mean {labels.mean():.3f}, {(labels == 0).sum()} clips at 0.',
+        table(header, rows),
+        'Users: '
+        + ', '.join(
+          f'{literal(user)} ({count} clips)'
+          for user, count in users[first_user : first_user + num_users]
+        )
+        + '.',
+        '\n'.join(f'- {literal(note)}' for note in loaded.notes),
+      ]
+    )
+    + '\n'
+  )
 
 
 def _rate(frames_per_second: float | None) -> str:
   return '–' if frames_per_second is None else f'{frames_per_second:.4g}'
 
 
-def pretraining(folds: Sequence[Fold], best_epochs: Sequence[int], best_losses: Sequence[float]) -> str:
+def pretraining(
+  folds: Sequence[Fold], best_epochs: Sequence[int], best_losses: Sequence[float]
+) -> str:
   """One row per fold: who is held out, the best epoch from 1, and its validation MAE."""
-  rows = [[str(fold.rank), literal(fold.user), str(len(fold.train)), str(len(fold.valid)), str(epoch),
-           number(loss)] for fold, epoch, loss in zip(folds, best_epochs, best_losses)]
-  return '# Pre-training\n\n' + table(
+  rows = [
+    [
+      str(fold.rank),
+      literal(fold.user),
+      str(len(fold.train)),
+      str(len(fold.valid)),
+      str(epoch),
+      number(loss),
+    ]
+    for fold, epoch, loss in zip(folds, best_epochs, best_losses)
+  ]
+  return (
+    '# Pre-training\n\n'
+    + table(
       ['fold', 'held out', 'training clips', 'validation clips', 'best epoch', 'validation MAE'],
-      rows) + '\n'
+      rows,
+    )
+    + '\n'
+  )
 
 
 def before_and_after(user: str, before: UserPredictions, after: UserPredictions) -> str:
@@ -75,8 +112,10 @@ def before_and_after(user: str, before: UserPredictions, after: UserPredictions)
     values = metrics.evaluate(prediction.labels[query], prediction.predictions[query])
     rows.append([name, *(number(values[metric]) for metric in COLUMNS)])
   learned = ', '.join(map(literal, np.array(after.clips)[after.in_support]))
-  return (f'# {literal(user)}\n\nPersonalised on {learned}; scored on the other {query.sum()} '
-          'clips.\n\n' + table(['', *COLUMNS.values()], rows) + '\n')
+  return (
+    f'# {literal(user)}\n\nPersonalised on {learned}; scored on the other {query.sum()} '
+    'clips.\n\n' + table(['', *COLUMNS.values()], rows) + '\n'
+  )
 
 
 def prediction_csv(prediction: UserPredictions) -> str:
@@ -84,7 +123,8 @@ def prediction_csv(prediction: UserPredictions) -> str:
   text = io.StringIO(newline='')
   writer = CsvWriter(text)
   writer.writerow(('clip', 'label', 'prediction', 'in_support'))
-  for clip, label, predicted, known in zip(prediction.clips, prediction.labels,
-                                           prediction.predictions, prediction.in_support):
+  for clip, label, predicted, known in zip(
+    prediction.clips, prediction.labels, prediction.predictions, prediction.in_support
+  ):
     writer.writerow((clip, label, predicted, int(known)))
   return text.getvalue()

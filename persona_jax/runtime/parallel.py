@@ -69,7 +69,9 @@ def vmapped_trials(num_trials: int, num_folds: int, mesh: Mesh, trial_bytes: int
   """
   if _loops():
     return 4
-  return _even_share(-(-num_trials // mesh.shape[TRIAL]), num_folds // mesh.shape[FOLD] * trial_bytes)
+  return _even_share(
+    -(-num_trials // mesh.shape[TRIAL]), num_folds // mesh.shape[FOLD] * trial_bytes
+  )
 
 
 def _even_share(count: int, each_bytes: int) -> int:
@@ -95,8 +97,9 @@ def _loops() -> bool:
   return jax.default_backend() == 'cpu'
 
 
-def over_folds(function: Callable[[Tree, Tree, Tree], Tree], mesh: Mesh,
-               donate_state: bool = False) -> Callable[[Tree, Tree, Tree], Tree]:
+def over_folds(
+  function: Callable[[Tree, Tree, Tree], Tree], mesh: Mesh, donate_state: bool = False
+) -> Callable[[Tree, Tree, Tree], Tree]:
   """Jits `function(state, inputs, shared)` over the leading fold axis of `state` and `inputs`.
 
   Args:
@@ -116,8 +119,13 @@ def over_folds(function: Callable[[Tree, Tree, Tree], Tree], mesh: Mesh,
   if jax.config.jax_disable_jit:  # shard_map would compile every operation by itself
     return local
   laid = PartitionSpec(*mesh.axis_names)
-  mapped = jax.shard_map(local, mesh=mesh, in_specs=(PartitionSpec(FOLD), laid, PartitionSpec()),
-                         out_specs=laid, check_vma=False)
+  mapped = jax.shard_map(
+    local,
+    mesh=mesh,
+    in_specs=(PartitionSpec(FOLD), laid, PartitionSpec()),
+    out_specs=laid,
+    check_vma=False,
+  )
   return jax.jit(mapped, donate_argnums=(0,) if donate_state else ())
 
 
@@ -151,6 +159,7 @@ def replicate(tree: Tree, mesh: Mesh) -> Tree:
 
 def _put(tree: Tree, sharding: NamedSharding) -> Tree:
   """Each process fills its own devices from its own copy of the host arrays."""
+
   def put(leaf):
     leaf = np.asarray(leaf)
     return jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index])

@@ -64,7 +64,11 @@ def _leave(name: str, number: int, where: str) -> None:
   """Ends the process without waiting for a thread that compiles or computes."""
   if sys.stderr.isatty():
     console.Console(file=sys.stderr).show_cursor()
-  print(f'{name}: stopped by {signal.Signals(number).name} {where}. Run the same command again to go '
-        'on.', file=sys.stderr, flush=True)
+  print(
+    f'{name}: stopped by {signal.Signals(number).name} {where}. Run the same command again to go '
+    'on.',
+    file=sys.stderr,
+    flush=True,
+  )
   sys.stdout.flush()
   os._exit(128 + number)

@@ -50,8 +50,9 @@ Results = dict[str, dict[Cell, np.ndarray]]
 class _Program:
   """The arms that share a compiled program: they differ only in lambda and shots."""
 
-  def __init__(self, name: str, arms: dict[str, Recipe], config: ml_collections.ConfigDict,
-               mesh: Mesh):
+  def __init__(
+    self, name: str, arms: dict[str, Recipe], config: ml_collections.ConfigDict, mesh: Mesh
+  ):
     self.name, self._mesh = name, mesh
     self.cells = [Cell(arm, shots) for arm in arms for shots in config_lib.shots(config)]
     self._arms, self._most = arms, max(config_lib.shots(config))
@@ -62,15 +63,23 @@ class _Program:
     """`fine_tune_and_predict` of a group of folds, `vmapped` support sets batched into one."""
     if vmapped not in self._compiled:
       self._compiled[vmapped] = parallel.over_folds(
-          functools.partial(fine_tune_and_predict, self._fine_tuner, vmapped), self._mesh)
+        functools.partial(fine_tune_and_predict, self._fine_tuner, vmapped), self._mesh
+      )
     return self._compiled[vmapped](*arrays)
 
-  def supports(self, fold: Fold, draws: Draws, todo: Sequence[tuple[Cell, int]],
-               length: int) -> Supports:
+  def supports(
+    self, fold: Fold, draws: Draws, todo: Sequence[tuple[Cell, int]], length: int
+  ) -> Supports:
     """The support sets of some cells and draws, the first repeated up to `length`."""
     clips = fold.user_clips[draws.support].astype(np.int32)
-    supports = [Supports(clips[draw], (np.arange(self._most) < cell.shots).astype(np.float32),
-                         np.float32(self._arms[cell.arm].label_weight)) for cell, draw in todo]
+    supports = [
+      Supports(
+        clips[draw],
+        (np.arange(self._most) < cell.shots).astype(np.float32),
+        np.float32(self._arms[cell.arm].label_weight),
+      )
+      for cell, draw in todo
+    ]
     return parallel.stack(supports, length)
 
 
@@ -85,8 +94,7 @@ class StudyPersonaliser:
     for arm, recipe in recipes(config.adapt).items():
       if arm in config.study.arms:
         programs.setdefault(recipe.program, {})[arm] = recipe
-    self._programs = [_Program(name, arms, config, self._mesh)
-                      for name, arms in programs.items()]
+    self._programs = [_Program(name, arms, config, self._mesh) for name, arms in programs.items()]
     self._results: Results = {fold.name: {} for fold in study.folds.chosen}
 
   def run(self, teachers: Sequence[Pretrained]) -> Iterator[Results]:
@@ -112,7 +120,7 @@ class StudyPersonaliser:
         shared = parallel.replicate(pretrain.shared_corpus(self._study.corpus), self._mesh)
       size = parallel.group_size(len(folds), self._mesh, self._trial_bytes(teachers[0]))
       for start in range(0, len(todo), size):
-        group = todo[start:start + size]
+        group = todo[start : start + size]
         for program in self._programs:
           if preemption.requested():
             raise preemption.Preempted(f'with {len(self._complete())} users personalised')
@@ -122,14 +130,20 @@ class StudyPersonaliser:
         yield self._complete()
 
   def _complete(self) -> Results:
-    return {fold.name: self._results[fold.name] for fold in self._study.folds.chosen
-            if not any(self._todo(fold, program) for program in self._programs)}
+    return {
+      fold.name: self._results[fold.name]
+      for fold in self._study.folds.chosen
+      if not any(self._todo(fold, program) for program in self._programs)
+    }
 
   def _todo(self, fold: Fold, program: _Program) -> list[tuple[Cell, int]]:
     """The cells and draws of a program that the fold still lacks."""
     results = self._results[fold.name]
-    return [(cell, draw) for cell in program.cells
-            for draw in range(len(results.get(cell, ())), self._study.config.study.num_draws)]
+    return [
+      (cell, draw)
+      for cell in program.cells
+      for draw in range(len(results.get(cell, ())), self._study.config.study.num_draws)
+    ]
 
   def _checkpoints(self, fold: Fold, program: _Program) -> Checkpoints:
     return Checkpoints(self._study.checkpoints, STAGE, f'{fold.name}_{program.name}')
@@ -140,8 +154,14 @@ class StudyPersonaliser:
       _, arrays = saved.newest() or (0, {})
     self._results[fold.name] |= {Cell(*_parsed(name)): rows for name, rows in arrays.items()}
 
-  def _run(self, program: _Program, group: Sequence[int], teachers: Sequence[Pretrained],
-           shared: pretrain.Shared, size: int) -> None:
+  def _run(
+    self,
+    program: _Program,
+    group: Sequence[int],
+    teachers: Sequence[Pretrained],
+    shared: pretrain.Shared,
+    size: int,
+  ) -> None:
     """Runs one program for a group of at most `size` folds: each fold's cells and draws still to do."""
     folds = [self._study.folds.chosen[i] for i in group]
     todos = [self._todo(fold, program) for fold in folds]
@@ -149,16 +169,24 @@ class StudyPersonaliser:
     vmapped = parallel.vmapped_trials(most, size, self._mesh, self._trial_bytes(teachers[0]))
     length = parallel.padded_trials(most, vmapped, self._mesh)
     tasks = [self._task(fold, teacher) for fold, teacher in zip(folds, teachers)]
-    supports = [program.supports(fold, self._study.draws(fold), todo, length)
-                for fold, todo in zip(folds, todos)]
-    predictions = parallel.fetch(program.run(
-        vmapped, parallel.shard(parallel.stack(tasks, size), self._mesh),
-        parallel.shard_trials(parallel.stack(supports, size), self._mesh), shared))
+    supports = [
+      program.supports(fold, self._study.draws(fold), todo, length)
+      for fold, todo in zip(folds, todos)
+    ]
+    predictions = parallel.fetch(
+      program.run(
+        vmapped,
+        parallel.shard(parallel.stack(tasks, size), self._mesh),
+        parallel.shard_trials(parallel.stack(supports, size), self._mesh),
+        shared,
+      )
+    )
     for fold, todo, rows in zip(folds, todos, predictions):
-      self._keep(fold, program, todo, rows[:len(todo), :len(fold.user_clips)])
+      self._keep(fold, program, todo, rows[: len(todo), : len(fold.user_clips)])
 
-  def _keep(self, fold: Fold, program: _Program, todo: Sequence[tuple[Cell, int]],
-            rows: np.ndarray) -> None:
+  def _keep(
+    self, fold: Fold, program: _Program, todo: Sequence[tuple[Cell, int]], rows: np.ndarray
+  ) -> None:
     """Appends the predictions [num_supports, n] of `todo` to the fold's, and saves the program's."""
     results = self._results[fold.name]
     for (cell, draw), row in zip(todo, rows):
@@ -166,19 +194,26 @@ class StudyPersonaliser:
     for cell in dict.fromkeys(cell for cell, _ in todo):
       new = rows[[place for place, (other, _) in enumerate(todo) if other == cell]]
       results[cell] = np.concatenate([results[cell], new]) if cell in results else new
-    its = {cell.name: rows for cell, rows in results.items()
-           if self._program_of[cell.arm] == program.name}
+    its = {
+      cell.name: rows
+      for cell, rows in results.items()
+      if self._program_of[cell.arm] == program.name
+    }
     with self._checkpoints(fold, program) as saved:
       saved.save(max(saved.steps(), default=0) + 1, its)
 
   def _trial_bytes(self, teacher: Pretrained) -> int:
     config = self._study.config
-    return memory.copy_bytes(teacher.params, self._study.corpus.clips, max(config_lib.shots(config)),
-                             config.model)
+    return memory.copy_bytes(
+      teacher.params, self._study.corpus.clips, max(config_lib.shots(config)), config.model
+    )
 
   def _task(self, fold: Fold, teacher: Pretrained) -> FoldTask:
-    return FoldTask(teacher.params, self._study.normaliser(fold),
-                    batching.pad(fold.user_clips, self._study.folds.num_user_clips).clips)
+    return FoldTask(
+      teacher.params,
+      self._study.normaliser(fold),
+      batching.pad(fold.user_clips, self._study.folds.num_user_clips).clips,
+    )
 
 
 def _parsed(name: str) -> tuple[str, int]:
@@ -191,5 +226,7 @@ def expect_finite(fold: Fold, arm: str, predictions: np.ndarray, draw: int | Non
   """Raises `UserError` if any of an arm's predictions [n] is not finite."""
   if not np.isfinite(predictions).all():
     where = '' if draw is None else f', draw {draw}'
-    raise UserError(f'{fold.name} ({fold.user}), arm {arm}{where}: a prediction is not finite; '
-                    '--debug_nans finds the operation.')
+    raise UserError(
+      f'{fold.name} ({fold.user}), arm {arm}{where}: a prediction is not finite; '
+      '--debug_nans finds the operation.'
+    )

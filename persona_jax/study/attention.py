@@ -29,8 +29,11 @@ def write_of_first_user(study: Study, teacher: Pretrained) -> None:
 
 def has_attention(session: UserSession) -> bool:
   """Whether the base model has crossmodal attention; nothing is computed."""
-  return attention_maps.has_crossmodal(build(session.study.config.model), session.teacher.params,
-                                       session.gather(session.fold.user_clips[:1]))
+  return attention_maps.has_crossmodal(
+    build(session.study.config.model),
+    session.teacher.params,
+    session.gather(session.fold.user_clips[:1]),
+  )
 
 
 def write(session: UserSession, adapted: Adapted) -> None:
@@ -39,10 +42,18 @@ def write(session: UserSession, adapted: Adapted) -> None:
   num_words = corpus.clips.masks['language'][fold.user_clips].sum(axis=1)
   query = ~np.isin(fold.user_clips, adapted.support)
   clip = fold.user_clips[[np.where(query, num_words, -1).argmax()]]
-  models = dict(before=(build(session.study.config.model), session.teacher.params),
-                after=(session.fine_tuner(adapted.arm).model, adapted.params))
-  tables = {when: {modality: table.round(4).tolist() for modality, table
-                   in attention_maps.onto_language(*model, session.gather(clip)).items()}
-            for when, model in models.items()}
-  files.write_json(session.study.workdir / files.ATTENTION, dict(
-      user=fold.user, arm=adapted.arm, clip=corpus.names[clip[0]], **tables))
+  models = dict(
+    before=(build(session.study.config.model), session.teacher.params),
+    after=(session.fine_tuner(adapted.arm).model, adapted.params),
+  )
+  tables = {
+    when: {
+      modality: table.round(4).tolist()
+      for modality, table in attention_maps.onto_language(*model, session.gather(clip)).items()
+    }
+    for when, model in models.items()
+  }
+  files.write_json(
+    session.study.workdir / files.ATTENTION,
+    dict(user=fold.user, arm=adapted.arm, clip=corpus.names[clip[0]], **tables),
+  )

@@ -36,7 +36,9 @@ def opened(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Iterator
   build(config.model)  # checks the base model
   workdir_lib.expect_unlocked(workdir)
   workdir_lib.expect_config_of_results(workdir, config)
-  study = Study.plan(config, loading.load(config), workdir, workdir_lib.existing_num_batches(workdir))
+  study = Study.plan(
+    config, loading.load(config), workdir, workdir_lib.existing_num_batches(workdir)
+  )
   for fold in study.folds.chosen:
     study.draws(fold)  # refuses a user with too few clips
   expect_kernels_fit(config.model, {m: x.shape[1] for m, x in study.corpus.clips.sequences.items()})
@@ -64,7 +66,9 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, tensorboard: b
     for results in StudyPersonaliser(study).run(teachers):
       for fold, of_teacher in zip(study.folds.chosen, predictions):
         if fold.name in results and fold.name not in recorder.trials:
-          recorder.trials[fold.name] = list(fold_trials(study, fold, of_teacher, results[fold.name]))
+          recorder.trials[fold.name] = list(
+            fold_trials(study, fold, of_teacher, results[fold.name])
+          )
       recorder.write_if_due()
     recorder.write()
     if not parallel.is_primary_process():
@@ -73,8 +77,9 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, tensorboard: b
     return report.write([workdir], workdir)
 
 
-def pretrain_only(config: ml_collections.ConfigDict, workdir: pathlib.Path,
-                  tensorboard: bool = False) -> tuple[Study, list[Pretrained]]:
+def pretrain_only(
+  config: ml_collections.ConfigDict, workdir: pathlib.Path, tensorboard: bool = False
+) -> tuple[Study, list[Pretrained]]:
   """Runs the study's first stage alone; returns the teachers of the chosen folds."""
   with opened(config, workdir) as study:
     return study, pretrain_folds(study, tensorboard)
@@ -85,6 +90,11 @@ def pretrain_folds(study: Study, tensorboard: bool) -> list[Pretrained]:
   with epoch_log(study.workdir, tensorboard) as log:
     teachers = pretrain.pretrain(study, log)
   if parallel.is_primary_process():
-    records.write_curves(study.workdir, {(fold.user, fold.seed): teacher.curves
-                                         for fold, teacher in zip(study.folds.chosen, teachers)})
+    records.write_curves(
+      study.workdir,
+      {
+        (fold.user, fold.seed): teacher.curves
+        for fold, teacher in zip(study.folds.chosen, teachers)
+      },
+    )
   return teachers

@@ -39,9 +39,13 @@ def predict_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[T
   """
   folds, with_valid = study.folds.chosen, MEAN_SHIFT in study.config.study.arms
   saved = [_load(study, fold) for fold in folds]
-  todo = [i for i, known in enumerate(saved) if known is None or with_valid and not len(known.valid)]
+  todo = [
+    i for i, known in enumerate(saved) if known is None or with_valid and not len(known.valid)
+  ]
   if todo:
-    predicted = _predict_folds(study, [folds[i] for i in todo], [teachers[i] for i in todo], with_valid)
+    predicted = _predict_folds(
+      study, [folds[i] for i in todo], [teachers[i] for i in todo], with_valid
+    )
     for i, new in zip(todo, predicted):
       expect_finite(folds[i], BASELINE, new.user_clips)
       known = saved[i]
@@ -58,12 +62,15 @@ def _load(study: Study, fold: Fold) -> TeacherPredictions | None:
 
 def _save(study: Study, fold: Fold, predictions: TeacherPredictions) -> None:
   with Checkpoints(study.checkpoints, STAGE, fold.name) as checkpoints:
-    checkpoints.save(max(checkpoints.steps(), default=0) + 1,
-                     dict(own=predictions.user_clips, valid=predictions.valid))
+    checkpoints.save(
+      max(checkpoints.steps(), default=0) + 1,
+      dict(own=predictions.user_clips, valid=predictions.valid),
+    )
 
 
-def _predict_folds(study: Study, folds: Sequence[Fold], teachers: Sequence[Pretrained],
-                   with_valid: bool) -> list[TeacherPredictions]:
+def _predict_folds(
+  study: Study, folds: Sequence[Fold], teachers: Sequence[Pretrained], with_valid: bool
+) -> list[TeacherPredictions]:
   """Predicts all of `folds` in one compiled call."""
   mesh, model = parallel.fold_mesh(), build(study.config.model)
   # At least two folds per device: XLA drops a loop of one and rounds otherwise, and a fold's records
@@ -74,14 +81,25 @@ def _predict_folds(study: Study, folds: Sequence[Fold], teachers: Sequence[Pretr
     normaliser, clips = inputs
     return predict.predict(model, params, normaliser, shared.clips, clips)
 
-  clips = [np.concatenate([fold.user_clips, fold.valid]) if with_valid else fold.user_clips
-           for fold in folds]
+  clips = [
+    np.concatenate([fold.user_clips, fold.valid]) if with_valid else fold.user_clips
+    for fold in folds
+  ]
   length = study.folds.num_user_clips + (study.folds.num_valid if with_valid else 0)
-  inputs = [(study.normaliser(fold), batching.pad(indices, length).clips)
-            for fold, indices in zip(folds, clips)]
-  stacked = [parallel.shard(parallel.stack(trees, size), mesh)
-             for trees in ([teacher.params for teacher in teachers], inputs)]
-  predictions = parallel.fetch(parallel.over_folds(one_fold, mesh)(
-      *stacked, parallel.replicate(pretrain.shared_corpus(study.corpus), mesh)))
-  return [TeacherPredictions(*np.split(row[:len(indices)], [len(fold.user_clips)]))
-          for fold, indices, row in zip(folds, clips, predictions)]
+  inputs = [
+    (study.normaliser(fold), batching.pad(indices, length).clips)
+    for fold, indices in zip(folds, clips)
+  ]
+  stacked = [
+    parallel.shard(parallel.stack(trees, size), mesh)
+    for trees in ([teacher.params for teacher in teachers], inputs)
+  ]
+  predictions = parallel.fetch(
+    parallel.over_folds(one_fold, mesh)(
+      *stacked, parallel.replicate(pretrain.shared_corpus(study.corpus), mesh)
+    )
+  )
+  return [
+    TeacherPredictions(*np.split(row[: len(indices)], [len(fold.user_clips)]))
+    for fold, indices, row in zip(folds, clips, predictions)
+  ]

@@ -42,14 +42,17 @@ class Recorder:
     if not parallel.is_primary_process() or len(self.trials) == self._num_written:
       return
     started = time.monotonic()
-    records.write(self._study.workdir, [trial for fold in self._study.folds.chosen
-                                        for trial in self.trials.get(fold.name, ())])
+    records.write(
+      self._study.workdir,
+      [trial for fold in self._study.folds.chosen for trial in self.trials.get(fold.name, ())],
+    )
     self._num_written, now = len(self.trials), time.monotonic()
     self._due = now + self._PATIENCE * (now - started)
 
 
-def fold_trials(study: Study, fold: Fold, of_teacher: TeacherPredictions,
-                personal: dict[Cell, np.ndarray]) -> Iterator[records.Trial]:
+def fold_trials(
+  study: Study, fold: Fold, of_teacher: TeacherPredictions, personal: dict[Cell, np.ndarray]
+) -> Iterator[records.Trial]:
   """A fold's trials in the config's order of arms; within a draw all have the same query clips.
 
   Args:
@@ -70,15 +73,28 @@ def fold_trials(study: Study, fold: Fold, of_teacher: TeacherPredictions,
       else:
         rows = personal[Cell(arm, shots)]
       for draw, (row, (query, names, labels)) in enumerate(zip(rows, queries)):
-        yield records.Trial(user=fold.user, arm=arm, seed=fold.seed, draw=draw, num_support=shots,
-                            clips=names, labels=labels, predictions=row[query])
+        yield records.Trial(
+          user=fold.user,
+          arm=arm,
+          seed=fold.seed,
+          draw=draw,
+          num_support=shots,
+          clips=names,
+          labels=labels,
+          predictions=row[query],
+        )
 
 
-def _mean_shifted(study: Study, fold: Fold, draws: Draws, of_teacher: TeacherPredictions,
-                  shots: int) -> np.ndarray:
+def _mean_shifted(
+  study: Study, fold: Fold, draws: Draws, of_teacher: TeacherPredictions, shots: int
+) -> np.ndarray:
   """The baseline's predictions [R, n], shifted by each draw's support."""
   labels, speakers = study.corpus.labels, np.array(study.corpus.speakers)
   k = mean_shift.shrinkage(labels[fold.valid] - of_teacher.valid, speakers[fold.valid])
   residuals = labels[fold.user_clips] - of_teacher.user_clips
-  return np.stack([of_teacher.user_clips + np.float32(mean_shift.shift(residuals[support[:shots]], k))
-                   for support in draws.support])
+  return np.stack(
+    [
+      of_teacher.user_clips + np.float32(mean_shift.shift(residuals[support[:shots]], k))
+      for support in draws.support
+    ]
+  )

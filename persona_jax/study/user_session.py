@@ -58,7 +58,9 @@ class UserSession:
   teacher: Pretrained
 
   @classmethod
-  def open(cls, config: ml_collections.ConfigDict, workdir: pathlib.Path, user: str) -> 'UserSession':
+  def open(
+    cls, config: ml_collections.ConfigDict, workdir: pathlib.Path, user: str
+  ) -> 'UserSession':
     """Opens the study in `workdir` for one of its users; nothing is written.
 
     Raises:
@@ -67,23 +69,31 @@ class UserSession:
     config_lib.validate(config)
     losses.distillation(config.adapt.distillation)
     workdir_lib.expect_config(workdir, config)
-    study = Study.plan(config, loading.load(config), workdir, workdir_lib.existing_num_batches(workdir))
+    study = Study.plan(
+      config, loading.load(config), workdir, workdir_lib.existing_num_batches(workdir)
+    )
     workdir_lib.expect_corpus(study)
     fold = _fold_of(study, user)
     with _damage_refused('launch.study'):
       teacher = pretrain.load(study, fold, pretrain.state_shapes(study).params)
     if teacher is None:
-      raise UserError(f'{workdir}: no pre-trained predictor for user {user} '
-                      f'({fold.name}); run launch.pretrain or launch.study there first.')
+      raise UserError(
+        f'{workdir}: no pre-trained predictor for user {user} '
+        f'({fold.name}); run launch.pretrain or launch.study there first.'
+      )
     return cls(study, fold, teacher)
 
   def support_of_draw(self, draw: int) -> list[str]:
     """Returns the names of the clips that the study's `draw` personalises on."""
     draws, num_support = self.study.draws(self.fold), self.study.config.study.num_support
     if not 0 <= draw < len(draws.support):
-      raise UserError(f'draw {draw}: expected 0 to {len(draws.support) - 1} '
-                      '(config.study.num_draws).')
-    return [self.study.corpus.names[clip] for clip in self.fold.user_clips[draws.support[draw][:num_support]]]
+      raise UserError(
+        f'draw {draw}: expected 0 to {len(draws.support) - 1} (config.study.num_draws).'
+      )
+    return [
+      self.study.corpus.names[clip]
+      for clip in self.fold.user_clips[draws.support[draw][:num_support]]
+    ]
 
   def adapt(self, support: Sequence[str], arm: str) -> Adapted:
     """Fine-tunes the teacher on the clips named in `support`.
@@ -93,21 +103,30 @@ class UserSession:
     """
     indices = self._indices(support)
     recipe = fine_tune.recipes(self.study.config.adapt)[arm]
-    supports = fine_tune.Supports(indices, np.ones(len(indices), np.float32),
-                                  np.float32(recipe.label_weight))
-    params = jax.device_get(jax.jit(self.fine_tuner(arm).personalise)(
-        self.teacher.params, self._normaliser, self._shared, supports))
+    supports = fine_tune.Supports(
+      indices, np.ones(len(indices), np.float32), np.float32(recipe.label_weight)
+    )
+    params = jax.device_get(
+      jax.jit(self.fine_tuner(arm).personalise)(
+        self.teacher.params, self._normaliser, self._shared, supports
+      )
+    )
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
-      raise UserError(f'{self.fold.name} ({self.fold.user}), arm {arm}: a parameter is not finite; '
-                      '--debug_nans finds the operation.')
+      raise UserError(
+        f'{self.fold.name} ({self.fold.user}), arm {arm}: a parameter is not finite; '
+        '--debug_nans finds the operation.'
+      )
     return Adapted(arm, params, indices)
 
   def save(self, adapted: Adapted) -> None:
     """Keeps a predictor in the workdir, in place of the arm's previous one; the workdir is locked."""
     before = self._saved(adapted.arm)
     number = int(before[-1].name) + 1 if before else 0
-    items.write(self._folder(adapted.arm) / str(number), adapted.params,
-                dict(support=[self.study.corpus.names[clip] for clip in adapted.support]))
+    items.write(
+      self._folder(adapted.arm) / str(number),
+      adapted.params,
+      dict(support=[self.study.corpus.names[clip] for clip in adapted.support]),
+    )
     for folder in before:
       shutil.rmtree(folder)
 
@@ -124,8 +143,10 @@ class UserSession:
       with _damage_refused('launch.adapt'):
         found = items.read(saved[-1], like)
     if found is None:
-      raise UserError(f'{self.study.workdir}: user {self.fold.user} has no {arm} predictor yet; run '
-                      'launch.adapt first.')
+      raise UserError(
+        f'{self.study.workdir}: user {self.fold.user} has no {arm} predictor yet; run '
+        'launch.adapt first.'
+      )
     params, about = found
     return Adapted(arm, params, self._indices(about['support']))
 
@@ -133,11 +154,15 @@ class UserSession:
     """Predicts all of the user's clips, with the teacher or a personalised predictor."""
     model = self.fine_tuner(adapted.arm).model if adapted else build(self.study.config.model)
     clips, corpus = self.fold.user_clips, self.study.corpus
-    predictions = jax.jit(lambda params: predict.predict(
-        model, params, self._normaliser, self._shared.clips, clips))(
-            adapted.params if adapted else self.teacher.params)
-    return UserPredictions(tuple(corpus.names[clip] for clip in clips), corpus.labels[clips],
-                           np.asarray(predictions), np.isin(clips, adapted.support if adapted else []))
+    predictions = jax.jit(
+      lambda params: predict.predict(model, params, self._normaliser, self._shared.clips, clips)
+    )(adapted.params if adapted else self.teacher.params)
+    return UserPredictions(
+      tuple(corpus.names[clip] for clip in clips),
+      corpus.labels[clips],
+      np.asarray(predictions),
+      np.isin(clips, adapted.support if adapted else []),
+    )
 
   def gather(self, indices: np.ndarray) -> Clips:
     """The clips at `indices`, standardised, on the device."""
@@ -156,8 +181,11 @@ class UserSession:
     return jax.device_put(pretrain.shared_corpus(self.study.corpus))
 
   def _folder(self, arm: str) -> pathlib.Path:
-    return (self.study.checkpoints / files.ADAPTED /
-            f'{urllib.parse.quote(self.fold.user, safe="")}-{arm}')
+    return (
+      self.study.checkpoints
+      / files.ADAPTED
+      / f'{urllib.parse.quote(self.fold.user, safe="")}-{arm}'
+    )
 
   def _saved(self, arm: str) -> list[pathlib.Path]:
     """The saved predictors of an arm, newest last; there are two where a run was killed."""
@@ -168,11 +196,15 @@ class UserSession:
     index_of = {self.study.corpus.names[clip]: clip for clip in self.fold.user_clips}
     for name in names:
       if name not in index_of:
-        raise UserError(f'support clip {name!r} is no clip of user {self.fold.user}; they are '
-                        f'{next(iter(index_of))} to {list(index_of)[-1]}.')
+        raise UserError(
+          f'support clip {name!r} is no clip of user {self.fold.user}; they are '
+          f'{next(iter(index_of))} to {list(index_of)[-1]}.'
+        )
     if not names or len(set(names)) != len(names) or len(names) >= len(index_of):
-      raise UserError(f'support of {len(names)} clips: expected 1 to {len(index_of) - 1} different '
-                      f'clips of user {self.fold.user}.')
+      raise UserError(
+        f'support of {len(names)} clips: expected 1 to {len(index_of) - 1} different '
+        f'clips of user {self.fold.user}.'
+      )
     return np.array([index_of[name] for name in names], np.int32)
 
 
@@ -182,13 +214,16 @@ def _damage_refused(maker: str) -> Iterator[None]:
   try:
     yield
   except damage.Damaged as error:
-    raise UserError(f'a saved predictor is damaged ({error}); run {maker} again, which replaces '
-                    'it.') from error
+    raise UserError(
+      f'a saved predictor is damaged ({error}); run {maker} again, which replaces it.'
+    ) from error
 
 
 def _fold_of(study: Study, user: str) -> Fold:
   for fold in study.folds.all:
     if fold.user == user:
       return fold
-  raise UserError(f'user {user!r} is not in this study; its users are '
-                  f'{", ".join(fold.user for fold in study.folds.all)}.')
+  raise UserError(
+    f'user {user!r} is not in this study; its users are '
+    f'{", ".join(fold.user for fold in study.folds.all)}.'
+  )

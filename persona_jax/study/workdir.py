@@ -60,9 +60,11 @@ def _take(file: TextIO, how: int) -> None:
   try:
     fcntl.flock(file, how | fcntl.LOCK_NB)
   except BlockingIOError as error:
-    raise UserError(f'{pathlib.Path(file.name).parent}: in use by '
-                    f'{file.read().strip() or "another process"}; wait for it, stop it, or name another '
-                    '--workdir.') from error
+    raise UserError(
+      f'{pathlib.Path(file.name).parent}: in use by '
+      f'{file.read().strip() or "another process"}; wait for it, stop it, or name another '
+      '--workdir.'
+    ) from error
 
 
 def _opened(path: pathlib.Path) -> TextIO:
@@ -70,8 +72,9 @@ def _opened(path: pathlib.Path) -> TextIO:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open('a+')
   except OSError as error:
-    raise UserError(f'{path.parent}: cannot be made or written ({error.strerror}); name another '
-                    '--workdir.') from error
+    raise UserError(
+      f'{path.parent}: cannot be made or written ({error.strerror}); name another --workdir.'
+    ) from error
   file.seek(0)
   return file
 
@@ -81,17 +84,23 @@ def initialize(study: Study) -> None:
   if parallel.is_primary_process():
     workdir, config = study.workdir, study.config
     files.write_json(workdir / CONFIG, provenance.plain(config))
-    files.write_json(workdir / ENVIRONMENT,
-                     environment() | {'config_hash': provenance.config_hash(config)})
+    files.write_json(
+      workdir / ENVIRONMENT, environment() | {'config_hash': provenance.config_hash(config)}
+    )
     files.write_json(workdir / CORPUS, _corpus_summary(study))
 
 
 def stages_done(workdir: pathlib.Path) -> list[str]:
   """Returns the stages that the folder holds results of."""
-  folders = {provenance.TRAINING: ('pretrain/*/[0-9]*', f'{files.TEACHERS}/*'),
-             provenance.PERSONALISING: ('adapt/*/[0-9]*', f'{files.ADAPTED}/*')}
-  return [stage for stage, patterns in folders.items()
-          if any(any((workdir / files.CHECKPOINTS).glob(pattern)) for pattern in patterns)]
+  folders = {
+    provenance.TRAINING: ('pretrain/*/[0-9]*', f'{files.TEACHERS}/*'),
+    provenance.PERSONALISING: ('adapt/*/[0-9]*', f'{files.ADAPTED}/*'),
+  }
+  return [
+    stage
+    for stage, patterns in folders.items()
+    if any(any((workdir / files.CHECKPOINTS).glob(pattern)) for pattern in patterns)
+  ]
 
 
 def expect_config_of_results(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
@@ -100,18 +109,26 @@ def expect_config_of_results(workdir: pathlib.Path, config: ml_collections.Confi
     expect_config(workdir, config, stages)
 
 
-def expect_config(workdir: pathlib.Path, config: ml_collections.ConfigDict,
-                  stages: Collection[str] = provenance.STAGES) -> None:
+def expect_config(
+  workdir: pathlib.Path,
+  config: ml_collections.ConfigDict,
+  stages: Collection[str] = provenance.STAGES,
+) -> None:
   """Raises `UserError`, naming the fields, if the folder's results of `stages` had another config."""
   begun = files.read_json(workdir / CONFIG)
-  differing = {field: values
-               for field, values in provenance.differing_fields(begun, provenance.plain(config)).items()
-               if provenance.stage(field) in stages}
+  differing = {
+    field: values
+    for field, values in provenance.differing_fields(begun, provenance.plain(config)).items()
+    if provenance.stage(field) in stages
+  }
   if differing:
-    listed = '; '.join(f'config.{field} is {there} there and {now} now'
-                       for field, (there, now) in differing.items())
-    raise UserError(f'{workdir / CONFIG}: this workdir was begun with another config; '
-                    f'{listed}. Name another --workdir, or the same config.')
+    listed = '; '.join(
+      f'config.{field} is {there} there and {now} now' for field, (there, now) in differing.items()
+    )
+    raise UserError(
+      f'{workdir / CONFIG}: this workdir was begun with another config; '
+      f'{listed}. Name another --workdir, or the same config.'
+    )
 
 
 def expect_corpus_of_results(study: Study) -> None:
@@ -125,11 +142,16 @@ def expect_corpus(study: Study) -> None:
   path = study.workdir / CORPUS
   begun = files.read_json(path).get('fingerprint', {})
   fingerprint = corpus_lib.fingerprint(study.corpus)
-  differing = [part for part in sorted(set(begun) | set(fingerprint))
-               if begun.get(part) != fingerprint.get(part)]
+  differing = [
+    part
+    for part in sorted(set(begun) | set(fingerprint))
+    if begun.get(part) != fingerprint.get(part)
+  ]
   if differing:
-    raise UserError(f'{path}: this workdir was begun with other data; '
-                    f'{", ".join(differing)} differ. Name another --workdir, or the same files.')
+    raise UserError(
+      f'{path}: this workdir was begun with other data; '
+      f'{", ".join(differing)} differ. Name another --workdir, or the same files.'
+    )
 
 
 def expect_no_fewer_records(study: Study) -> None:
@@ -141,13 +163,21 @@ def expect_no_fewer_records(study: Study) -> None:
   for record in records.read([study.workdir]):
     shots = (asked.num_support,) if record['arm'] == BASELINE else config_lib.shots(study.config)
     missing = (
-        f"user {record['user']}, seed {record['seed']}" if (record['user'], record['seed']) not in folds
-        else f"arm {record['arm']}" if record['arm'] not in asked.arms
-        else f"draw {record['draw']}" if record['draw'] >= asked.num_draws
-        else f"{record['num_support']} support clips" if record['num_support'] not in shots else '')
+      f'user {record["user"]}, seed {record["seed"]}'
+      if (record['user'], record['seed']) not in folds
+      else f'arm {record["arm"]}'
+      if record['arm'] not in asked.arms
+      else f'draw {record["draw"]}'
+      if record['draw'] >= asked.num_draws
+      else f'{record["num_support"]} support clips'
+      if record['num_support'] not in shots
+      else ''
+    )
     if missing:
-      raise UserError(f'{path}: has records of {missing}, which this config leaves '
-                      'out; ask for no less than before (config.study), or name another --workdir.')
+      raise UserError(
+        f'{path}: has records of {missing}, which this config leaves '
+        'out; ask for no less than before (config.study), or name another --workdir.'
+      )
 
 
 def existing_num_batches(workdir: pathlib.Path) -> int | None:
@@ -159,18 +189,27 @@ def existing_num_batches(workdir: pathlib.Path) -> int | None:
 
 def environment() -> dict[str, Any]:
   """Returns versions, devices and commit."""
-  return dict(python=platform.python_version(), machine=platform.machine(),
-              packages={name: metadata.version(name) for name in _PACKAGES},
-              backend=jax.default_backend(),
-              devices=[device.device_kind for device in jax.devices()], commit=_commit())
+  return dict(
+    python=platform.python_version(),
+    machine=platform.machine(),
+    packages={name: metadata.version(name) for name in _PACKAGES},
+    backend=jax.default_backend(),
+    devices=[device.device_kind for device in jax.devices()],
+    commit=_commit(),
+  )
 
 
 def _commit() -> str | None:
   """The checkout's git commit, '-dirty' where files differ from it; None outside a checkout."""
   here = pathlib.Path(__file__).parent
   try:
-    described = subprocess.run(['git', 'describe', '--always', '--abbrev=40', '--dirty'], cwd=here,
-                               capture_output=True, text=True, check=True)
+    described = subprocess.run(
+      ['git', 'describe', '--always', '--abbrev=40', '--dirty'],
+      cwd=here,
+      capture_output=True,
+      text=True,
+      check=True,
+    )
   except (OSError, subprocess.CalledProcessError):
     return None
   return described.stdout.strip()
@@ -184,11 +223,17 @@ def _corpus_summary(study: Study) -> dict[str, Any]:
   oracle = None
   if corpus.oracle is not None:
     errors = abs(corpus.oracle - corpus.labels)
-    oracle = {user: float(errors[[speaker == user for speaker in corpus.speakers]].mean())
-              for user in users}
+    oracle = {
+      user: float(errors[[speaker == user for speaker in corpus.speakers]].mean()) for user in users
+    }
   return dict(
-      num_clips=len(corpus.names), num_speakers=len(clips_of),
-      users={user: clips_of[user] for user in users},
-      sequences={m: list(x.shape) for m, x in corpus.clips.sequences.items()},
-      left_out=corpus.left_out, notes=list(corpus.notes), oracle_mae=oracle,
-      num_batches=plan.num_batches, fingerprint=corpus_lib.fingerprint(corpus))
+    num_clips=len(corpus.names),
+    num_speakers=len(clips_of),
+    users={user: clips_of[user] for user in users},
+    sequences={m: list(x.shape) for m, x in corpus.clips.sequences.items()},
+    left_out=corpus.left_out,
+    notes=list(corpus.notes),
+    oracle_mae=oracle,
+    num_batches=plan.num_batches,
+    fingerprint=corpus_lib.fingerprint(corpus),
+  )

@@ -24,15 +24,16 @@ from persona_jax.training.steps import FoldInputs, Pretraining, Shared
 from persona_jax.types import MODALITIES, Clips
 
 SHAPES = {  # steps and widths of language, audio, vision
-    'utterance': ((50, 1, 1), (100, 73, 100)),
-    'aligned': ((50, 50, 50), (300, 5, 20)),
-    'unaligned': ((50, 375, 500), (300, 5, 20)),
+  'utterance': ((50, 1, 1), (100, 73, 100)),
+  'aligned': ((50, 50, 50), (300, 5, 20)),
+  'unaligned': ((50, 375, 500), (300, 5, 20)),
 }
 OF_CONFIG = 'config'
 
 
-def measure(shape: str, config: ml_collections.ConfigDict, num_folds: int,
-            repeats: int) -> dict[str, Any]:
+def measure(
+  shape: str, config: ml_collections.ConfigDict, num_folds: int, repeats: int
+) -> dict[str, Any]:
   """Times training and evaluation of one batch per fold, all folds in one program.
 
   Args:
@@ -56,8 +57,9 @@ def measure(shape: str, config: ml_collections.ConfigDict, num_folds: int,
   folds = [(inputs._replace(rank=np.int32(rank)), batch) for rank in range(size)]
   folds = parallel.shard(parallel.stack(folds, size), mesh)
   shared = parallel.replicate(shared, mesh)
-  state = parallel.over_folds(
-      lambda _, fold, shared: steps.create_state(fold[0], shared), mesh)((), folds, shared)
+  state = parallel.over_folds(lambda _, fold, shared: steps.create_state(fold[0], shared), mesh)(
+    (), folds, shared
+  )
   num_parameters = sum(leaf[0].size for leaf in jax.tree.leaves(state.params))
 
   def evaluate(params, fold: tuple[FoldInputs, Indices], shared: Shared):
@@ -76,12 +78,20 @@ def measure(shape: str, config: ml_collections.ConfigDict, num_folds: int,
     state = jax.block_until_ready(train(state, folds, shared))
 
   return dict(
-      shape=shape, batch=config.pretrain.batch_size, layers=config.model.num_layers,
-      folds=size, device=f'{jax.device_count()} x {jax.devices()[0].device_kind}',
-      train_step_s=round(_median(train_once, repeats) / size, 5),
-      eval_s=round(_median(lambda: jax.block_until_ready(evaluate(state.params, folds, shared)),
-                           repeats) / size, 5),
-      compile_s=round(compile_s, 1), peak_rss_mb=_peak_rss_mb(), parameters=num_parameters)
+    shape=shape,
+    batch=config.pretrain.batch_size,
+    layers=config.model.num_layers,
+    folds=size,
+    device=f'{jax.device_count()} x {jax.devices()[0].device_kind}',
+    train_step_s=round(_median(train_once, repeats) / size, 5),
+    eval_s=round(
+      _median(lambda: jax.block_until_ready(evaluate(state.params, folds, shared)), repeats) / size,
+      5,
+    ),
+    compile_s=round(compile_s, 1),
+    peak_rss_mb=_peak_rss_mb(),
+    parameters=num_parameters,
+  )
 
 
 def _median(function: Callable[[], Any], repeats: int) -> float:
@@ -103,8 +113,10 @@ def _peak_rss_mb() -> int:
 def _random(sizes, batch_size: int) -> tuple[Shared, FoldInputs, np.ndarray]:
   random, clips = np.random.default_rng(0), np.arange(batch_size)
   steps, widths = sizes
-  sequences = {modality: random.normal(size=(batch_size, length, width)).astype(np.float32)
-               for modality, length, width in zip(MODALITIES, steps, widths)}
+  sequences = {
+    modality: random.normal(size=(batch_size, length, width)).astype(np.float32)
+    for modality, length, width in zip(MODALITIES, steps, widths)
+  }
   masks = {modality: np.ones(x.shape[:2], bool) for modality, x in sequences.items()}
   corpus = Clips(sequences, masks)
   normaliser = normalize.fit(corpus, clips, config_lib.paper().normalise)
@@ -116,5 +128,8 @@ def _random(sizes, batch_size: int) -> tuple[Shared, FoldInputs, np.ndarray]:
 def _of_corpus(config: ml_collections.ConfigDict) -> tuple[Shared, FoldInputs, np.ndarray]:
   study = Study.plan(config, loading.load(config), pathlib.Path())
   fold = study.folds.all[0]
-  return (pretrain.shared_corpus(study.corpus), pretrain.fold_inputs(study, fold),
-          fold.train[:config.pretrain.batch_size])
+  return (
+    pretrain.shared_corpus(study.corpus),
+    pretrain.fold_inputs(study, fold),
+    fold.train[: config.pretrain.batch_size],
+  )

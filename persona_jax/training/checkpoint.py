@@ -26,7 +26,9 @@ FORMAT = 3  # 2, of version 0.2, also held finished parameters; 1, of 0.1, had a
 KEPT = 3  # so that a damaged one costs little
 # What TensorStore says of content that it cannot decode; other words are of the machine's troubles.
 _UNREADABLE = re.compile(
-    '(DATA_LOSS|OUT_OF_RANGE|NOT_FOUND|FAILED_PRECONDITION|INVALID_ARGUMENT|INTERNAL)(?!.*OS error)', re.S)
+  '(DATA_LOSS|OUT_OF_RANGE|NOT_FOUND|FAILED_PRECONDITION|INVALID_ARGUMENT|INTERNAL)(?!.*OS error)',
+  re.S,
+)
 
 
 class Checkpoints(contextlib.AbstractContextManager):
@@ -35,13 +37,16 @@ class Checkpoints(contextlib.AbstractContextManager):
   def __init__(self, folder: pathlib.Path, stage: str, name: str):
     """Opens `<folder>/<stage>/<name>`, and makes it if need be."""
     processes = ocp.options.MultiprocessingOptions(  # they meet at barriers of this manager's own
-        barrier_sync_key_prefix=f'{stage}_{name}' if jax.process_count() > 1 else None)
+      barrier_sync_key_prefix=f'{stage}_{name}' if jax.process_count() > 1 else None
+    )
     self._checkpoints, self._id = folder, f'{stage}-{name}'
     self._folder = folder / stage / name
     self._manager = ocp.CheckpointManager(
-        self._folder.absolute(),
-        options=ocp.CheckpointManagerOptions(max_to_keep=KEPT, create=True,
-                                             multiprocessing_options=processes))
+      self._folder.absolute(),
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=KEPT, create=True, multiprocessing_options=processes
+      ),
+    )
 
   def __exit__(self, *exception) -> None:
     with self._saving():
@@ -62,8 +67,12 @@ class Checkpoints(contextlib.AbstractContextManager):
       if not self._folder.is_dir():
         raise OSError('the folder has vanished')
       leaves, about = _pack(tree)
-      saved = self._manager.save(step, args=ocp.args.Composite(
-          leaves=ocp.args.StandardSave({'bytes': leaves}), about=ocp.args.JsonSave(about)))
+      saved = self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          leaves=ocp.args.StandardSave({'bytes': leaves}), about=ocp.args.JsonSave(about)
+        ),
+      )
       if not saved:  # Orbax says no more than that
         raise OSError(f'step {step} is refused, since step {max(self.steps())} is there')
 
@@ -93,8 +102,10 @@ class Checkpoints(contextlib.AbstractContextManager):
       about = self._restore(step, about=ocp.args.JsonRestore())
       if about['format'] != FORMAT:
         raise self._refusal(step, about['format'])
-      leaves = self._restore(step, leaves=ocp.args.StandardRestore(
-          {'bytes': np.zeros(_num_bytes(about['arrays']), np.uint8)}))['bytes']
+      leaves = self._restore(
+        step,
+        leaves=ocp.args.StandardRestore({'bytes': np.zeros(_num_bytes(about['arrays']), np.uint8)}),
+      )['bytes']
       if _checksum(leaves, about['arrays']) != about['sha256']:
         raise damage.Damaged('its checksum differs')
     except UserError:
@@ -112,7 +123,7 @@ class Checkpoints(contextlib.AbstractContextManager):
     return _unpack(leaves, like)
 
   def _restore(self, step: int, **items: ocp.args.CheckpointArgs) -> Any:
-    name, = items
+    (name,) = items
     return self._manager.restore(step, args=ocp.args.Composite(**items))[name]
 
   def _refusal(self, step: int, found: int) -> UserError:
@@ -132,16 +143,19 @@ def _proves_damage(error: Exception, folder: pathlib.Path) -> bool:
   An error of the operating system proves nothing (too many open files, a stale file handle, no
   memory), but for a file that is missing from a folder whose other files can be read.
   """
-  undecodable = isinstance(error, (damage.Damaged, json.JSONDecodeError, UnicodeDecodeError,
-                                   FileNotFoundError, KeyError))
+  undecodable = isinstance(
+    error, (damage.Damaged, json.JSONDecodeError, UnicodeDecodeError, FileNotFoundError, KeyError)
+  )
   undecodable |= isinstance(error, ValueError) and bool(_UNREADABLE.match(str(error)))
   return undecodable and damage.can_be_read(folder)
 
 
 def _arrays(tree: Tree) -> list[list]:
   """[name, type, shape] of every leaf, as JSON gives them back."""
-  return [[jax.tree_util.keystr(path), str(np.dtype(leaf.dtype)), list(leaf.shape)]
-          for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+  return [
+    [jax.tree_util.keystr(path), str(np.dtype(leaf.dtype)), list(leaf.shape)]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  ]
 
 
 def _num_bytes(arrays: list[list]) -> int:
@@ -149,15 +163,18 @@ def _num_bytes(arrays: list[list]) -> int:
 
 
 def _pack(tree: Tree) -> tuple[np.ndarray, dict[str, Any]]:
-  leaves = np.frombuffer(b''.join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)),
-                         np.uint8)
+  leaves = np.frombuffer(
+    b''.join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)), np.uint8
+  )
   arrays = _arrays(tree)
   return leaves, dict(format=FORMAT, sha256=_checksum(leaves, arrays), arrays=arrays)
 
 
 def _unpack(packed: np.ndarray, like: Tree) -> Tree:
   leaves, structure = jax.tree.flatten(like)
-  return jax.tree.unflatten(structure, _split(packed, [(leaf.dtype, leaf.shape) for leaf in leaves]))
+  return jax.tree.unflatten(
+    structure, _split(packed, [(leaf.dtype, leaf.shape) for leaf in leaves])
+  )
 
 
 def _unpack_dict(packed: np.ndarray, arrays: list[list]) -> dict[str, np.ndarray]:

@@ -26,28 +26,35 @@ def set_aside(folder: pathlib.Path, checkpoints: pathlib.Path, name: str, error:
 def can_be_read(folder: pathlib.Path) -> bool:
   """Whether the operating system gives every file of a folder, whatever is in it."""
   try:
-    return folder.is_dir() and all(path.read_bytes() is not None
-                                   for path in folder.rglob('*') if path.is_file())
+    return folder.is_dir() and all(
+      path.read_bytes() is not None for path in folder.rglob('*') if path.is_file()
+    )
   except OSError:
     return False
 
 
 def unreadable(folder: pathlib.Path, error: Exception) -> UserError:
   """Returns the error for an item that may be intact."""
-  return UserError(f'{folder}: cannot be read at present ({reason(error)}); it is left unchanged. '
-                   'Remove the cause, and run the same command again.')
+  return UserError(
+    f'{folder}: cannot be read at present ({reason(error)}); it is left unchanged. '
+    'Remove the cause, and run the same command again.'
+  )
 
 
 def unsaved(folder: pathlib.Path, error: Exception) -> UserError:
   """Returns the error for a save that failed."""
-  return UserError(f'{folder}: cannot be saved ({reason(error)}). What was saved before is intact; '
-                   'free disk space or fix permissions, and run the same command again.')
+  return UserError(
+    f'{folder}: cannot be saved ({reason(error)}). What was saved before is intact; '
+    'free disk space or fix permissions, and run the same command again.'
+  )
 
 
 def other_format(folder: pathlib.Path, found: int, expected: int) -> UserError:
   """Returns the error for an item that another version saved."""
-  return UserError(f'{folder}: a checkpoint of format {found}, this version of persona_jax reads format '
-                   f'{expected}; go on with the version that wrote it, or name another --workdir.')
+  return UserError(
+    f'{folder}: a checkpoint of format {found}, this version of persona_jax reads format '
+    f'{expected}; go on with the version that wrote it, or name another --workdir.'
+  )
 
 
 def reason(error: Exception) -> str:

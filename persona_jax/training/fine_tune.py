@@ -37,9 +37,13 @@ class Recipe:
 
 def recipes(config: ml_collections.ConfigDict) -> dict[str, Recipe]:
   """Returns {arm: recipe} of the arms that fine-tune; `config` is `config.adapt`."""
-  return {'fs_ua': Recipe(), 'fs_ua_kd': Recipe(label_weight=config.weight),
-          'fs_ua_token': Recipe(label_weight=config.weight, distilling=True),
-          'fs_adapter': Recipe(trained=('adapter',)), 'fs_base': Recipe(trained=('base',))}
+  return {
+    'fs_ua': Recipe(),
+    'fs_ua_kd': Recipe(label_weight=config.weight),
+    'fs_ua_token': Recipe(label_weight=config.weight, distilling=True),
+    'fs_adapter': Recipe(trained=('adapter',)),
+    'fs_base': Recipe(trained=('base',)),
+  }
 
 
 class Supports(NamedTuple):
@@ -73,8 +77,9 @@ class FineTuner:
     """The student's parameters before the first step, from the teacher's."""
     return with_distillation_token(params) if self._recipe.distilling else params
 
-  def personalise(self, params: Params, normaliser: Normaliser, shared: Shared,
-                  support: Supports) -> Params:
+  def personalise(
+    self, params: Params, normaliser: Normaliser, shared: Shared, support: Supports
+  ) -> Params:
     """Fine-tunes from the teacher's parameters on one support set, without dropout."""
     clips = predict.gather(shared.clips, normaliser, support.clips)
     labels = shared.labels[support.clips]
@@ -85,9 +90,15 @@ class FineTuner:
 
     def loss_of(learning):
       scores = self.model.apply({'params': learning | frozen}, clips, method='scores')
-      return losses.distillation_loss(scores, labels, teacher, support.weights, support.label_weight,
-                             losses.distillation(self._config.distillation),
-                             self._config.temperature)
+      return losses.distillation_loss(
+        scores,
+        labels,
+        teacher,
+        support.weights,
+        support.label_weight,
+        losses.distillation(self._config.distillation),
+        self._config.temperature,
+      )
 
     def step(carry, _):
       learning, state = carry
@@ -113,8 +124,9 @@ class FoldTask(NamedTuple):
   user_clips: Array
 
 
-def fine_tune_and_predict(fine_tuner: FineTuner, vmapped: int, task: FoldTask, supports: Supports,
-                          shared: Shared) -> Array:
+def fine_tune_and_predict(
+  fine_tuner: FineTuner, vmapped: int, task: FoldTask, supports: Supports, shared: Shared
+) -> Array:
   """Personalises to the fold's user once per support set, and predicts the user's clips.
 
   Args:
@@ -126,6 +138,8 @@ def fine_tune_and_predict(fine_tuner: FineTuner, vmapped: int, task: FoldTask, s
 
   def one(support):
     personal = fine_tuner.personalise(task.params, task.normaliser, shared, support)
-    return predict.predict(fine_tuner.model, personal, task.normaliser, shared.clips, task.user_clips)
+    return predict.predict(
+      fine_tuner.model, personal, task.normaliser, shared.clips, task.user_clips
+    )
 
   return lax.map(one, supports, batch_size=vmapped)

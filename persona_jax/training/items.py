@@ -89,20 +89,30 @@ def _read_about(folder: pathlib.Path) -> dict[str, Any]:
 
 def _checkpointer() -> ocp.StandardCheckpointer:
   """Of this process alone: the others of a run neither write nor wait."""
-  return ocp.StandardCheckpointer(multiprocessing_options=ocp.options.MultiprocessingOptions(
-      primary_host=jax.process_index(), active_processes={jax.process_index()},
-      barrier_sync_key_prefix=f'process_{jax.process_index()}') if jax.process_count() > 1 else
-      ocp.options.MultiprocessingOptions())
+  return ocp.StandardCheckpointer(
+    multiprocessing_options=ocp.options.MultiprocessingOptions(
+      primary_host=jax.process_index(),
+      active_processes={jax.process_index()},
+      barrier_sync_key_prefix=f'process_{jax.process_index()}',
+    )
+    if jax.process_count() > 1
+    else ocp.options.MultiprocessingOptions()
+  )
 
 
 def _shapes(tree: Params) -> dict[str, tuple]:
-  return {jax.tree_util.keystr(path): (tuple(leaf.shape), str(np.dtype(leaf.dtype)))
-          for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+  return {
+    jax.tree_util.keystr(path): (tuple(leaf.shape), str(np.dtype(leaf.dtype)))
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
 
 
 def _hashes(folder: pathlib.Path) -> dict[str, str]:
-  return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-          for path in sorted(folder.rglob('*')) if path.is_file()}
+  return {
+    str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+    for path in sorted(folder.rglob('*'))
+    if path.is_file()
+  }
 
 
 def _hash_of(about: dict[str, Any]) -> str:

@@ -42,8 +42,15 @@ def l1(predictions: Array, labels: Array, weights: Array) -> Array:
   return mean(absolute(predictions - labels), weights)
 
 
-def distillation_loss(scores: Array, labels: Array, teacher: Array, weights: Array, label_weight: Array,
-                      function: Distillation, temperature: float) -> Array:
+def distillation_loss(
+  scores: Array,
+  labels: Array,
+  teacher: Array,
+  weights: Array,
+  label_weight: Array,
+  function: Distillation,
+  temperature: float,
+) -> Array:
   """(1 - lambda) d(y_hat, y_old) + lambda |y_hat - y|, mean over clips (paper, section 4.2).
 
   Args:
@@ -88,7 +95,7 @@ def log_classes(score: Array, temperature: float) -> Array:
   clipped to [-3, 3] as for Acc7.
   """
   distance = jnp.clip(score, -3, 3)[..., None] - CLASSES
-  return jax.nn.log_softmax(-distance**2 / (2 * temperature))
+  return jax.nn.log_softmax(-(distance**2) / (2 * temperature))
 
 
 def _cross_entropy(student: Array, teacher: Array, temperature: float) -> Array:
@@ -116,11 +123,18 @@ def _divergence(first: Array, second: Array, error: Array, temperature: float) -
 
 
 DISTILLATIONS: dict[str, Distillation] = {
-    'l1': _l1, 'mse': _mse, 'huber': _huber, 'cross_entropy': _cross_entropy, 'kl': _kl}
+  'l1': _l1,
+  'mse': _mse,
+  'huber': _huber,
+  'cross_entropy': _cross_entropy,
+  'kl': _kl,
+}
 
 
 def distillation(name: str) -> Distillation:
   """Returns the entry of `DISTILLATIONS`. Raises `UserError` if there is none of this name."""
   if name not in DISTILLATIONS:
-    raise UserError(f'config.adapt.distillation = {name!r}: expected one of {", ".join(DISTILLATIONS)}.')
+    raise UserError(
+      f'config.adapt.distillation = {name!r}: expected one of {", ".join(DISTILLATIONS)}.'
+    )
   return DISTILLATIONS[name]

@@ -13,11 +13,16 @@ from persona_jax.types import Clips, Params
 
 _COPIES = 6  # of the parameters: gradients, Adam's two moments, and what a step reads and writes
 _GATHERED = 2  # copies of a clip's features: raw and standardised
-_LEARNING, _LEARNING_A_LAYER = 120, 10  # a clip's activations a step of its sequences, in model widths
+_LEARNING, _LEARNING_A_LAYER = (
+  120,
+  10,
+)  # a clip's activations a step of its sequences, in model widths
 _PREDICTING = 8  # the same where no gradient is taken
 
 
-def copy_bytes(params: Params, clips: Clips, num_clips: int, config: ml_collections.ConfigDict) -> int:
+def copy_bytes(
+  params: Params, clips: Clips, num_clips: int, config: ml_collections.ConfigDict
+) -> int:
   """An estimate for one copy: a fold that is pre-trained, or a trial that is personalised.
 
   Args:
@@ -29,7 +34,8 @@ def copy_bytes(params: Params, clips: Clips, num_clips: int, config: ml_collecti
   frames = sum(x.shape[1] * x.shape[2] for x in clips.sequences.values())
   widths = config.width * sum(x.shape[1] for x in clips.sequences.values())
   learning = num_clips * (
-      _GATHERED * frames + (_LEARNING + _LEARNING_A_LAYER * config.num_layers) * widths)
+    _GATHERED * frames + (_LEARNING + _LEARNING_A_LAYER * config.num_layers) * widths
+  )
   predicting = predict.CHUNK * (_GATHERED * frames + _PREDICTING * widths)
   num_parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
   return 4 * (_COPIES * num_parameters + max(learning, predicting))

@@ -19,7 +19,8 @@ def plateau(config: ml_collections.ConfigDict) -> optax.GradientTransformationEx
   One epoch more than optax counts passes before the rate falls, as in PyTorch's ReduceLROnPlateau.
   """
   return optax.contrib.reduce_on_plateau(
-      factor=config.plateau_factor, patience=config.plateau_patience + 1)
+    factor=config.plateau_factor, patience=config.plateau_patience + 1
+  )
 
 
 def group_labels(params: Params) -> Params:
@@ -35,5 +36,10 @@ def group_labels(params: Params) -> Params:
 
 def personalising(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
   """Adam with separate learning rates (paper, section 4.2); `config` is `config.adapt`."""
-  return optax.multi_transform({'adapter': optax.adam(config.adapter_learning_rate),
-                                'base': optax.adam(config.base_learning_rate)}, group_labels)
+  return optax.multi_transform(
+    {
+      'adapter': optax.adam(config.adapter_learning_rate),
+      'base': optax.adam(config.base_learning_rate),
+    },
+    group_labels,
+  )

@@ -52,8 +52,12 @@ def shared_corpus(corpus: Corpus) -> Shared:
 
 def fold_inputs(study: Study, fold: Fold) -> FoldInputs:
   """The fold's device inputs, its validation clips padded to the length that all folds share."""
-  return FoldInputs(np.int32(fold.seed), np.int32(fold.rank), study.normaliser(fold),
-                    batching.pad(fold.valid, study.folds.num_valid))
+  return FoldInputs(
+    np.int32(fold.seed),
+    np.int32(fold.rank),
+    study.normaliser(fold),
+    batching.pad(fold.valid, study.folds.num_valid),
+  )
 
 
 def pretrain(study: Study, log: EpochLog | None = None) -> list[Pretrained]:
@@ -70,7 +74,7 @@ def pretrain(study: Study, log: EpochLog | None = None) -> list[Pretrained]:
     progress.advance((len(folds) - len(todo)) * epochs)
     if todo:
       trainer = _Trainer(study, like, log, progress)
-      for group in (todo[i:i + trainer.size] for i in range(0, len(todo), trainer.size)):
+      for group in (todo[i : i + trainer.size] for i in range(0, len(todo), trainer.size)):
         results |= zip((fold.name for fold in group), trainer.train(group))
   return [results[fold.name] for fold in folds]
 
@@ -88,8 +92,9 @@ def load(study: Study, fold: Fold, like: Params) -> Pretrained | None:
   if found is None:
     return None
   params, about = found
-  return Pretrained(params, about['best_epoch'], about['best_loss'],
-                    np.array(about['curves'], np.float32))
+  return Pretrained(
+    params, about['best_epoch'], about['best_loss'], np.array(about['curves'], np.float32)
+  )
 
 
 def _load_or_set_aside(study: Study, fold: Fold, like: Params) -> Pretrained | None:
@@ -132,12 +137,15 @@ class _Trainer:
     self._last = config.pretrain.num_epochs * self._plan.num_batches
     self._mesh = mesh = parallel.fold_mesh()
     self.size = parallel.group_size(
-        len(self._plan.chosen), mesh,
-        memory.copy_bytes(like.params, clips, self._plan.batch_size, config.model))
+      len(self._plan.chosen),
+      mesh,
+      memory.copy_bytes(like.params, clips, self._plan.batch_size, config.model),
+    )
     self._shared = parallel.replicate(shared_corpus(study.corpus), mesh)
     steps = Pretraining(build(config.model), config)
     self._create = parallel.over_folds(
-        lambda _, inputs, shared: steps.create_state(inputs, shared), mesh)
+      lambda _, inputs, shared: steps.create_state(inputs, shared), mesh
+    )
     self._step = parallel.over_folds(steps.train_step, mesh, donate_state=True)
     self._end_epoch = parallel.over_folds(steps.end_epoch, mesh, donate_state=True)
 
@@ -152,8 +160,12 @@ class _Trainer:
       UserError: a loss or gradient is not finite; the state before it is saved.
     """
     with contextlib.ExitStack() as stack:
-      runs = [self._begin(fold, stack.enter_context(Checkpoints(self._study.checkpoints, STAGE, fold.name)))
-              for fold in folds]
+      runs = [
+        self._begin(
+          fold, stack.enter_context(Checkpoints(self._study.checkpoints, STAGE, fold.name))
+        )
+        for fold in folds
+      ]
       while (step := min(run.step for run in runs)) < self._last:
         until = min((run.step for run in runs if run.step > step), default=self._last)
         self._advance([run for run in runs if run.step == step], until)
@@ -163,7 +175,9 @@ class _Trainer:
     begun = bool(saved.steps())
     step, state = saved.newest(self._like) or (0, None)
     if begun and state is None:
-      _LOG.warning('No undamaged checkpoint of %s is left; its pre-training starts over.', fold.name)
+      _LOG.warning(
+        'No undamaged checkpoint of %s is left; its pre-training starts over.', fold.name
+      )
     self._progress.advance(step // self._plan.num_batches)
     return _Run(fold, saved, step, state)
 
@@ -171,12 +185,17 @@ class _Trainer:
     """Takes folds that have done equally many steps to the step `until`."""
     inputs = self._put([fold_inputs(self._study, run.fold) for run in runs])
     step, num_batches = runs[0].step, self._plan.num_batches
-    state = (self._put([run.state for run in runs]) if step else
-             self._create((), inputs, self._shared))
+    state = (
+      self._put([run.state for run in runs]) if step else self._create((), inputs, self._shared)
+    )
     while step < until:
       epoch, first = divmod(step, num_batches)
-      batches = self._put([batching.split(folds_lib.epoch_order(run.fold, epoch), num_batches,
-                                          self._plan.batch_size) for run in runs])
+      batches = self._put(
+        [
+          batching.split(folds_lib.epoch_order(run.fold, epoch), num_batches, self._plan.batch_size)
+          for run in runs
+        ]
+      )
       steps = range(first, min(num_batches, until - epoch * num_batches))
       state = self._take_steps(state, (inputs, batches), runs, epoch, steps)
       step = epoch * num_batches + steps.stop
@@ -191,8 +210,14 @@ class _Trainer:
     """Puts one tree per fold on the devices; the first is repeated to fill the program."""
     return parallel.shard(parallel.stack(trees, self.size), self._mesh)
 
-  def _take_steps(self, state: TrainState, step_inputs: tuple[FoldInputs, batching.Indices],
-                  runs: list[_Run], epoch: int, steps: range) -> TrainState:
+  def _take_steps(
+    self,
+    state: TrainState,
+    step_inputs: tuple[FoldInputs, batching.Indices],
+    runs: list[_Run],
+    epoch: int,
+    steps: range,
+  ) -> TrainState:
     """Takes some steps of an epoch; each is queued while the one before it runs."""
     queued = None
     for step in steps:
@@ -210,19 +235,32 @@ class _Trainer:
       _expect_finite(run.fold, run_state, self._plan.num_batches)
     for run, run_state in zip(runs, states):
       if step < self._last:
-        if step not in run.saved.steps():  # it may be, where a fold was stopped before its first step
+        if (
+          step not in run.saved.steps()
+        ):  # it may be, where a fold was stopped before its first step
           run.saved.save(step, run_state)
       elif parallel.is_primary_process():
-        items.write(self._study.teacher_folder(run.fold), run_state.best_params, dict(
-            best_epoch=int(run_state.best_epoch), best_loss=float(run_state.best_loss),
-            curves=run_state.curves.tolist()))
+        items.write(
+          self._study.teacher_folder(run.fold),
+          run_state.best_params,
+          dict(
+            best_epoch=int(run_state.best_epoch),
+            best_loss=float(run_state.best_loss),
+            curves=run_state.curves.tolist(),
+          ),
+        )
 
   def _report(self, runs: list[_Run], state: TrainState, epoch: int) -> str:
     """The losses of a finished epoch, logged by fold, and their means as the progress line's text."""
-    losses = [curve[epoch] for curve in parallel.fetch(state.curves)[:len(runs)]]
+    losses = [curve[epoch] for curve in parallel.fetch(state.curves)[: len(runs)]]
     for run, (train, valid) in zip(runs, losses):
-      _LOG.info('%s, epoch %d: training loss %.3f, validation loss %.3f', run.fold.name, epoch + 1, train,
-                valid)
+      _LOG.info(
+        '%s, epoch %d: training loss %.3f, validation loss %.3f',
+        run.fold.name,
+        epoch + 1,
+        train,
+        valid,
+      )
       if self._log:
         self._log(run.fold, epoch + 1, float(train), float(valid))
     train, valid = np.mean(losses, axis=0)
@@ -238,8 +276,9 @@ class _Trainer:
     if step and jax.process_count() == 1:
       self._save(state, runs, epoch * self._plan.num_batches + step)
     raise preemption.Preempted(
-        f'in epoch {epoch + 1} after step {step} of {self._plan.num_batches}, '
-        f'{", ".join(run.fold.name for run in runs)}')
+      f'in epoch {epoch + 1} after step {step} of {self._plan.num_batches}, '
+      f'{", ".join(run.fold.name for run in runs)}'
+    )
 
 
 def _expect_finite(fold: Fold, state: TrainState, num_batches: int) -> None:
@@ -249,13 +288,15 @@ def _expect_finite(fold: Fold, state: TrainState, num_batches: int) -> None:
     groups = ' and '.join(group for group, wrong in state.fault.groups.items() if wrong)
     what = f'the gradient of {groups}' if groups else 'the loss'
     where = f'epoch {epoch + 1}, step {step + 1} of {num_batches}'
-  elif not np.isfinite(state.curves[:state.epoch]).all():
+  elif not np.isfinite(state.curves[: state.epoch]).all():
     what, where = 'the validation loss', f'epoch {state.epoch}'
   else:
     return
-  raise UserError(f'{fold.name} ({fold.user}), {where}: {what} is not finite. The checkpoint '
-                  'before it is kept; --debug_nans finds the operation, a lower '
-                  'config.pretrain.learning_rate in another --workdir may help.')
+  raise UserError(
+    f'{fold.name} ({fold.user}), {where}: {what} is not finite. The checkpoint '
+    'before it is kept; --debug_nans finds the operation, a lower '
+    'config.pretrain.learning_rate in another --workdir may help.'
+  )
 
 
 def _result(state: TrainState) -> Pretrained:

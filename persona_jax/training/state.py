@@ -51,12 +51,23 @@ class TrainState:
   fault: Fault
 
 
-def create(params: Params, optimizer: optax.GradientTransformation,
-           plateau: optax.GradientTransformation, num_epochs: int) -> TrainState:
+def create(
+  params: Params,
+  optimizer: optax.GradientTransformation,
+  plateau: optax.GradientTransformation,
+  num_epochs: int,
+) -> TrainState:
   """The state before the first step."""
   return TrainState(
-      params=params, optimizer=optimizer.init(params), plateau=plateau.init(params),
-      step=jnp.int32(0), epoch=jnp.int32(0), train_loss=jnp.float32(0),
-      best_params=jax.tree.map(jnp.copy, params), best_loss=jnp.float32(jnp.inf),
-      best_epoch=jnp.int32(0), curves=jnp.full((num_epochs, 2), jnp.inf, jnp.float32),
-      fault=Fault(jnp.int32(0), {group: jnp.bool_(False) for group in params}))
+    params=params,
+    optimizer=optimizer.init(params),
+    plateau=plateau.init(params),
+    step=jnp.int32(0),
+    epoch=jnp.int32(0),
+    train_loss=jnp.float32(0),
+    best_params=jax.tree.map(jnp.copy, params),
+    best_loss=jnp.float32(jnp.inf),
+    best_epoch=jnp.int32(0),
+    curves=jnp.full((num_epochs, 2), jnp.inf, jnp.float32),
+    fault=Fault(jnp.int32(0), {group: jnp.bool_(False) for group in params}),
+  )

@@ -53,8 +53,9 @@ class Pretraining:
     params = self._model.init(self._key(inputs, _INIT), example)['params']
     return state_lib.create(params, self._optimizer, self._plateau, self._num_epochs)
 
-  def train_step(self, state: TrainState, inputs: tuple[FoldInputs, Indices],
-                 shared: Shared) -> TrainState:
+  def train_step(
+    self, state: TrainState, inputs: tuple[FoldInputs, Indices], shared: Shared
+  ) -> TrainState:
     """One Adam step.
 
     Args:
@@ -68,33 +69,46 @@ class Pretraining:
 
     def loss_of(params):
       predictions = self._model.apply(
-          {'params': params}, clips, train=True, rngs={'dropout': dropout_key})
+        {'params': params}, clips, train=True, rngs={'dropout': dropout_key}
+      )
       return losses.l1(predictions, labels, batch.weights)
 
     loss, gradients = jax.value_and_grad(loss_of)(state.params)
     updates, optimizer_state = self._optimizer.update(gradients, state.optimizer, state.params)
     updates = jax.tree.map(lambda update: update * state.plateau.scale, updates)
-    return state.replace(params=optax.apply_updates(state.params, updates),
-                         optimizer=optimizer_state, step=state.step + 1,
-                         train_loss=state.train_loss + loss,
-                         fault=_first_fault(state, loss, gradients))
+    return state.replace(
+      params=optax.apply_updates(state.params, updates),
+      optimizer=optimizer_state,
+      step=state.step + 1,
+      train_loss=state.train_loss + loss,
+      fault=_first_fault(state, loss, gradients),
+    )
 
-  def end_epoch(self, state: TrainState, inputs: tuple[FoldInputs, Indices],
-                shared: Shared) -> TrainState:
+  def end_epoch(
+    self, state: TrainState, inputs: tuple[FoldInputs, Indices], shared: Shared
+  ) -> TrainState:
     """Validates, keeps the best parameters, and steps the plateau schedule; `inputs` as above."""
     fold, epoch = inputs
-    predictions = predict.predict(self._model, state.params, fold.normaliser, shared.clips,
-                                  fold.valid.clips)
+    predictions = predict.predict(
+      self._model, state.params, fold.normaliser, shared.clips, fold.valid.clips
+    )
     loss = losses.l1(predictions, shared.labels[fold.valid.clips], fold.valid.weights)
     better = loss < state.best_loss
     _, plateau = self._plateau.update((), state.plateau, value=loss)
-    curves = state.curves.at[state.epoch].set(jnp.stack([state.train_loss / len(epoch.clips), loss]))
+    curves = state.curves.at[state.epoch].set(
+      jnp.stack([state.train_loss / len(epoch.clips), loss])
+    )
     return state.replace(
-        epoch=state.epoch + 1, train_loss=jnp.float32(0), plateau=plateau, curves=curves,
-        best_params=jax.tree.map(lambda new, old: jnp.where(better, new, old), state.params,
-                                 state.best_params),
-        best_loss=jnp.where(better, loss, state.best_loss),
-        best_epoch=jnp.where(better, state.epoch + 1, state.best_epoch))
+      epoch=state.epoch + 1,
+      train_loss=jnp.float32(0),
+      plateau=plateau,
+      curves=curves,
+      best_params=jax.tree.map(
+        lambda new, old: jnp.where(better, new, old), state.params, state.best_params
+      ),
+      best_loss=jnp.where(better, loss, state.best_loss),
+      best_epoch=jnp.where(better, state.epoch + 1, state.best_epoch),
+    )
 
 
 def _first_fault(state: TrainState, loss: Array, gradients: Params) -> Fault:

@@ -30,7 +30,8 @@ def epoch_log(workdir: pathlib.Path, wanted: bool) -> Iterator[EpochLog | None]:
     def log(fold: Fold, epoch: int, train: float, valid: float) -> None:
       if fold.name not in writers:
         writers[fold.name] = stack.enter_context(
-            tensorboardX.SummaryWriter(str(workdir / 'tensorboard' / fold.name)))
+          tensorboardX.SummaryWriter(str(workdir / 'tensorboard' / fold.name))
+        )
       writers[fold.name].add_scalar('pretrain/training_loss', train, epoch)
       writers[fold.name].add_scalar('pretrain/validation_loss', valid, epoch)
       writers[fold.name].flush()

@@ -25,7 +25,10 @@ def test_loads_long_sequences_of_any_width(small):
   assert loaded.names[:4] == ('va[0]', 'va[1]', 'va[2]', 'vb[0]')
   assert loaded.speakers[3] == 'vb'
   assert {m: x.shape[1:] for m, x in loaded.clips.sequences.items()} == {
-      'language': (4, 5), 'audio': (25, 74), 'vision': (30, 47)}
+    'language': (4, 5),
+    'audio': (25, 74),
+    'vision': (30, 47),
+  }
   assert loaded.clips.masks['audio'].sum(axis=1).tolist()[:2] == [25, 25]  # 12.5 Hz over 2 s
   assert 'every video counts as a speaker (3)' in loaded.notes[0]
 
@@ -51,7 +54,10 @@ def test_a_file_of_a_hundred_frames_a_second_keeps_its_whole_clips(tmp_path, sma
   np.testing.assert_allclose(loaded.clips.sequences['audio'][:3, :, 0].ravel(), expected)
   np.testing.assert_allclose(loaded.clips.sequences['audio'][:3, :, 1].ravel(), expected + 1000)
   assert loaded.sampling['audio'] == Sampling(pytest.approx(100), 12.5, 0)
-  assert any('covarep.csd: 100 frames a second (median over videos), averaged to 12.5 in 1 of 1' in note for note in loaded.notes)
+  assert any(
+    'covarep.csd: 100 frames a second (median over videos), averaged to 12.5 in 1 of 1' in note
+    for note in loaded.notes
+  )
   assert 'covarep.csd: non-finite values left out of means: 2.' in loaded.notes
   small.data.frames_per_second.audio = 0  # as they are: the first quarter of a second
   loaded = loading.load(small)
@@ -63,7 +69,9 @@ def test_a_file_of_a_hundred_frames_a_second_keeps_its_whole_clips(tmp_path, sma
 def test_what_is_not_faster_passes_as_it_is(small, tmp_path):
   """Words, audio at MulT's own rate, and one frame a clip."""
   spans = np.arange(3)[:, None] * 2.0 + [0, 2]
-  write_csd(tmp_path / 'facet.csd', {'va': (np.arange(6, dtype=np.float32).reshape(3, 2) / 3, spans)})
+  write_csd(
+    tmp_path / 'facet.csd', {'va': (np.arange(6, dtype=np.float32).reshape(3, 2) / 3, spans)}
+  )
   resampled = loading.load(small)
   small.data.frames_per_second = dict(language=None, audio=None, vision=None)
   as_it_is = loading.load(small)
@@ -86,8 +94,10 @@ def test_single_videos_that_are_faster_are_averaged_and_told(small, tmp_path):
   first = loaded.names.index('vb[0]')
   np.testing.assert_allclose(loaded.clips.sequences['vision'][first, :3, 0], [0.5, 2.5, 4.5])
   assert loaded.sampling['vision'] == Sampling(pytest.approx(10), pytest.approx(10), 0)
-  assert ('facet.csd: 10 frames a second (median over videos), averaged to 10 in 1 of 3 videos '
-          '(config.data.frames_per_second).') in loaded.notes
+  assert (
+    'facet.csd: 10 frames a second (median over videos), averaged to 10 in 1 of 3 videos '
+    '(config.data.frames_per_second).'
+  ) in loaded.notes
 
 
 def test_check_data_shows_the_rates(small):
@@ -99,8 +109,10 @@ def test_check_data_shows_the_rates(small):
 
 
 def test_a_frame_that_straddles_clips_belongs_to_both(tmp_path, small):
-  write_csd(tmp_path / 'words.csd', {'va': (np.array([[1.0], [2.0], [3.0]]),
-                                            np.array([[0, 1.5], [1.5, 2.5], [2.5, 6.0]]))})
+  write_csd(
+    tmp_path / 'words.csd',
+    {'va': (np.array([[1.0], [2.0], [3.0]]), np.array([[0, 1.5], [1.5, 2.5], [2.5, 6.0]]))},
+  )
   loaded = loading.load(small)
   words = loaded.clips.sequences['language'][:3, :, 0] * loaded.clips.masks['language'][:3]
   np.testing.assert_array_equal(words, [[1, 2], [2, 3], [3, 0]])
@@ -108,8 +120,9 @@ def test_a_frame_that_straddles_clips_belongs_to_both(tmp_path, small):
 
 @pytest.mark.parametrize('missing, kept', [('mask', 9), ('drop', 5)])
 def test_clips_without_a_modality_are_masked_or_dropped_by_name(tmp_path, small, missing, kept):
-  write_csd(tmp_path / 'facet.csd', {v: (np.ones((1, 47)), np.array([[0.0, 99.0]]))
-                                     for v in ('va', 'vb')})
+  write_csd(
+    tmp_path / 'facet.csd', {v: (np.ones((1, 47)), np.array([[0.0, 99.0]])) for v in ('va', 'vb')}
+  )
   small.data.missing = missing
   loaded = loading.load(small)
   assert len(loaded.names) == kept

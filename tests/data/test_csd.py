@@ -11,11 +11,15 @@ SPAN = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])
 
 def test_reads_any_root_name(tmp_path):
   features = np.arange(6.0).reshape(3, 2)
-  path = write_csd(tmp_path / 'a.csd', {'v2': (features, SPAN), 'v1': (features + 1, SPAN)}, 'Odd/r')
+  path = write_csd(
+    tmp_path / 'a.csd', {'v2': (features, SPAN), 'v1': (features + 1, SPAN)}, 'Odd/r'
+  )
   # A slash nests groups in HDF5, so the root is "Odd" without data of its own: not a .csd.
   with pytest.raises(UserError, match='expected one root group'):
     ComputationalSequence(path)
-  path = write_csd(tmp_path / 'b.csd', {'v2': (features, SPAN), 'v1': (features + 1, SPAN)}, 'Odd r')
+  path = write_csd(
+    tmp_path / 'b.csd', {'v2': (features, SPAN), 'v1': (features + 1, SPAN)}, 'Odd r'
+  )
   with ComputationalSequence(path) as sequence:
     assert (sequence.root, sequence.videos, sequence.width()) == ('Odd r', ['v1', 'v2'], 2)
     read, intervals = sequence.read('v1')
@@ -32,17 +36,26 @@ def test_missing_and_foreign_files_are_named(tmp_path):
     ComputationalSequence(tmp_path / 'text.csd')
 
 
-@pytest.mark.parametrize('features, intervals, complaint', [
+@pytest.mark.parametrize(
+  'features, intervals, complaint',
+  [
     (np.zeros((3, 2)), SPAN[:2], r'v: features \(3, 2\) and intervals \(2, 2\)'),
     (np.zeros(3), SPAN, r'v: features \(3,\)'),
     (np.array([[b'it'], [b'was'], [b'fine']]), SPAN, 'v/features: holds .S4, expected numbers'),
-    (np.zeros((3, 2)), np.array([[b'0', b'1']] * 3), 'v/intervals: holds .S1, expected numbers .start and'),
+    (
+      np.zeros((3, 2)),
+      np.array([[b'0', b'1']] * 3),
+      'v/intervals: holds .S1, expected numbers .start and',
+    ),
     (np.zeros((3, 2), [('a', 'f4')]), SPAN, 'v/features: holds .* expected numbers'),
     (np.float32(1), SPAN, r'v: features \(\) and intervals'),
     (np.zeros((3, 2)), np.float64(1), r'and intervals \(\) do not fit'),
-])
+  ],
+)
 def test_malformed_datasets_are_named(tmp_path, features, intervals, complaint):
-  with ComputationalSequence(write_csd(tmp_path / 'x.csd', {'v': (features, intervals)})) as sequence:
+  with ComputationalSequence(
+    write_csd(tmp_path / 'x.csd', {'v': (features, intervals)})
+  ) as sequence:
     with pytest.raises(UserError, match=complaint):
       sequence.read('v')
 
@@ -57,13 +70,17 @@ def test_video_without_intervals_is_named(tmp_path):
 
 @pytest.mark.parametrize('name', ['features', 'intervals'])
 def test_a_group_or_a_dangling_link_for_an_array_is_named(tmp_path, name):
-  for number, broken in enumerate((lambda group: group.create_group(name),
-                                   lambda group: group.__setitem__(name, h5py.SoftLink('/nowhere')),
-                                   lambda group: group.__setitem__(name, h5py.ExternalLink('no.h5', '/x')))):
+  for number, broken in enumerate(
+    (
+      lambda group: group.create_group(name),
+      lambda group: group.__setitem__(name, h5py.SoftLink('/nowhere')),
+      lambda group: group.__setitem__(name, h5py.ExternalLink('no.h5', '/x')),
+    )
+  ):
     path = tmp_path / f'{number}.csd'
     with h5py.File(path, 'w') as file:
       group = file.create_group('r/data/v')
-      other, = {'features', 'intervals'} - {name}
+      (other,) = {'features', 'intervals'} - {name}
       group[other] = SPAN
       broken(group)
     with ComputationalSequence(path) as sequence:
@@ -93,12 +110,13 @@ def test_a_name_that_no_output_file_could_hold_is_refused(tmp_path, name):
 def test_a_broken_chunk_is_named(tmp_path):
   with h5py.File(tmp_path / 'x.csd', 'w') as file:
     group = file.create_group('r/data/v')
-    group.create_dataset('features', data=np.arange(3000.0).reshape(1000, 3), compression='gzip',
-                         chunks=(1000, 3))
+    group.create_dataset(
+      'features', data=np.arange(3000.0).reshape(1000, 3), compression='gzip', chunks=(1000, 3)
+    )
     group['intervals'] = np.tile(SPAN[:1], (1000, 1))
     offset = group['features'].id.get_chunk_info(0).byte_offset
   content = bytearray((tmp_path / 'x.csd').read_bytes())
-  content[offset:offset + 40] = bytes(40)
+  content[offset : offset + 40] = bytes(40)
   (tmp_path / 'x.csd').write_bytes(content)
   with ComputationalSequence(tmp_path / 'x.csd') as sequence:
     with pytest.raises(UserError, match='x.csd: r/data/v: not readable .* download the file again'):
@@ -115,7 +133,7 @@ def test_whatever_byte_is_damaged_the_file_is_read_or_named(tmp_path):
   content = path.read_bytes()
   named = 0
   for place in range(0, len(content), 7):
-    path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1:])
+    path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
     try:
       with ComputationalSequence(path) as sequence:
         for video in sequence.videos:
@@ -132,5 +150,7 @@ def test_a_type_that_numpy_lacks_is_named(tmp_path):
     group['intervals'] = SPAN
     h5py.h5d.create(group.id, b'features', h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((3, 2)))
   with ComputationalSequence(tmp_path / 'x.csd') as sequence:
-    with pytest.raises(UserError, match='x.csd: r/data/v: not readable as HDF5 .*No NumPy equivalent'):
+    with pytest.raises(
+      UserError, match='x.csd: r/data/v: not readable as HDF5 .*No NumPy equivalent'
+    ):
       sequence.read('v')

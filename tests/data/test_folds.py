@@ -25,8 +25,14 @@ def test_users_have_most_clips_and_are_held_out(loaded):
 
 def test_a_leak_is_caught(loaded):
   fold = folds.make_folds(loaded, 1, 0.7, seeds=(0,))[0]
-  leaking = folds.Fold(fold.rank, fold.user, fold.seed, np.append(fold.train, fold.user_clips[0]), fold.valid,
-                       fold.user_clips[1:])
+  leaking = folds.Fold(
+    fold.rank,
+    fold.user,
+    fold.seed,
+    np.append(fold.train, fold.user_clips[0]),
+    fold.valid,
+    fold.user_clips[1:],
+  )
   with pytest.raises(AssertionError, match='leaks into the training'):
     folds.assert_held_out(leaking, loaded)
 

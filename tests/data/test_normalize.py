@@ -18,7 +18,9 @@ def test_standardises_by_the_training_clips_alone():
   clips = corpus_of([[[1.0, 5e5]], [[3.0, 7e5]], [[1000.0, 1e12]]])
   fitted = normalize.fit(clips, np.array([0, 1]), AUDIO)
   scaled = normalize.apply(fitted, 'audio', clips.sequences['audio'])
-  np.testing.assert_allclose(scaled[:2, 0], [[-0.2] * 2, [0.2] * 2], rtol=1e-6)  # mean 2, deviation 1
+  np.testing.assert_allclose(
+    scaled[:2, 0], [[-0.2] * 2, [0.2] * 2], rtol=1e-6
+  )  # mean 2, deviation 1
   np.testing.assert_allclose(scaled[2, 0], [0.6] * 2, rtol=1e-6)  # clipped at 3 deviations of 0.2
 
 
@@ -26,7 +28,8 @@ def test_language_passes_unchanged():
   clips = corpus_of([[[1.0, 500.0]], [[3.0, 700.0]]])
   fitted = normalize.fit(clips, np.array([0, 1]), AUDIO)
   np.testing.assert_array_equal(
-      normalize.apply(fitted, 'language', clips.sequences['language']), clips.sequences['language'])
+    normalize.apply(fitted, 'language', clips.sequences['language']), clips.sequences['language']
+  )
 
 
 def test_padding_does_not_count():
@@ -47,4 +50,6 @@ def test_deviation_and_limit_are_the_configs():
   config.update(deviation=2.0, limit=1.5)
   fitted = normalize.fit(clips, np.array([0, 1]), config)
   scaled = normalize.apply(fitted, 'audio', clips.sequences['audio'])
-  np.testing.assert_allclose(scaled[:, 0, 0], [-2, 2, 3], rtol=1e-6)  # mean 2, deviation 1; 1.5 of them
+  np.testing.assert_allclose(
+    scaled[:, 0, 0], [-2, 2, 3], rtol=1e-6
+  )  # mean 2, deviation 1; 1.5 of them

@@ -17,9 +17,19 @@ def test_the_rate_is_that_of_most_frames():
   assert resample.rate_of(spans_at(0.25, 4)) is None
 
 
-@pytest.mark.parametrize('file_rate, wanted, expected', [
-    (100, 12.5, True), (30, 15, True), (12.5, 12.5, False), (13, 12.5, False), (0.25, 12.5, False),
-    (100, None, False), (100, 0, False), (None, 12.5, False)])
+@pytest.mark.parametrize(
+  'file_rate, wanted, expected',
+  [
+    (100, 12.5, True),
+    (30, 15, True),
+    (12.5, 12.5, False),
+    (13, 12.5, False),
+    (0.25, 12.5, False),
+    (100, None, False),
+    (100, 0, False),
+    (None, 12.5, False),
+  ],
+)
 def test_only_what_is_faster_is_averaged(file_rate, wanted, expected):
   assert resample.is_faster(file_rate, wanted) is expected
 
@@ -37,13 +47,16 @@ def test_bins_begin_where_the_clip_does():
   """From 0.5 s on; the frames over its edges count where they are inside: 49 to 58 in the clip."""
   spans = spans_at(100, 1.0) + 0.005
   inside = slice(49, 59)
-  means = resample.average(np.arange(100.0)[inside, None], spans[inside], np.array([0.5, 0.59]), 12.5)
+  means = resample.average(
+    np.arange(100.0)[inside, None], spans[inside], np.array([0.5, 0.59]), 12.5
+  )
   np.testing.assert_allclose(means[:, 0], [np.mean(range(49, 57)), np.mean([57, 58])])
 
 
 def test_values_that_are_not_finite_are_left_out_of_their_columns_mean():
-  features = np.array([[1, 2], [np.nan, 4], [-np.inf, np.inf], [5, 6], [np.nan, 1], [np.nan, 2]],
-                      np.float32)
+  features = np.array(
+    [[1, 2], [np.nan, 4], [-np.inf, np.inf], [5, 6], [np.nan, 1], [np.nan, 2]], np.float32
+  )
   means = resample.average(features, spans_at(30, 0.2), np.array([0, 0.2]), 10)
   np.testing.assert_array_equal(means, [[1, 3], [5, 3]])
   nothing = resample.average(features[4:, :1], spans_at(30, 1 / 15), np.array([0, 1 / 15]), 15)

@@ -12,7 +12,9 @@ def test_deterministic_and_extended_by_more_speakers():
   assert small.names == again.names == large.names[:n]
   np.testing.assert_array_equal(small.clips.sequences['audio'], again.clips.sequences['audio'])
   np.testing.assert_array_equal(small.labels, large.labels[:n])
-  np.testing.assert_array_equal(small.clips.sequences['vision'], large.clips.sequences['vision'][:n])
+  np.testing.assert_array_equal(
+    small.clips.sequences['vision'], large.clips.sequences['vision'][:n]
+  )
   assert (synthetic.make(4, 2, 8).labels[:5] != small.labels[:5]).any()
 
 
@@ -61,8 +63,13 @@ def errors_of_users(seed):
     for _ in range(20):
       support, query = np.split(random.permutation(len(residual)), [5])
       moved = residual[query] - residual[support].mean()
-      errors.append([abs(residual[query]).mean(), abs(moved).mean(),
-                     abs(made.labels[own] - made.oracle[own])[query].mean()])
+      errors.append(
+        [
+          abs(residual[query]).mean(),
+          abs(moved).mean(),
+          abs(made.labels[own] - made.oracle[own])[query].mean(),
+        ]
+      )
   return np.array(errors).reshape(10, 20, 3).mean(axis=1)
 
 

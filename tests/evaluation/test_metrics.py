@@ -11,7 +11,7 @@ def test_by_hand():
   assert figures['mae'] == pytest.approx((0.8 + 0.2 + 2.0 + 1.4) / 4)
   # Both means are 0.4; from them labels are -2.8, -0.4, 0.6, 2.6 and predictions -2, -0.6, -1.4, 4.
   # Products 5.6 + 0.24 - 0.84 + 10.4; squares 7.84 + 0.16 + 0.36 + 6.76 and 4 + 0.36 + 1.96 + 16.
-  assert figures['corr'] == pytest.approx(15.4 / (15.12 * 22.32)**0.5)
+  assert figures['corr'] == pytest.approx(15.4 / (15.12 * 22.32) ** 0.5)
   assert figures['acc7'] == 0.75  # -2 = -2, 0 = 0, 1 and -1, 3 = 3 after the clip
   assert figures['acc2_non0'] == pytest.approx(2 / 3)  # of -2.4, 1 and 3
   assert figures['acc2_has0'] == 0.5  # 0 counts as non-negative, and was predicted negative
@@ -21,18 +21,24 @@ def test_by_hand():
   assert figures['f1_has0'] == pytest.approx(1 / 2)
 
 
-@pytest.mark.parametrize('predictions, r', [
-    ([1, 3, 2], 0.5), ([2, 3, 1], -0.5), ([10, 20, 30], 1), ([3, 2, 1], -1), ([0, 1, 0], 0)])
+@pytest.mark.parametrize(
+  'predictions, r',
+  [([1, 3, 2], 0.5), ([2, 3, 1], -0.5), ([10, 20, 30], 1), ([3, 2, 1], -1), ([0, 1, 0], 0)],
+)
 def test_correlation_is_pearsons(predictions, r):
   """Labels 1, 2, 3 are -1, 0, 1 from their mean: r = (p_3 - p_1) / sqrt(2 sum (p - mean p)^2)."""
-  assert metrics.correlation(np.array([1.0, 2, 3]), np.array(predictions, float)) == pytest.approx(r)
+  assert metrics.correlation(np.array([1.0, 2, 3]), np.array(predictions, float)) == pytest.approx(
+    r
+  )
 
 
 def test_f1_is_weighted_by_the_true_classes():
   """4 positives, 2 of 3 so called are; 2 negatives, 1 of 3 so called is."""
   labels, predictions = np.array([1, 1, 1, 1, -1, -1.0]), np.array([1, 1, -1, -1, 1, -1.0])
   # Positives: precision 2/3, recall 2/4, F1 4/7. Negatives: 1/3, 1/2, F1 2/5.
-  assert metrics.evaluate(labels, predictions)['f1_non0'] == pytest.approx((4 * 4 / 7 + 2 * 2 / 5) / 6)
+  assert metrics.evaluate(labels, predictions)['f1_non0'] == pytest.approx(
+    (4 * 4 / 7 + 2 * 2 / 5) / 6
+  )
 
 
 def test_undefined_is_none():

@@ -26,7 +26,9 @@ def test_no_spread_no_interval():
 
 
 def test_interval_is_students_over_users():
-  values = np.random.default_rng(0).normal(size=(10, 1, 1)) + np.zeros((10, 2, 5))  # draws all alike
+  values = np.random.default_rng(0).normal(size=(10, 1, 1)) + np.zeros(
+    (10, 2, 5)
+  )  # draws all alike
   interval = statistics.bootstrap(values)
   students = stats.t.interval(0.95, 9, loc=values[:, 0, 0].mean(), scale=stats.sem(values[:, 0, 0]))
   assert interval.high - interval.low == pytest.approx(students[1] - students[0], rel=0.07)
@@ -38,8 +40,9 @@ def test_percentiles_are_scipys_where_they_are_not_expanded(monkeypatch):
   values = np.array([-0.3, -0.12, 0.05, -0.2, -0.41, -0.02, 0.1, -0.15, -0.08, -0.25])
   monkeypatch.setattr(statistics, '_percentiles', lambda users: (2.5, 97.5))
   ours = statistics.bootstrap(of_users(*values))
-  scipys = stats.bootstrap((values,), np.mean, method='percentile', n_resamples=20000,
-                           rng=1).confidence_interval
+  scipys = stats.bootstrap(
+    (values,), np.mean, method='percentile', n_resamples=20000, rng=1
+  ).confidence_interval
   np.testing.assert_allclose((ours.low, ours.high), scipys, atol=0.01)
 
 
@@ -65,7 +68,9 @@ def test_sign_flips_are_counted_exactly():
   assert statistics.sign_flip(values) == pytest.approx(expected)
   assert statistics.sign_flip(np.append(values, np.nan)) == pytest.approx(expected)
   assert statistics.sign_flip(-np.ones(10)) == pytest.approx(2 / 2**10)
-  assert statistics.sign_flip(np.array([0.3])) == 1 and np.isnan(statistics.sign_flip(np.array([np.nan])))
+  assert statistics.sign_flip(np.array([0.3])) == 1 and np.isnan(
+    statistics.sign_flip(np.array([np.nan]))
+  )
 
 
 @pytest.mark.slow
@@ -73,8 +78,11 @@ def test_intervals_cover_as_often_as_they_say():
   """Ten speakers, two seeds, ten draws, with effects of each; the true mean is 0."""
   random, covered, rejected, runs = np.random.default_rng(0), 0, 0, 1000
   for _ in range(runs):
-    values = (random.normal(size=(10, 1, 1)) + 0.3 * random.normal(size=(10, 2, 1))
-              + 0.5 * random.normal(size=(10, 2, 10)))
+    values = (
+      random.normal(size=(10, 1, 1))
+      + 0.3 * random.normal(size=(10, 2, 1))
+      + 0.5 * random.normal(size=(10, 2, 10))
+    )
     interval = statistics.bootstrap(values)
     covered += interval.low <= 0 <= interval.high
     rejected += statistics.sign_flip(values.mean(axis=(1, 2))) <= 0.05
@@ -91,11 +99,12 @@ def bootstrap_at_once(values):
   chosen_draws = random.integers(draws, size=(4000, users, seeds, draws))
   means = statistics.mean_over_users(values[chosen_users, chosen_seeds, chosen_draws])
   low, high = np.nanpercentile(means, statistics._percentiles(users))
-  return statistics.Interval(float(statistics.mean_over_users(values)), float(low), float(high),
-                             int(np.isnan(values).sum()))
+  return statistics.Interval(
+    float(statistics.mean_over_users(values)), float(low), float(high), int(np.isnan(values).sum())
+  )
 
 
-@pytest.mark.parametrize('chunk', [2 ** 19, 1000, 1])
+@pytest.mark.parametrize('chunk', [2**19, 1000, 1])
 def test_samples_in_chunks_are_the_samples_at_once(monkeypatch, chunk):
   """To the last bit, whatever shares the call."""
   monkeypatch.setattr(statistics, '_CHUNK', chunk)

@@ -47,23 +47,47 @@ def halves(array: np.ndarray) -> np.ndarray:
   return array.astype(np.float16).astype(np.float32)
 
 
-def make(mult: type[torch.nn.Module], name: str, seed: int, num_layers: int,
-         steps: tuple[int, ...], widths: tuple[int, ...], kernels: tuple[int, ...]) -> None:
+def make(
+  mult: type[torch.nn.Module],
+  name: str,
+  seed: int,
+  num_layers: int,
+  steps: tuple[int, ...],
+  widths: tuple[int, ...],
+  kernels: tuple[int, ...],
+) -> None:
   """Writes one file."""
   random = np.random.default_rng(seed)
-  model = mult(types.SimpleNamespace(
-      use_bert=False, dst_feature_dim_nheads=(WIDTH, NUM_HEADS), feature_dims=widths,
-      nlevels=num_layers, attn_mask=True, train_mode='regression',
-      **{f'conv1d_kernel_size_{m[0]}': kernel for m, kernel in zip(INPUTS, kernels)},
-      **{f'{place}_dropout': 0.0 for place in ('attn', 'relu', 'embed', 'res', 'output', 'text')},
-      attn_dropout_a=0.0, attn_dropout_v=0.0)).double().eval()
+  model = (
+    mult(
+      types.SimpleNamespace(
+        use_bert=False,
+        dst_feature_dim_nheads=(WIDTH, NUM_HEADS),
+        feature_dims=widths,
+        nlevels=num_layers,
+        attn_mask=True,
+        train_mode='regression',
+        **{f'conv1d_kernel_size_{m[0]}': kernel for m, kernel in zip(INPUTS, kernels)},
+        **{f'{place}_dropout': 0.0 for place in ('attn', 'relu', 'embed', 'res', 'output', 'text')},
+        attn_dropout_a=0.0,
+        attn_dropout_v=0.0,
+      )
+    )
+    .double()
+    .eval()
+  )
   parameters = {name for name, _ in model.named_parameters()}
-  state = {name: halves(random.normal(0, 0.4, tensor.shape)) if name in parameters
-           else np.full(tensor.shape, 2, np.float32) for name, tensor in model.state_dict().items()}
+  state = {
+    name: halves(random.normal(0, 0.4, tensor.shape))
+    if name in parameters
+    else np.full(tensor.shape, 2, np.float32)
+    for name, tensor in model.state_dict().items()
+  }
   model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
 
-  inputs = [halves(random.normal(size=(NUM_CLIPS, length, width)))
-            for length, width in zip(steps, widths)]
+  inputs = [
+    halves(random.normal(size=(NUM_CLIPS, length, width))) for length, width in zip(steps, widths)
+  ]
   inputs[0][1, -2:] = 0  # frames whose first channel is exactly 0 once projected: words as padding,
   inputs[2][2, 3] = 0  # a lost face,
   if widths[2] == WIDTH:
@@ -72,11 +96,21 @@ def make(mult: type[torch.nn.Module], name: str, seed: int, num_layers: int,
   prediction = model(*(torch.from_numpy(array).double() for array in inputs))['M']
   loss = (prediction[:, 0] - torch.from_numpy(target)).abs().mean()
   loss.backward()
-  norms = {name: 0.0 if parameter.grad is None else parameter.grad.norm().item()
-           for name, parameter in model.named_parameters()}
-  write_small(FOLDER / f'{name}.npz', state, norms, **dict(zip(INPUTS, inputs)), target=target,
-              prediction=prediction.detach().numpy(), l1_loss=loss.item(),
-              num_layers=num_layers, num_heads=NUM_HEADS)
+  norms = {
+    name: 0.0 if parameter.grad is None else parameter.grad.norm().item()
+    for name, parameter in model.named_parameters()
+  }
+  write_small(
+    FOLDER / f'{name}.npz',
+    state,
+    norms,
+    **dict(zip(INPUTS, inputs)),
+    target=target,
+    prediction=prediction.detach().numpy(),
+    l1_loss=loss.item(),
+    num_layers=num_layers,
+    num_heads=NUM_HEADS,
+  )
 
 
 if __name__ == '__main__':

@@ -19,7 +19,8 @@ import numpy as np
 
 FOLDER_VARIABLE = 'PERSONA_JAX_PARITY'  # names the folder of the large files
 _FOLDER = os.environ.get(FOLDER_VARIABLE) or (
-    pathlib.Path(__file__).parents[3] / 'shared' / 'data' / 'mult_parity')
+  pathlib.Path(__file__).parents[3] / 'shared' / 'data' / 'mult_parity'
+)
 
 SMALL = sorted((pathlib.Path(__file__).parent / 'mult_parity').glob('*.npz'))
 LARGE = sorted(pathlib.Path(_FOLDER).glob('*.npz'))
@@ -43,17 +44,25 @@ def read(path: pathlib.Path) -> Reference:
   """Reads either kind."""
   with np.load(path) as file:
     content = dict(file)
-  state, norms = _unpack(content) if 'names' in content else (
-      _under(content, 'param/'), _under(content, 'grad_norm/'))
+  state, norms = (
+    _unpack(content)
+    if 'names' in content
+    else (_under(content, 'param/'), _under(content, 'grad_norm/'))
+  )
   return Reference(
-      {name: value for name, value in state.items() if name in norms},
-      {name: value for name, value in state.items() if name not in norms},
-      norms, [content[modality] for modality in INPUTS], content['target'], content['prediction'],
-      float(content['l1_loss']), (int(content['num_layers']), int(content['num_heads'])))
+    {name: value for name, value in state.items() if name in norms},
+    {name: value for name, value in state.items() if name not in norms},
+    norms,
+    [content[modality] for modality in INPUTS],
+    content['target'],
+    content['prediction'],
+    float(content['l1_loss']),
+    (int(content['num_layers']), int(content['num_heads'])),
+  )
 
 
 def _under(content: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-  return {name[len(prefix):]: value for name, value in content.items() if name.startswith(prefix)}
+  return {name[len(prefix) :]: value for name, value in content.items() if name.startswith(prefix)}
 
 
 def _unpack(content: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
@@ -68,11 +77,14 @@ def _unpack(content: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict
   return state, {name: norm for name, norm in zip(state, content['norms']) if not np.isnan(norm)}
 
 
-def write_small(path: pathlib.Path, state: dict[str, np.ndarray], norms: dict[str, float],
-                **numbers: np.ndarray) -> None:
+def write_small(
+  path: pathlib.Path, state: dict[str, np.ndarray], norms: dict[str, float], **numbers: np.ndarray
+) -> None:
   """Writes the packed kind; `numbers` are stored as they are."""
   np.savez_compressed(
-      path, **numbers,
-      names=[f'{name} {",".join(map(str, value.shape))}' for name, value in state.items()],
-      values=np.concatenate([value.ravel() for value in state.values()]).astype(np.float16),
-      norms=np.array([norms.get(name, np.nan) for name in state]))
+    path,
+    **numbers,
+    names=[f'{name} {",".join(map(str, value.shape))}' for name, value in state.items()],
+    values=np.concatenate([value.ravel() for value in state.values()]).astype(np.float16),
+    norms=np.array([norms.get(name, np.nan) for name in state]),
+  )

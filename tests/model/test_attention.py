@@ -12,10 +12,7 @@ def pairs(mask: AttentionMask) -> np.ndarray:
 
 def test_more_keys_than_queries_see_offset_diagonal():
   mask = pairs(attention.causal_mask(jnp.ones((1, 3), bool), jnp.ones((1, 5), bool)))
-  np.testing.assert_array_equal(mask[0], [
-      [1, 1, 1, 0, 0],
-      [1, 1, 1, 1, 0],
-      [1, 1, 1, 1, 1]])
+  np.testing.assert_array_equal(mask[0], [[1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 1]])
 
 
 def test_more_queries_than_keys_see_offset_diagonal():
@@ -29,9 +26,9 @@ def test_padding_is_skipped_in_the_count():
   query = jnp.array([[True, False, True]])  # a frame, padding, the token
   key = jnp.array([[True, True, False, True]])
   np.testing.assert_array_equal(attention.ranks(query)[0], [0, 0, 1])
-  np.testing.assert_array_equal(pairs(attention.causal_mask(query, key))[0, [0, 2]], [
-      [1, 1, 0, 0],
-      [1, 1, 0, 1]])
+  np.testing.assert_array_equal(
+    pairs(attention.causal_mask(query, key))[0, [0, 2]], [[1, 1, 0, 0], [1, 1, 0, 1]]
+  )
 
 
 def test_sinusoids_have_sines_then_cosines():
@@ -46,7 +43,9 @@ def test_the_weights_that_are_shown_are_those_that_are_used():
   random, num_heads, steps = np.random.default_rng(0), 2, (3, 4)
   query = jnp.asarray(random.normal(size=(2, steps[0], 8)), jnp.float32)
   key = jnp.asarray(random.normal(size=(2, steps[1], 8)), jnp.float32)
-  mask = attention.causal_mask(jnp.ones((2, 3), bool), jnp.array([[True] * 4, [True, True, False, False]]))
+  mask = attention.causal_mask(
+    jnp.ones((2, 3), bool), jnp.array([[True] * 4, [True, True, False, False]])
+  )
   one_hot = jnp.tile(jnp.eye(4), (2, 1, num_heads))
   used = softmax_attention.attend(query, key, one_hot, num_heads, mask)
   shown = softmax_attention.mean_weights(query, key, num_heads, mask)

@@ -9,14 +9,19 @@ from persona_jax.model.fast_prng import fast_key
 from persona_jax.types import Clips
 
 
-@pytest.mark.parametrize('name, modalities', [('mult', {'audio', 'vision'}), ('early_fusion', set())])
+@pytest.mark.parametrize(
+  'name, modalities', [('mult', {'audio', 'vision'}), ('early_fusion', set())]
+)
 def test_maps_are_of_the_valid_steps_and_sum_to_one(name, modalities):
   config = config_lib.paper().model
   config.update(name=name, num_layers=2, num_heads=3, width=6)
   random, lengths = np.random.default_rng(0), dict(language=(6, 4), audio=(5, 5), vision=(7, 2))
-  clips = Clips({m: random.normal(size=(1, padded, 4)).astype(np.float32)
-                 for m, (padded, _) in lengths.items()},
-                {m: np.arange(padded)[None] < length for m, (padded, length) in lengths.items()})
+  clips = Clips(
+    {
+      m: random.normal(size=(1, padded, 4)).astype(np.float32) for m, (padded, _) in lengths.items()
+    },
+    {m: np.arange(padded)[None] < length for m, (padded, length) in lengths.items()},
+  )
   model = build(config)
   variables = jax.jit(model.init)(fast_key(0), clips)
   assert set(variables) == {'params'}
@@ -28,5 +33,5 @@ def test_maps_are_of_the_valid_steps_and_sum_to_one(name, modalities):
     np.testing.assert_allclose(table.sum(axis=1), 1, atol=1e-5)
   if found:  # the first row of vision, whose frames are 2 of 7, in the last of two layers
     _, state = model.apply(variables, clips, mutable='maps')
-    layers, = jax.tree.leaves(state['maps']['base']['vision_from_language'])
+    (layers,) = jax.tree.leaves(state['maps']['base']['vision_from_language'])
     np.testing.assert_allclose(found['vision'][0], layers[1, 0, 0, [0, 1, 2, 3, 6]], atol=1e-6)

@@ -6,10 +6,13 @@ from persona_jax.model.fast_prng import fast_key
 
 
 def test_uniform_and_uncorrelated():
-  rows = np.stack([jax.random.uniform(jax.random.fold_in(fast_key(1), n), (4096,))
-                   for n in range(64)])
+  rows = np.stack(
+    [jax.random.uniform(jax.random.fold_in(fast_key(1), n), (4096,)) for n in range(64)]
+  )
   assert stats.kstest(rows.ravel(), 'uniform').pvalue > 1e-3
-  correlations = np.corrcoef(rows)[np.triu_indices(64, 1)] * np.sqrt(4096)  # ~N(0, 1) if independent
+  correlations = np.corrcoef(rows)[np.triu_indices(64, 1)] * np.sqrt(
+    4096
+  )  # ~N(0, 1) if independent
   assert abs(correlations).max() < 5 and 0.9 < correlations.std() < 1.1
   neighbours = np.corrcoef(rows[:, 1:].ravel(), rows[:, :-1].ravel())[0, 1]
   assert abs(neighbours) < 0.01

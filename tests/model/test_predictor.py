@@ -39,7 +39,9 @@ def initialised(config, clips):
 
 
 VARIANTS = [config_of(name) for name in BASE_MODELS] + [
-    config_of(prompt_length=3), config_of(kernel_sizes=dict(language=3, audio=5, vision=1))]
+  config_of(prompt_length=3),
+  config_of(kernel_sizes=dict(language=3, audio=5, vision=1)),
+]
 
 
 @pytest.fixture(params=VARIANTS, ids=['mult', 'early_fusion', 'prompt3', 'kernels'], scope='module')
@@ -58,8 +60,8 @@ def test_batch_neighbours_and_order_change_nothing(predictor):
   predict, clips = predictor
   together = predict(clips)
   for index in (0, 1, 2):
-    alone = predict(jax.tree.map(lambda x: x[index:index + 1], clips))
-    np.testing.assert_allclose(alone, together[index:index + 1], atol=2e-6)
+    alone = predict(jax.tree.map(lambda x: x[index : index + 1], clips))
+    np.testing.assert_allclose(alone, together[index : index + 1], atol=2e-6)
   turned = predict(jax.tree.map(lambda x: x[::-1], clips))
   np.testing.assert_allclose(turned[::-1], together, atol=2e-6)
 
@@ -114,13 +116,17 @@ def test_a_distillation_token_is_read_beside_the_users(name):
   assert jax.tree.structure(created) == jax.tree.structure(params)
   assert jax.tree.map(jnp.shape, created) == jax.tree.map(jnp.shape, params)
   gradients = jax.jit(jax.grad(lambda p: scores(p)[:, 1].sum()))(params)
-  assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(
-      gradients['adapter']['audio_distillation_token']))
+  assert all(
+    np.abs(leaf).max() > 0
+    for leaf in jax.tree.leaves(gradients['adapter']['audio_distillation_token'])
+  )
   assert not any(np.abs(leaf).max() for leaf in jax.tree.leaves(gradients['base']['heads']['head']))
   if name == 'early_fusion':  # causal: the user's token, read first, does not see what is behind it
     gradients = jax.jit(jax.grad(lambda p: scores(p)[:, 0].sum()))(params)
-    assert not any(np.abs(leaf).max() for leaf in jax.tree.leaves(
-        gradients['adapter']['audio_distillation_token']))
+    assert not any(
+      np.abs(leaf).max()
+      for leaf in jax.tree.leaves(gradients['adapter']['audio_distillation_token'])
+    )
 
 
 def test_masked_is_the_reference_where_nothing_is_padded():
@@ -135,8 +141,11 @@ def test_masked_is_the_reference_where_nothing_is_padded():
 def test_dropout_follows_its_key():
   clips = clips_of()
   model, variables = initialised(config_of(), clips)
-  train = jax.jit(lambda n: model.apply(variables, clips, train=True,
-                                        rngs={'dropout': jax.random.fold_in(fast_key(0), n)}))
+  train = jax.jit(
+    lambda n: model.apply(
+      variables, clips, train=True, rngs={'dropout': jax.random.fold_in(fast_key(0), n)}
+    )
+  )
   np.testing.assert_array_equal(train(1), train(1))
   assert np.abs(train(1) - train(2)).min() > 1e-4
 
@@ -147,19 +156,23 @@ def test_attention_dropout_only_where_the_target_is_language():
   clips = clips_of()
   model, variables = initialised(config_of(dropout=rates), clips)
   captured = dict(capture_intermediates=lambda module, _: '_from_' in (module.name or ''))
-  _, state = jax.jit(lambda: model.apply(variables, clips, train=True,
-                                         rngs={'dropout': fast_key(0)}, **captured))()
+  _, state = jax.jit(
+    lambda: model.apply(variables, clips, train=True, rngs={'dropout': fast_key(0)}, **captured)
+  )()
   _, plain = jax.jit(lambda: model.apply(variables, clips, **captured))()
   for name, dropped in state['intermediates']['base'].items():
-    same = np.allclose(dropped['__call__'][0], plain['intermediates']['base'][name]["__call__"][0],
-                       atol=1e-5)
+    same = np.allclose(
+      dropped['__call__'][0], plain['intermediates']['base'][name]['__call__'][0], atol=1e-5
+    )
     assert same == (not name.startswith('language')), name
 
 
 def test_a_kernel_longer_than_its_sequence_is_refused_where_nothing_is_padded():
   config = config_of(attention='reference', kernel_sizes=dict(language=3, audio=5, vision=1))
   expect_kernels_fit(config, dict(language=3, audio=5, vision=1))
-  with pytest.raises(UserError, match='config.model.kernel_sizes.audio = 5: expected at most 4, the steps of'):
+  with pytest.raises(
+    UserError, match='config.model.kernel_sizes.audio = 5: expected at most 4, the steps of'
+  ):
     expect_kernels_fit(config, dict(language=3, audio=4, vision=1))
   config.attention = 'masked'
   expect_kernels_fit(config, dict(language=1, audio=1, vision=1))

@@ -22,7 +22,7 @@ class Newest(nn.Module):
 
   @nn.compact
   def __call__(self, sequences, masks, train):
-    read = sum(sequence[:, -self.num_read:] for sequence in sequences.values())
+    read = sum(sequence[:, -self.num_read :] for sequence in sequences.values())
     return Heads(0.0, name='heads')(nn.Dense(5, name='mix')(read), train)
 
 
@@ -33,8 +33,10 @@ def newest(config, num_read):
 def clips():
   random = np.random.default_rng(0)
   steps = dict(language=5, audio=3, vision=2)
-  return Clips({m: random.normal(size=(4, t, 6)).astype(np.float32) for m, t in steps.items()},
-               {m: np.ones((4, t), bool) for m, t in steps.items()})
+  return Clips(
+    {m: random.normal(size=(4, t, 6)).astype(np.float32) for m, t in steps.items()},
+    {m: np.ones((4, t), bool) for m, t in steps.items()},
+  )
 
 
 @pytest.mark.parametrize('name', [*registry.BASE_MODELS, 'newest'])
@@ -49,14 +51,15 @@ def test_every_base_model_keeps_the_contract_and_takes_a_distillation_token(name
   assert scores.shape == (4, 2)
   created = jax.eval_shape(distilling.init, fast_key(0), clips())['params']
   assert jax.tree.map(jnp.shape, grown) == jax.tree.map(jnp.shape, created)
-  np.testing.assert_array_equal(*(grown['base']['heads'][head]['score']['kernel']
-                                  for head in ('head', 'distillation_head')))
+  np.testing.assert_array_equal(
+    *(grown['base']['heads'][head]['score']['kernel'] for head in ('head', 'distillation_head'))
+  )
 
 
 class Headless(Newest):
   @nn.compact
   def __call__(self, sequences, masks, train):
-    read = sum(sequence[:, -self.num_read:] for sequence in sequences.values())
+    read = sum(sequence[:, -self.num_read :] for sequence in sequences.values())
     return nn.Dense(1, name='score')(read)[..., 0]
 
 
@@ -76,20 +79,32 @@ class Stateful(Newest):
 class ReadDependent(Newest):
   @nn.compact
   def __call__(self, sequences, masks, train):
-    read = sum(sequence[:, -self.num_read:] for sequence in sequences.values())
+    read = sum(sequence[:, -self.num_read :] for sequence in sequences.values())
     mixed = nn.Dense(5, name='mix')(read.reshape(len(read), -1))
     return Heads(0.0, name='heads')(jnp.stack([mixed] * self.num_read, axis=1), train)
 
 
-@pytest.mark.parametrize('module, problem', [
+@pytest.mark.parametrize(
+  'module, problem',
+  [
     (Headless, "with num_read = 1 its parameters have nothing under 'heads', expected .'head'."),
-    (OneScore, r'with num_read = 1 it returns \(\(3,\), .float32.\) for a batch of 3, expected \(3, 1\)'),
+    (
+      OneScore,
+      r'with num_read = 1 it returns \(\(3,\), .float32.\) for a batch of 3, expected \(3, 1\)',
+    ),
     (Stateful, "it has the variables .'counts', 'params'., expected params alone"),
-    (ReadDependent, 'its parameters with num_read = 2 are not those with num_read = 1 and a second head'),
-    (lambda num_read: nn.Dense(1), 'with num_read = 1 it cannot be called .TypeError')])
+    (
+      ReadDependent,
+      'its parameters with num_read = 2 are not those with num_read = 1 and a second head',
+    ),
+    (lambda num_read: nn.Dense(1), 'with num_read = 1 it cannot be called .TypeError'),
+  ],
+)
 def test_a_base_model_that_breaks_the_contract_is_named(module, problem, monkeypatch):
   monkeypatch.setitem(registry.BASE_MODELS, 'mine', lambda config, num_read: module(num_read))
   config = config_lib.paper().model
   config.name = 'mine'
-  with pytest.raises(UserError, match=f"base model 'mine': {problem}.*persona_jax/model/registry.py"):
+  with pytest.raises(
+    UserError, match=f"base model 'mine': {problem}.*persona_jax/model/registry.py"
+  ):
     build(config)

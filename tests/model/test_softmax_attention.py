@@ -20,8 +20,9 @@ def plain(query, key, value, mask, keep=1.0):
   shape = query.shape
   query, key, value = (x.reshape(*x.shape[:2], NUM_HEADS, -1) for x in (query, key, value))
   visible = (mask.key_rank[:, None, :] <= mask.last_seen[:, :, None])[:, None]
-  scores = jnp.where(visible, jnp.einsum('bqhd,bkhd->bhqk', query, key) * key.shape[3]**-0.5,
-                     -jnp.inf)
+  scores = jnp.where(
+    visible, jnp.einsum('bqhd,bkhd->bhqk', query, key) * key.shape[3] ** -0.5, -jnp.inf
+  )
   weights = jnp.where(visible.any(-1, keepdims=True), jax.nn.softmax(scores), 0)
   return jnp.einsum('bhqk,bkhd->bqhd', weights * keep, value).reshape(shape)
 
@@ -32,13 +33,18 @@ def ours(query, key, value, mask):
 
 def operands(num_queries=9, num_keys=11, head_width=3, num_clips=4):
   random = np.random.default_rng(0)
-  draw = lambda length: jnp.asarray(random.normal(size=(num_clips, length, NUM_HEADS * head_width)),
-                                    jnp.float32)
+  draw = lambda length: jnp.asarray(
+    random.normal(size=(num_clips, length, NUM_HEADS * head_width)), jnp.float32
+  )
   last_seen = random.integers(0, num_keys, (num_clips, num_queries))
   last_seen[0, 0] = -1  # a query that sees nothing
   key_rank = np.stack([random.permutation(num_keys) for _ in range(num_clips)])
-  return draw(num_queries), draw(num_keys), draw(num_keys), AttentionMask(jnp.asarray(last_seen),
-                                                                  jnp.asarray(key_rank))
+  return (
+    draw(num_queries),
+    draw(num_keys),
+    draw(num_keys),
+    AttentionMask(jnp.asarray(last_seen), jnp.asarray(key_rank)),
+  )
 
 
 @pytest.fixture(params=[1, 4, 8], ids=['head by head', 'two clips', 'all clips'])
@@ -51,16 +57,18 @@ def test_by_hand():
   query, key = jnp.ones((1, 1, 1)), jnp.log(jnp.array([1.0, 3.0, 100.0])).reshape(1, 3, 1)
   value = jnp.array([8.0, 4.0, 1e6]).reshape(1, 3, 1)
   mask = AttentionMask(jnp.array([[1]]), jnp.array([[0, 1, 2]]))
-  np.testing.assert_allclose(attend(query, key, value, 1, mask), [[[0.25 * 8 + 0.75 * 4]]],
-                             rtol=1e-6)
+  np.testing.assert_allclose(
+    attend(query, key, value, 1, mask), [[[0.25 * 8 + 0.75 * 4]]], rtol=1e-6
+  )
 
 
 @pytest.mark.parametrize('head_width', [1, 3, 16])
 @pytest.mark.parametrize('num_queries, num_keys', [(9, 11), (1, 11), (9, 2)])
 def test_is_softmax_attention(chunk_bytes, num_queries, num_keys, head_width):
   query, key, value, mask = operands(num_queries, num_keys, head_width)
-  np.testing.assert_allclose(attend(query, key, value, NUM_HEADS, mask), plain(query, key, value, mask),
-                             rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(
+    attend(query, key, value, NUM_HEADS, mask), plain(query, key, value, mask), rtol=1e-5, atol=1e-6
+  )
 
 
 def test_gradients_are_those_of_softmax_attention(chunk_bytes):
@@ -76,14 +84,18 @@ def test_gradients_are_those_of_softmax_attention(chunk_bytes):
 def test_large_scores_do_not_overflow():
   query, key, value, mask = operands()
   attended = attend(1e3 * query, 1e3 * key, value, NUM_HEADS, mask)
-  np.testing.assert_allclose(attended, plain(1e3 * query, 1e3 * key, value, mask), rtol=1e-4, atol=1e-4)
+  np.testing.assert_allclose(
+    attended, plain(1e3 * query, 1e3 * key, value, mask), rtol=1e-4, atol=1e-4
+  )
 
 
 def test_a_query_without_keys_gets_zeros_and_no_gradient():
   query, key, value, mask = operands()
   blind = mask._replace(last_seen=jnp.full_like(mask.last_seen, -1))
   np.testing.assert_array_equal(attend(query, key, value, NUM_HEADS, blind), jnp.zeros_like(query))
-  gradients = jax.grad(lambda *arrays: attend(*arrays, NUM_HEADS, blind).sum(), (0, 1, 2))(query, key, value)
+  gradients = jax.grad(lambda *arrays: attend(*arrays, NUM_HEADS, blind).sum(), (0, 1, 2))(
+    query, key, value
+  )
   for gradient in gradients:
     np.testing.assert_array_equal(gradient, jnp.zeros_like(gradient))
 
@@ -97,8 +109,9 @@ def kept(shape, rate=0.4):
   num_clips, num_queries, num_heads, num_keys = shape
   query = jnp.zeros((num_clips, num_queries, num_heads * num_keys))
   value = jnp.tile(jnp.eye(num_keys), (num_clips, 1, num_heads))
-  mask = AttentionMask(jnp.full((num_clips, num_queries), num_keys),
-               jnp.zeros((num_clips, num_keys), jnp.int32))
+  mask = AttentionMask(
+    jnp.full((num_clips, num_queries), num_keys), jnp.zeros((num_clips, num_keys), jnp.int32)
+  )
   shares = attend(query, jnp.zeros_like(value), value, num_heads, mask, rate, fast_key(3))
   return num_keys * shares.reshape(num_clips, num_queries, num_heads, num_keys).swapaxes(1, 2)
 
@@ -108,17 +121,23 @@ def test_dropout_drops_weights_and_the_gradient_drops_the_same(chunk_bytes):
   keep = kept((4, 9, 2, 11))
   np.testing.assert_allclose(np.unique(np.round(keep, 4)), [0, round(1 / 0.6, 4)])
   assert 0.25 < (keep == 0).mean() < 0.55
-  np.testing.assert_allclose(dropped(*arrays, mask), plain(*arrays, mask, keep), rtol=1e-5, atol=1e-6)
-  got = jax.grad(lambda *a: (dropped(*a, mask)**2).sum(), (0, 1, 2))(*arrays)
-  expected = jax.grad(lambda *a: (plain(*a, mask, keep)**2).sum(), (0, 1, 2))(*arrays)
+  np.testing.assert_allclose(
+    dropped(*arrays, mask), plain(*arrays, mask, keep), rtol=1e-5, atol=1e-6
+  )
+  got = jax.grad(lambda *a: (dropped(*a, mask) ** 2).sum(), (0, 1, 2))(*arrays)
+  expected = jax.grad(lambda *a: (plain(*a, mask, keep) ** 2).sum(), (0, 1, 2))(*arrays)
   for mine, theirs in zip(got, expected):
     np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_same_under_vmap():
   query, key, value, mask = operands()
-  batched = jax.vmap(lambda scale: attend(scale * query, key, value, NUM_HEADS, mask))(jnp.array([1.0, 2.0]))
-  np.testing.assert_allclose(batched[1], attend(2 * query, key, value, NUM_HEADS, mask), rtol=1e-5, atol=1e-6)
+  batched = jax.vmap(lambda scale: attend(scale * query, key, value, NUM_HEADS, mask))(
+    jnp.array([1.0, 2.0])
+  )
+  np.testing.assert_allclose(
+    batched[1], attend(2 * query, key, value, NUM_HEADS, mask), rtol=1e-5, atol=1e-6
+  )
 
 
 @pytest.fixture(params=[1, 4, 8, 48], ids=lambda heads: f'{heads} heads')
@@ -131,6 +150,7 @@ def most_heads(request, monkeypatch):
 
 def most_scores(function, *arrays) -> int:
   """Of how many heads, vmapped ones counted, `function` ever holds the scores [11, 9] at once."""
+
   def shapes(jaxpr):
     for equation in jaxpr.eqns:
       yield from (variable.aval.shape for variable in equation.outvars)
@@ -146,7 +166,7 @@ def test_what_is_vmapped_counts_in_a_chunk_of_accelerators(most_heads, part):
   """2 x 3 vmapped of 4 clips and 2 heads: 48 heads in all, in chunks of the most that are allowed."""
   query, key, value, mask = operands()
   forward = lambda scale, dropout: attend(scale * query, key, value, NUM_HEADS, mask, 0.4, dropout)
-  gradient = jax.grad(lambda scale, dropout: (forward(scale, dropout)**2).sum())
+  gradient = jax.grad(lambda scale, dropout: (forward(scale, dropout) ** 2).sum())
   function = dict(forward=forward, gradient=gradient)[part]
   scales = jnp.linspace(0.5, 1.5, 6).reshape(2, 3)
   dropouts = jax.random.split(fast_key(0), (2, 3))
@@ -164,5 +184,9 @@ def test_one_operand_vmapped_is_all_of_them(most_heads):
   query, key, value, mask = operands()
   queries = jnp.stack([query, 2 * query])
   together = jax.vmap(lambda query: attend(query, key, value, NUM_HEADS, mask))(queries)
-  np.testing.assert_allclose(together, [plain(query, key, value, mask), plain(2 * query, key, value, mask)],
-                             rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(
+    together,
+    [plain(query, key, value, mask), plain(2 * query, key, value, mask)],
+    rtol=1e-5,
+    atol=1e-6,
+  )

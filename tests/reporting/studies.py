@@ -8,13 +8,26 @@ from persona_jax.reporting import records
 from persona_jax.reporting.scores import Scores
 
 USERS = ('ann', 'bo', 'cy')
-ENVIRONMENT = dict(python='3.11', packages={'jax': '0.10'}, devices=['cpu', 'cpu'], commit=None,
-                   config_hash='abc')
+ENVIRONMENT = dict(
+  python='3.11', packages={'jax': '0.10'}, devices=['cpu', 'cpu'], commit=None, config_hash='abc'
+)
 CONFIG = dict(seed=0, study=dict(seeds=[], folds=[], num_support=5))
 
 
-def write(workdir, arms=('baseline', 'fs_ua', 'fs_ua_kd'), all_shots=(5,), users=USERS, clips=9,
-          gain=0.3, own=14, seed=0, everybody=USERS, config=CONFIG, notes=(), **corpus):
+def write(
+  workdir,
+  arms=('baseline', 'fs_ua', 'fs_ua_kd'),
+  all_shots=(5,),
+  users=USERS,
+  clips=9,
+  gain=0.3,
+  own=14,
+  seed=0,
+  everybody=USERS,
+  config=CONFIG,
+  notes=(),
+  **corpus,
+):
   """A study's workdir: in each draw the query clips are the last of `own`, `clips` many."""
   workdir.mkdir(parents=True, exist_ok=True)
   trials = []
@@ -25,17 +38,35 @@ def write(workdir, arms=('baseline', 'fs_ua', 'fs_ua_kd'), all_shots=(5,), users
           random = np.random.default_rng([draw, len(user)])
           labels = random.uniform(-3, 3, clips).astype(np.float32)
           noise = random.normal(size=clips) * (1 - gain * arms.index(arm) * shots / 5)
-          trials.append(records.Trial(user, arm, seed, draw, shots,
-                                      tuple(f'{user}[{i}]' for i in range(own - clips, own)), labels,
-                                      (labels + noise).astype(np.float32)))
+          trials.append(
+            records.Trial(
+              user,
+              arm,
+              seed,
+              draw,
+              shots,
+              tuple(f'{user}[{i}]' for i in range(own - clips, own)),
+              labels,
+              (labels + noise).astype(np.float32),
+            )
+          )
   records.write(workdir, trials)
-  records.write_curves(workdir, {(user, seed): np.array([[2, 1.5], [1, 1.25], [0.5, 1.4]])
-                                 for user in users})
+  records.write_curves(
+    workdir, {(user, seed): np.array([[2, 1.5], [1, 1.25], [0.5, 1.4]]) for user in users}
+  )
   files.write_json(workdir / files.CONFIG, config)
   files.write_json(workdir / files.ENVIRONMENT, ENVIRONMENT)
-  files.write_json(workdir / files.CORPUS, dict(
-      users={user: own for user in everybody}, num_speakers=9, num_clips=90, notes=list(notes),
-      oracle_mae=None) | corpus)
+  files.write_json(
+    workdir / files.CORPUS,
+    dict(
+      users={user: own for user in everybody},
+      num_speakers=9,
+      num_clips=90,
+      notes=list(notes),
+      oracle_mae=None,
+    )
+    | corpus,
+  )
   return workdir
 
 
@@ -45,5 +76,12 @@ def scores(workdir) -> Scores:
 
 def of_mae(user, arm, draw, mae, seed=0, num_support=5) -> dict:
   """A record of which only the MAE is defined."""
-  return dict(user=user, arm=arm, seed=seed, draw=draw, num_support=num_support, num_query=9,
-              **dict.fromkeys(METRICS)) | dict(mae=mae)
+  return dict(
+    user=user,
+    arm=arm,
+    seed=seed,
+    draw=draw,
+    num_support=num_support,
+    num_query=9,
+    **dict.fromkeys(METRICS),
+  ) | dict(mae=mae)

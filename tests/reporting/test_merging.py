@@ -26,24 +26,39 @@ def config(**fields):
 
 def parts(tmp_path, first, second, data=DATA):
   """Two workdirs of one study's users."""
-  return [write(tmp_path / 'one', users=('ann',), config=first, **DATA),
-          write(tmp_path / 'two', users=('bo', 'cy'), config=second, **data)]
+  return [
+    write(tmp_path / 'one', users=('ann',), config=first, **DATA),
+    write(tmp_path / 'two', users=('bo', 'cy'), config=second, **data),
+  ]
 
 
-@pytest.mark.parametrize('fields', [
-    dict(study__folds=[1, 2]), dict(study__seeds=[0]), dict(seed=3), dict(data__root='/elsewhere'),
-    dict(study__attention=False)])
+@pytest.mark.parametrize(
+  'fields',
+  [
+    dict(study__folds=[1, 2]),
+    dict(study__seeds=[0]),
+    dict(seed=3),
+    dict(data__root='/elsewhere'),
+    dict(study__attention=False),
+  ],
+)
 def test_parts_of_one_study_are_merged(tmp_path, fields):
   workdirs = parts(tmp_path, config(), config(**fields))
   text = report.write(workdirs, workdirs[0])
   assert '3 held-out speakers of 9' in text and 'No records yet' not in text
 
 
-@pytest.mark.parametrize('fields, said', [
-    (dict(pretrain__learning_rate=0.01),
-     'config.pretrain.learning_rate is unknown in the first and 0.'),
+@pytest.mark.parametrize(
+  'fields, said',
+  [
+    (
+      dict(pretrain__learning_rate=0.01),
+      'config.pretrain.learning_rate is unknown in the first and 0.',
+    ),
     (dict(study__num_support=6), 'config.study.num_support is 5 in the first and 6 in the second'),
-    (dict(data__seed=1), 'config.data.seed is unknown in the first and 1 in the second')])
+    (dict(data__seed=1), 'config.data.seed is unknown in the first and 1 in the second'),
+  ],
+)
 def test_parts_of_two_configs_are_refused(tmp_path, fields, said):
   workdirs = parts(tmp_path, config(), config(**fields))
   with pytest.raises(UserError, match='one and .*two are no parts of one study: ' + said):
@@ -54,15 +69,20 @@ def test_parts_of_two_configs_are_refused(tmp_path, fields, said):
 def test_parts_of_two_corpora_are_refused(tmp_path):
   other = dict(fingerprint=DATA['fingerprint'] | {'audio': 'b' * 64}, num_clips=89)
   workdirs = parts(tmp_path, config(), config(), other)
-  with pytest.raises(UserError, match=r"data fingerprint.audio is 'aaaaaaaaaaa\.\.\. in the first and "
-                     r"'bbbbbbbbbbb\.\.\. in the second, data num_clips is 90 in the first and 89"):
+  with pytest.raises(
+    UserError,
+    match=r"data fingerprint.audio is 'aaaaaaaaaaa\.\.\. in the first and "
+    r"'bbbbbbbbbbb\.\.\. in the second, data num_clips is 90 in the first and 89",
+  ):
     report.write(workdirs, workdirs[0])
 
 
 def test_a_part_of_version_0_1_is_no_part_of_a_newer_study(tmp_path):
   """It has no fingerprint; alone it can be reported, and with others like it."""
   workdirs = parts(tmp_path, config(), config(), {})
-  with pytest.raises(UserError, match='data fingerprint.audio is .* in the first and unknown in the'):
+  with pytest.raises(
+    UserError, match='data fingerprint.audio is .* in the first and unknown in the'
+  ):
     report.write(workdirs, workdirs[0])
   old = write(tmp_path / 'three', users=('ann',), config=config())
   assert '3 held-out speakers' in report.write([workdirs[1], old], old)
@@ -70,13 +90,17 @@ def test_a_part_of_version_0_1_is_no_part_of_a_newer_study(tmp_path):
 
 def test_environments_that_differ_are_all_noted(tmp_path):
   workdirs = parts(tmp_path, config(), config(study__folds=[1, 2]))
-  files.write_json(workdirs[1] / files.ENVIRONMENT, ENVIRONMENT | dict(
-      packages={'jax': '0.11'}, devices=['NVIDIA'], commit='f00', config_hash='def'))
+  files.write_json(
+    workdirs[1] / files.ENVIRONMENT,
+    ENVIRONMENT
+    | dict(packages={'jax': '0.11'}, devices=['NVIDIA'], commit='f00', config_hash='def'),
+  )
   notes = report.write(workdirs, workdirs[0]).split('## Notes')[1]
   assert '- Seeds 0; config abc, def.\n' in notes
   assert 'one: commit unknown, made with Python 3.11, jax 0.10, on 2 x cpu.\n' in notes
   assert 'two: commit f00, made with Python 3.11, jax 0.11, on 1 x NVIDIA.\n' in notes
   files.write_json(workdirs[1] / files.ENVIRONMENT, ENVIRONMENT)
   alike = report.write(workdirs, workdirs[0])
-  assert ('- Seeds 0; config abc, commit unknown.\n'
-          '- Made with Python 3.11, jax 0.10, on 2 x cpu.') in alike
+  assert (
+    '- Seeds 0; config abc, commit unknown.\n- Made with Python 3.11, jax 0.10, on 2 x cpu.'
+  ) in alike

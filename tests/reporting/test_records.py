@@ -18,12 +18,17 @@ def trial(user='ann', arm='baseline', draw=0, shift=0.0, count=9, shots=5, seed=
   random = np.random.default_rng(draw + len(user))
   labels = (np.round(random.uniform(-3, 3, count) * 5) / 5).astype(np.float32)
   predictions = (labels + random.normal(0, 1, count) + shift).astype(np.float32)
-  return records.Trial(user, arm, seed, draw, shots, tuple(f'{user}[{i}]' for i in range(count)), labels,
-                       predictions)
+  return records.Trial(
+    user, arm, seed, draw, shots, tuple(f'{user}[{i}]' for i in range(count)), labels, predictions
+  )
 
 
-TRIALS = [trial(user, arm, draw, shift) for user in ('ann', 'robert')
-          for arm, shift in (('baseline', 1.0), ('fs_ua', 0.5)) for draw in (0, 1)]
+TRIALS = [
+  trial(user, arm, draw, shift)
+  for user in ('ann', 'robert')
+  for arm, shift in (('baseline', 1.0), ('fs_ua', 0.5))
+  for draw in (0, 1)
+]
 
 
 def test_records_can_be_recomputed_from_the_predictions(tmp_path):
@@ -40,8 +45,10 @@ def test_records_can_be_recomputed_from_the_predictions(tmp_path):
     assert record['mae'] == pytest.approx(abs(labels - predictions).mean(), abs=1e-9)
     assert record['corr'] == pytest.approx(stats.pearsonr(labels, predictions)[0], abs=1e-9)
     some = labels != 0
-    assert record['f1_non0'] == pytest.approx(sklearn_metrics.f1_score(
-        labels[some] > 0, predictions[some] > 0, average='weighted'), abs=1e-9)
+    assert record['f1_non0'] == pytest.approx(
+      sklearn_metrics.f1_score(labels[some] > 0, predictions[some] > 0, average='weighted'),
+      abs=1e-9,
+    )
 
 
 def test_labels_are_written_as_they_were_scored(tmp_path):
@@ -52,8 +59,9 @@ def test_labels_are_written_as_they_were_scored(tmp_path):
 
 def test_undefined_is_null(tmp_path):
   constant = trial()
-  constant = records.Trial('ann', 'fs_ua', 0, 0, 5, constant.clips, constant.labels,
-                           np.zeros(9, np.float32))
+  constant = records.Trial(
+    'ann', 'fs_ua', 0, 0, 5, constant.clips, constant.labels, np.zeros(9, np.float32)
+  )
   records.write(tmp_path, [constant])
   assert json.loads((tmp_path / 'records.jsonl').read_text())['corr'] is None
   assert np.isnan(Scores.of(records.read([tmp_path])).values('corr', 'fs_ua').table).all()
@@ -93,8 +101,13 @@ def test_broken_and_absent_records_are_named(tmp_path):
     list(records.read([tmp_path]))
 
 
-CORPUS = dict(users={'ann': 12, 'robert': 10}, num_speakers=4, num_clips=40, notes=['made up.'],
-              oracle_mae={'ann': 0.2, 'robert': 0.2})
+CORPUS = dict(
+  users={'ann': 12, 'robert': 10},
+  num_speakers=4,
+  num_clips=40,
+  notes=['made up.'],
+  oracle_mae={'ann': 0.2, 'robert': 0.2},
+)
 
 
 def test_report_has_the_three_tables_and_the_gain():
@@ -114,12 +127,16 @@ def test_report_has_the_three_tables_and_the_gain():
 def test_users_stand_beside_the_paper_by_their_rank_in_the_study():
   """Also where a job ran later folds alone, or a merge lists them in another order."""
   lines = [t.record for t in TRIALS]
-  report = tables.report(Scores.of(line for line in lines if line['user'] == 'robert'), CORPUS, [], 5)
-  row, = [line for line in report.splitlines() if line.startswith('| 2: robert') and '1.37' in line]
+  report = tables.report(
+    Scores.of(line for line in lines if line['user'] == 'robert'), CORPUS, [], 5
+  )
+  (row,) = [
+    line for line in report.splitlines() if line.startswith('| 2: robert') and '1.37' in line
+  ]
   assert row.endswith('| 1.37 / .54 / .40 / .60 / .67 |')
   turned = tables.report(Scores.of(lines[::-1]), CORPUS, [], 5)
   assert turned.index('| 1: ann') < turned.index('| 2: robert')
-  with pytest.raises(UserError, match="records of user robert, who is not in this study of"):
+  with pytest.raises(UserError, match='records of user robert, who is not in this study of'):
     tables.report(Scores.of(lines), CORPUS | {'users': {'ann': 12}}, [], 5)
 
 
@@ -140,31 +157,45 @@ def test_paper_means_are_those_of_its_rows():
 
 
 def test_curve_has_every_number_of_shots_and_the_tables_one():
-  lines = [trial(user, arm, draw, shift=1 / shots, shots=shots).record for user in ('ann', 'robert')
-           for arm, all_shots in (('baseline', (5,)), ('fs_ua', (1, 5))) for draw in (0, 1)
-           for shots in all_shots]
+  lines = [
+    trial(user, arm, draw, shift=1 / shots, shots=shots).record
+    for user in ('ann', 'robert')
+    for arm, all_shots in (('baseline', (5,)), ('fs_ua', (1, 5)))
+    for draw in (0, 1)
+    for shots in all_shots
+  ]
   report = tables.report(Scores.of(lines), CORPUS, [], 5)
-  few, many = ([line for line in lines if line['arm'] == 'fs_ua' and line['num_support'] == shots]
-               for shots in (1, 5))
+  few, many = (
+    [line for line in lines if line['arm'] == 'fs_ua' and line['num_support'] == shots]
+    for shots in (1, 5)
+  )
   means = [np.mean([line['mae'] for line in some]) for some in (few, many)]
   assert '| arm | 1 clip | 5 clips |' in report
-  row, = [line for line in report.splitlines() if line.startswith('| FS-UA | ') and
-          f'| {means[0]:.3f} [' in line]
+  (row,) = [
+    line
+    for line in report.splitlines()
+    if line.startswith('| FS-UA | ') and f'| {means[0]:.3f} [' in line
+  ]
   assert f'| {means[1]:.3f} [' in row
   only = tables.report(Scores.of(line for line in lines if line not in few), CORPUS, [], 5)
   assert '## MAE by' not in only
-  assert report.startswith(only[:only.index('## Share')])  # the tables look at five clips alone
+  assert report.startswith(only[: only.index('## Share')])  # the tables look at five clips alone
 
 
 def differing(**shifts):
   """Records of four speakers in which an arm errs by its shift more or less than 1."""
-  return Scores.of(of_mae(user, arm, draw, 1 + shift[number]) for arm, shift in shifts.items()
-                   for number, user in enumerate('abcd') for draw in (0, 1))
+  return Scores.of(
+    of_mae(user, arm, draw, 1 + shift[number])
+    for arm, shift in shifts.items()
+    for number, user in enumerate('abcd')
+    for draw in (0, 1)
+  )
 
 
 def test_comparison_counts_the_helped_and_the_harmed():
-  lines = differing(baseline=[0, 0, 0, 0], mean_shift=[0, 0, 0, 0.05],
-                    fs_ua=[-0.4, -0.3, -0.2, 0.3])
+  lines = differing(
+    baseline=[0, 0, 0, 0], mean_shift=[0, 0, 0, 0.05], fs_ua=[-0.4, -0.3, -0.2, 0.3]
+  )
   _, table, _, caveat, verdict = arm_comparison.sections(lines, ['baseline', 'mean_shift', 'fs_ua'])
   rows = {line.split(' | ')[0]: line.split(' | ') for line in table.splitlines()}
   cells = rows['| FS-UA − Baseline']
@@ -175,14 +206,19 @@ def test_comparison_counts_the_helped_and_the_harmed():
   assert '| FS-UA − Mean shift' in rows and '| Mean shift − Baseline' in rows
   assert verdict.startswith('- FS-UA does not beat the mean shift')
   better = differing(mean_shift=[0, 0, 0, 0], fs_ua=[-0.4, -0.3, -0.2, -0.3])
-  assert '- FS-UA beats the mean shift' in arm_comparison.sections(better, ['mean_shift', 'fs_ua'])[-1]
+  assert (
+    '- FS-UA beats the mean shift' in arm_comparison.sections(better, ['mean_shift', 'fs_ua'])[-1]
+  )
   assert arm_comparison.sections(lines, ['baseline']) == []
 
 
 def test_p_values_are_adjusted_for_the_differences_of_the_table():
   """Ten speakers all helped: 2 of 1,024 sign patterns are as far from 0, three times."""
-  lines = Scores.of(of_mae(user, arm, 0, mae) for user in 'abcdefghij'
-                    for arm, mae in (('baseline', 1.0), ('fs_ua', 0.5), ('fs_ua_kd', 0.25)))
+  lines = Scores.of(
+    of_mae(user, arm, 0, mae)
+    for user in 'abcdefghij'
+    for arm, mae in (('baseline', 1.0), ('fs_ua', 0.5), ('fs_ua_kd', 0.25))
+  )
   _, table, words = arm_comparison.sections(lines, lines.arms)
   header, _, *rows = [line.split(' | ') for line in table.splitlines()]
   assert header[2:4] == ['p', 'p (Holm)'] and len(rows) == 3

@@ -15,12 +15,21 @@ from persona_jax.reporting.scores import Scores
 def test_report_has_every_figure_and_is_one_page(tmp_path):
   workdir = write(tmp_path / 'run', all_shots=(1, 5))
   table = [[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]]
-  files.write_json(workdir / files.ATTENTION, dict(
-      user='ann', arm='fs_ua', clip='ann[3]', before={'audio': table, 'vision': table[:1]},
-      after={'audio': table[::-1], 'vision': table[1:]}))
+  files.write_json(
+    workdir / files.ATTENTION,
+    dict(
+      user='ann',
+      arm='fs_ua',
+      clip='ann[3]',
+      before={'audio': table, 'vision': table[:1]},
+      after={'audio': table[::-1], 'vision': table[1:]},
+    ),
+  )
   text = report.write([workdir], workdir)
   names = {'speakers', 'draws', 'shots', 'scatter', 'attention', 'learning'}
-  assert {path.name for path in (workdir / 'figures').iterdir()} == {f'{name}.svg' for name in names}
+  assert {path.name for path in (workdir / 'figures').iterdir()} == {
+    f'{name}.svg' for name in names
+  }
   assert all(f'](figures/{name}.svg)' in text for name in names)
   page = (workdir / 'report.html').read_text()
   assert page.count('<svg') == page.count('<figcaption>') == len(names)
@@ -42,9 +51,11 @@ def test_curve_tables_show_the_records_numbers(tmp_path):
   section = text.split('## MAE by the number of support clips')[1]
   values, gains = [line for line in section.splitlines() if line.startswith('| FS-UA-KD')]
   assert [float(cell.split()[0]) for cell in values.split('|')[2:4]] == [
-      round(mae('fs_ua_kd', shots), 3) for shots in (1, 5)]
+    round(mae('fs_ua_kd', shots), 3) for shots in (1, 5)
+  ]
   assert [float(cell.split()[0]) for cell in gains.split('|')[2:4]] == pytest.approx(
-      [mae('fs_ua_kd', shots) - mae('baseline', 5) for shots in (1, 5)], abs=6e-4)
+    [mae('fs_ua_kd', shots) - mae('baseline', 5) for shots in (1, 5)], abs=6e-4
+  )
 
 
 def test_figures_show_the_records_numbers(tmp_path):
@@ -53,16 +64,19 @@ def test_figures_show_the_records_numbers(tmp_path):
   main = everything.only(5)
 
   def mae(arm, user):
-    return np.mean([r['mae'] for r in lines
-                    if (r['arm'], r['user'], r['num_support']) == (arm, user, 5)])
+    return np.mean(
+      [r['mae'] for r in lines if (r['arm'], r['user'], r['num_support']) == (arm, user, 5)]
+    )
 
-  axes, = figures.dumbbell(main).figure.axes
+  (axes,) = figures.dumbbell(main).figure.axes
   for line, arm in zip(axes.lines, ('baseline', 'fs_ua_kd')):
     np.testing.assert_allclose(line.get_xdata(), [mae(arm, user) for user in USERS])
-  axes, = figures.shots(everything).figure.axes
+  (axes,) = figures.shots(everything).figure.axes
   curve = axes.containers[0].lines[0].get_ydata()
-  expected = [np.mean([r['mae'] for r in lines if (r['arm'], r['num_support']) == ('fs_ua', shots)])
-              for shots in (1, 5)]
+  expected = [
+    np.mean([r['mae'] for r in lines if (r['arm'], r['num_support']) == ('fs_ua', shots)])
+    for shots in (1, 5)
+  ]
   np.testing.assert_allclose(curve, expected)
   best = figures.learning(records.read_curves([workdir])).figure.axes[0].lines[2]
   assert (best.get_xdata(), best.get_ydata()) == (2, 1.25)
@@ -94,7 +108,9 @@ def test_a_study_still_running_is_reported_with_what_is_missing(tmp_path):
 def test_one_arm_without_the_baseline(tmp_path):
   workdir = write(tmp_path / 'run', arms=('fs_ua',))
   text = report.write([workdir], workdir)
-  assert 'No records of the arm `baseline` yet.' in text and 'No pair of arms to compare yet.' in text
+  assert (
+    'No records of the arm `baseline` yet.' in text and 'No pair of arms to compare yet.' in text
+  )
   assert '- scatter: no personalised arm beside the baseline yet.' in text
   assert {path.stem for path in (workdir / 'figures').iterdir()} == {'draws', 'learning'}
 
@@ -118,10 +134,13 @@ def test_figures_are_well_formed(tmp_path):
 
 def test_many_folds_are_drawn_as_their_spread():
   """Of 21 folds whose losses are 0 to 20, plus the epoch."""
-  curves = [dict(user=f'u{fold}', seed=0, epoch=epoch, train=fold + epoch, valid=fold - epoch)
-            for fold in range(21) for epoch in (1, 2)]
+  curves = [
+    dict(user=f'u{fold}', seed=0, epoch=epoch, train=fold + epoch, valid=fold - epoch)
+    for fold in range(21)
+    for epoch in (1, 2)
+  ]
   figure, caption = figures.learning(curves)
-  axes, = figure.axes
+  (axes,) = figure.axes
   train, valid = axes.lines
   assert [list(line.get_ydata()) for line in (train, valid)] == [[11, 12], [9, 8]]
   band = axes.collections[0].get_paths()[0].vertices
@@ -132,17 +151,25 @@ def test_many_folds_are_drawn_as_their_spread():
 
 def test_many_speakers_are_sorted_and_have_no_names():
   """MAE 0 to 40 before, in another order, and 1 less after."""
+
   def picture(count):
-    return figures.dumbbell(Scores.of(
-        of_mae(f'u{number}', arm, 0, (7 * number) % count - gain) for number in range(count)
-        for arm, gain in (('baseline', 0), ('fs_ua', 1))))
+    return figures.dumbbell(
+      Scores.of(
+        of_mae(f'u{number}', arm, 0, (7 * number) % count - gain)
+        for number in range(count)
+        for arm, gain in (('baseline', 0), ('fs_ua', 1))
+      )
+    )
+
   figure, caption = picture(41)
-  axes, = figure.axes
+  (axes,) = figure.axes
   before, after = axes.lines
-  assert list(before.get_xdata()) == list(range(41)) and list(after.get_xdata()) == list(range(-1, 40))
+  assert list(before.get_xdata()) == list(range(41)) and list(after.get_xdata()) == list(
+    range(-1, 40)
+  )
   assert list(before.get_ydata()) == list(range(40, -1, -1))
   assert not axes.get_yticklabels() and axes.get_ylabel() == '41 speakers' and 'sorted' in caption
-  axes, = picture(40).figure.axes
+  (axes,) = picture(40).figure.axes
   labels = [label.get_text() for label in axes.get_yticklabels()]
   assert labels == [f'u{number}' for number in range(40)]
 
@@ -151,8 +178,11 @@ def test_the_scatter_reads_no_further_than_it_must(tmp_path):
   workdir = write(tmp_path / 'run', all_shots=(1, 5))
   everything, rows = scores(workdir), iter(list(records.read_predictions(workdir)))
   axes = figures.scatter(rows, everything.only(5), 5).figure.axes
-  read = [row for row in records.read_predictions(workdir)
-          if (row.trial.user, row.trial.draw, row.trial.num_support) == ('ann', 0, 5)]
+  read = [
+    row
+    for row in records.read_predictions(workdir)
+    if (row.trial.user, row.trial.draw, row.trial.num_support) == ('ann', 0, 5)
+  ]
   for panel, arm in zip(axes, ('baseline', 'fs_ua_kd')):
     expected = [[row.label, row.prediction] for row in read if row.trial.arm == arm]
     assert len(expected) == 9 and panel.lines[1].get_xydata().tolist() == expected

@@ -19,21 +19,26 @@ def test_runs_are_compared_pair_by_pair(tmp_path):
   means = {}
   for name, workdir in (('one', one), ('two', two)):
     means[name] = np.mean([r['mae'] for r in records.read([workdir]) if r['arm'] == 'fs_ua'])
-  assert f'## {two}\n' in text and '95 % interval of the mean over 3 users, 1 seed and 3 draws.' in text
-  assert (f'| FS-UA | 5 | {means["one"]:.3f} | {means["two"]:.3f} | '
-          f'{means["two"] - means["one"]:+.3f} [') in text
+  assert (
+    f'## {two}\n' in text and '95 % interval of the mean over 3 users, 1 seed and 3 draws.' in text
+  )
+  assert (
+    f'| FS-UA | 5 | {means["one"]:.3f} | {means["two"]:.3f} | {means["two"] - means["one"]:+.3f} ['
+  ) in text
   three = write(tmp_path / 'three', arms=('fs_base',))
-  assert text + f'\n## {three}\n\nIt has no trial of {one}.\n' == run_comparison.compare([one, two, three])
-  row, = [line for line in text.splitlines() if line.startswith('| Baseline')]
+  assert text + f'\n## {three}\n\nIt has no trial of {one}.\n' == run_comparison.compare(
+    [one, two, three]
+  )
+  (row,) = [line for line in text.splitlines() if line.startswith('| Baseline')]
   assert '+0.000 [+0.000, +0.000] | 1.000 |' in row
 
 
 def test_runs_with_other_query_clips_are_not_paired(tmp_path):
   one, two = write(tmp_path / 'one'), write(tmp_path / 'two', clips=8)
-  with pytest.raises(UserError, match='user ann, arm baseline, seed 0, draw 0 was scored on 9 clips'):
+  with pytest.raises(
+    UserError, match='user ann, arm baseline, seed 0, draw 0 was scored on 9 clips'
+  ):
     run_comparison.compare([one, two])
-
-
 
 
 def test_runs_of_other_shots_were_scored_on_other_clips(tmp_path):
@@ -42,8 +47,11 @@ def test_runs_of_other_shots_were_scored_on_other_clips(tmp_path):
   several = write(tmp_path / 'several', own=20, clips=10, all_shots=(5, 10))
   for pair in ([one, several], [several, one]):
     assert run_comparison.share_trials(pair)
-    with pytest.raises(UserError, match=r'user ann, arm baseline, seed 0, draw 0 was scored on 1[05] '
-                       r'clips in the first and on 1[05] in the second, ann\[5\] in the'):
+    with pytest.raises(
+      UserError,
+      match=r'user ann, arm baseline, seed 0, draw 0 was scored on 1[05] '
+      r'clips in the first and on 1[05] in the second, ann\[5\] in the',
+    ):
       run_comparison.compare(pair)
 
 
@@ -64,7 +72,9 @@ def test_a_trial_without_predictions_is_not_paired(tmp_path):
   one, two = write(tmp_path / 'one'), write(tmp_path / 'two')
   without_predictions(two, 'fs_ua')
   for pair in ([one, two], [two, one]):
-    with pytest.raises(UserError, match='two/predictions.csv: no predictions of user ann, arm fs_ua'):
+    with pytest.raises(
+      UserError, match='two/predictions.csv: no predictions of user ann, arm fs_ua'
+    ):
       run_comparison.compare(pair)
   without_predictions(one, 'fs_ua')  # in neither: still not known to be the same clips
   with pytest.raises(UserError, match='one/predictions.csv: no predictions of user ann, arm fs_ua'):
@@ -77,8 +87,11 @@ def test_another_label_of_a_clip_is_not_paired(tmp_path):
   lines = path.read_text().splitlines()
   row = lines[1].split(',')
   path.write_text('\n'.join([lines[0], ','.join([*row[:5], '3.0', row[6]]), *lines[2:]]) + '\n')
-  with pytest.raises(UserError, match=rf'was scored with label {row[5]} of ann\[5\] in the first and '
-                     '3.0 in the second'):
+  with pytest.raises(
+    UserError,
+    match=rf'was scored with label {row[5]} of ann\[5\] in the first and '
+    '3.0 in the second',
+  ):
     run_comparison.compare([one, two])
 
 
@@ -96,13 +109,22 @@ def test_one_shot_predictions_get_their_shots_from_the_records(tmp_path):
 def test_differences_between_runs_have_holms_p_values_and_the_caveat(tmp_path):
   users = [f'user{number}' for number in range(10)]
   arms = ('baseline', 'mean_shift', 'fs_ua')
-  one, two = (write(tmp_path / str(gain), arms, users=users, everybody=users, gain=gain)
-              for gain in (0.1, 0.2))
+  one, two = (
+    write(tmp_path / str(gain), arms, users=users, everybody=users, gain=gain)
+    for gain in (0.1, 0.2)
+  )
   text = run_comparison.compare([one, two])
-  rows = {row.split(' | ')[0]: row.split(' | ') for row in text.splitlines() if row.startswith('| ')}
+  rows = {
+    row.split(' | ')[0]: row.split(' | ') for row in text.splitlines() if row.startswith('| ')
+  }
   assert rows['| arm'][5:] == ['p', 'p (Holm) |']
   # No difference in the baseline; all ten speakers alike in the others: 2 / 1,024, thrice and twice.
   assert [rows[name][5:] for name in ('| Baseline', '| Mean shift', '| FS-UA')] == [
-      ['1.000', '1.000 |'], ['0.002', '0.006 |'], ['0.002', '0.006 |']]
+    ['1.000', '1.000 |'],
+    ['0.002', '0.006 |'],
+    ['0.002', '0.006 |'],
+  ]
   assert arm_comparison.P_HOLM in text and arm_comparison.MEAN_SHIFT_CAVEAT in text
-  assert arm_comparison.MEAN_SHIFT_CAVEAT not in run_comparison.compare([write(tmp_path / name) for name in 'ab'])
+  assert arm_comparison.MEAN_SHIFT_CAVEAT not in run_comparison.compare(
+    [write(tmp_path / name) for name in 'ab']
+  )

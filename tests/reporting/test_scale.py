@@ -22,40 +22,57 @@ def simulate(workdir, num_users, draws=DRAWS, clips=CLIPS):
   """The files of a study of every arm, written line by line; scores are random."""
   workdir.mkdir(parents=True)
   random, users = np.random.default_rng(0), [f'speaker{number:04}' for number in range(num_users)]
-  with (workdir / files.RECORDS).open('w') as lines, (
-      workdir / files.PREDICTIONS).open('w') as rows:
+  with (
+    (workdir / files.RECORDS).open('w') as lines,
+    (workdir / files.PREDICTIONS).open('w') as rows,
+  ):
     rows.write('user,arm,seed,draw,clip,label,prediction\n')
     for user in users:
       for arm in arms.ARMS:
         for draw in range(draws):
           trial = dict(user=user, arm=arm, seed=0, draw=draw, num_support=5, num_query=clips)
           lines.write(json.dumps(trial | dict(zip(METRICS, random.random(len(METRICS))))) + '\n')
-          rows.writelines(f'{user},{arm},0,{draw},{user}[{clip}],{clip % 7 - 3}.0,{prediction:.4f}\n'
-                          for clip, prediction in enumerate(random.normal(size=clips)))
+          rows.writelines(
+            f'{user},{arm},0,{draw},{user}[{clip}],{clip % 7 - 3}.0,{prediction:.4f}\n'
+            for clip, prediction in enumerate(random.normal(size=clips))
+          )
   records.write_curves(workdir, {(user, 0): random.random((40, 2)) for user in users})
   files.write_json(workdir / files.CONFIG, dict(seed=0, study=dict(num_support=5)))
-  files.write_json(workdir / files.ENVIRONMENT, dict(
-      python='3.11', packages={'jax': '0.10'}, devices=['cpu'], commit=None))
-  files.write_json(workdir / files.CORPUS, dict(
-      users=dict.fromkeys(users, clips + 5), num_speakers=num_users, num_clips=30 * num_users,
-      notes=[]))
+  files.write_json(
+    workdir / files.ENVIRONMENT,
+    dict(python='3.11', packages={'jax': '0.10'}, devices=['cpu'], commit=None),
+  )
+  files.write_json(
+    workdir / files.CORPUS,
+    dict(
+      users=dict.fromkeys(users, clips + 5),
+      num_speakers=num_users,
+      num_clips=30 * num_users,
+      notes=[],
+    ),
+  )
   return workdir
 
 
-MEASURED = '''
+MEASURED = """
 import pathlib, resource, sys, time
 from persona_jax.reporting import report, run_comparison
 workdirs = [pathlib.Path(name) for name in sys.argv[2:]]
 {'report': lambda: report.write(workdirs, workdirs[0]),
  'compare': lambda: run_comparison.compare(workdirs)}[sys.argv[1]]()
 print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-'''
+"""
 
 
 def measured(what, *workdirs):
   """Seconds of computing and MB of a process of its own, imports included."""
-  result = subprocess.run([sys.executable, '-c', MEASURED, what, *map(str, workdirs)], text=True,
-                          check=True, capture_output=True, cwd=pathlib.Path(__file__).parents[2])
+  result = subprocess.run(
+    [sys.executable, '-c', MEASURED, what, *map(str, workdirs)],
+    text=True,
+    check=True,
+    capture_output=True,
+    cwd=pathlib.Path(__file__).parents[2],
+  )
   return tuple(float(number) for number in result.stdout.split())
 
 
@@ -92,14 +109,24 @@ def test_a_report_keeps_numbers_only_and_parses_every_record_once(tmp_path, monk
 
 def test_trials_are_written_as_they_come(tmp_path):
   """The text of 60 trials of 400 clips is 0.7 MB; of it no more than a few trials are in memory."""
+
   class Trials(list):
     def __len__(self):
       return 60
 
     def __iter__(self):
       for draw in range(60):
-        yield records.Trial('ann', 'fs_ua', 0, draw, 5, tuple(f'ann[{clip}]' for clip in range(400)),
-                            np.ones(400, np.float32), np.full(400, 0.1 * draw, np.float32))
+        yield records.Trial(
+          'ann',
+          'fs_ua',
+          0,
+          draw,
+          5,
+          tuple(f'ann[{clip}]' for clip in range(400)),
+          np.ones(400, np.float32),
+          np.full(400, 0.1 * draw, np.float32),
+        )
+
   most = peak(lambda: records.write(tmp_path, Trials()))
   assert (tmp_path / files.PREDICTIONS).stat().st_size > 2 * most
   with pytest.raises(AssertionError):

@@ -4,11 +4,17 @@ from studies import of_mae
 from persona_jax.reporting.records import TrialKey
 from persona_jax.reporting.scores import Scores
 
-SCORES = Scores.of([
-    of_mae('bo', 'baseline', 0, 1.0), of_mae('bo', 'fs_ua', 0, 2.0), of_mae('bo', 'fs_ua', 2, 3.0),
-    of_mae('ann', 'fs_ua', 0, 4.0), of_mae('ann', 'fs_ua', 2, None),
+SCORES = Scores.of(
+  [
+    of_mae('bo', 'baseline', 0, 1.0),
+    of_mae('bo', 'fs_ua', 0, 2.0),
+    of_mae('bo', 'fs_ua', 2, 3.0),
+    of_mae('ann', 'fs_ua', 0, 4.0),
+    of_mae('ann', 'fs_ua', 2, None),
     of_mae('ann', 'fs_ua', 0, 5.0, seed=7),
-    of_mae('ann', 'fs_ua', 0, 6.0, num_support=1)])
+    of_mae('ann', 'fs_ua', 0, 6.0, num_support=1),
+  ]
+)
 
 
 def test_values_stand_by_user_seed_and_draw():

@@ -12,8 +12,12 @@ from persona_jax.reporting import summaries
 def prediction(*clips):
   """One clip learned from, the others with labels 1, 2... and predictions 0.5 more."""
   labels = np.arange(len(clips), dtype=np.float32)
-  return types.SimpleNamespace(clips=clips, labels=labels, predictions=labels + np.float32(0.5),
-                               in_support=np.arange(len(clips)) == 0)
+  return types.SimpleNamespace(
+    clips=clips,
+    labels=labels,
+    predictions=labels + np.float32(0.5),
+    in_support=np.arange(len(clips)) == 0,
+  )
 
 
 def test_names_are_text():
@@ -21,8 +25,9 @@ def test_names_are_text():
   text = summaries.before_and_after('<b> #', given, given)
   assert text.startswith('# \\<b\\> \\#\n\nPersonalised on a\\|b\\\\x1b\\[2J\\[0\\]; scored on ')
   assert '| before | 0.500 |' in text
-  table = summaries.pretraining([types.SimpleNamespace(rank=0, user='a|b', train=[1], valid=[2])],
-                                [3], [0.25])
+  table = summaries.pretraining(
+    [types.SimpleNamespace(rank=0, user='a|b', train=[1], valid=[2])], [3], [0.25]
+  )
   assert table.splitlines()[-1] == '| 0 | a\\|b | 1 | 1 | 3 | 0.250 |'
 
 

@@ -22,28 +22,43 @@ def test_groups_and_trials_fill_the_devices():
   folds = parallel.fold_mesh()
   assert folds.size == parallel.group_size(3, folds, fold_bytes=10**12) == 2
   rows, shared = parallel.trial_mesh(10), parallel.trial_mesh(3)  # of two devices
-  assert dict(rows.shape) == {'fold': 2, 'trial': 1} and dict(shared.shape) == {'fold': 1, 'trial': 2}
+  assert dict(rows.shape) == {'fold': 2, 'trial': 1} and dict(shared.shape) == {
+    'fold': 1,
+    'trial': 2,
+  }
   assert parallel.group_size(10, rows, 1) == 2 and parallel.group_size(3, shared, 1) == 1
-  assert parallel.vmapped_trials(40, 2, rows, 10**12) == parallel.vmapped_trials(1, 1, shared, 1) == 4
+  assert (
+    parallel.vmapped_trials(40, 2, rows, 10**12) == parallel.vmapped_trials(1, 1, shared, 1) == 4
+  )
   assert parallel.padded_trials(40, 4, rows) == 40 and parallel.padded_trials(6, 4, rows) == 8
   assert parallel.padded_trials(40, 4, shared) == 40 and parallel.padded_trials(6, 4, shared) == 16
 
 
-@pytest.mark.parametrize('fold_bytes, size', [
+@pytest.mark.parametrize(
+  'fold_bytes, size',
+  [
     (10, 30),  # all
     (50, 15),  # 20 fit: two even groups
     (90, 10),  # 11 fit
-    (600, 1), (10000, 1)])  # one must do
+    (600, 1),
+    (10000, 1),
+  ],
+)  # one must do
 def test_accelerators_hold_as_many_folds_as_memory_does(accelerators, fold_bytes, size):
   assert parallel.group_size(30, mesh(1, 1), fold_bytes) == size
   assert parallel.group_size(30 * 4 - 1, mesh(4, 1), fold_bytes) == 4 * size
 
 
-@pytest.mark.parametrize('trial_bytes, vmapped, length', [
+@pytest.mark.parametrize(
+  'trial_bytes, vmapped, length',
+  [
     (2, 40, 40),  # all of ten folds: 10 x 40 x 2 = 800
     (3, 20, 40),  # 33 of each fold would fit: two even batches
     (30, 3, 42),  # 10 x 3 x 30 = 900
-    (70, 1, 40), (10000, 1, 40)])
+    (70, 1, 40),
+    (10000, 1, 40),
+  ],
+)
 def test_trials_of_all_folds_count_in_memory(accelerators, trial_bytes, vmapped, length):
   assert parallel.vmapped_trials(40, 10, mesh(1, 1), trial_bytes) == vmapped
   assert parallel.padded_trials(40, vmapped, mesh(1, 1)) == length

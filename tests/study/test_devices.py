@@ -52,16 +52,24 @@ def test_folds_and_draws_spread_over_four_devices(on_four_devices, on_one_device
 def test_folds_and_draws_spread_over_two_and_eight_devices(tmp_path):
   """Four folds in two rows of one device, and in four rows of two."""
   for count in (1, 2, 8):
-    run('study', *SMOKE, '--config.study.num_users=4', f'--workdir={tmp_path / str(count)}',
-        **devices(count))
+    run(
+      'study',
+      *SMOKE,
+      '--config.study.num_users=4',
+      f'--workdir={tmp_path / str(count)}',
+      **devices(count),
+    )
   for count in (2, 8):
     expect_same(tmp_path / str(count), tmp_path / '1')
 
 
 def test_trained_on_four_devices_personalised_on_one(on_four_devices, on_one_device):
   with (on_one_device / 'predictions.csv').open() as file:
-    study = {row['clip']: float(row['prediction']) for row in csv.DictReader(file)
-             if (row['draw'], row['arm']) == ('0', 'fs_ua_kd')}
+    study = {
+      row['clip']: float(row['prediction'])
+      for row in csv.DictReader(file)
+      if (row['draw'], row['arm']) == ('0', 'fs_ua_kd')
+    }
   user = next(iter(study)).split('[')[0]
   common = [*SMOKE, f'--workdir={on_four_devices}', f'--user={user}']
   run('adapt', *common, '--draw=0', **devices(1))
@@ -76,20 +84,35 @@ def test_folds_as_jobs_of_their_own_merge_into_the_same_report(on_one_device, tm
   jobs = {'0,2': tmp_path / 'a', '1': tmp_path / 'b'}
   for folds, workdir in jobs.items():
     run('study', *SMOKE, f'--config.study.folds={folds}', f'--workdir={workdir}', **devices(1))
-  lines = [line for workdir in jobs.values()
-           for line in (workdir / 'records.jsonl').read_text().splitlines()]
+  lines = [
+    line
+    for workdir in jobs.values()
+    for line in (workdir / 'records.jsonl').read_text().splitlines()
+  ]
   assert sorted(lines) == sorted((on_one_device / 'records.jsonl').read_text().splitlines())
   merged = run('report', *(f'--workdir={workdir}' for workdir in jobs.values()))
-  tables = lambda report: report[report.index('## Table 1'):report.index('## Paired')]
+  tables = lambda report: report[report.index('## Table 1') : report.index('## Paired')]
   assert tables(merged) == tables((on_one_device / 'report.md').read_text())
 
 
 def test_two_processes_share_a_study(on_one_device, tmp_path):
   """As Slurm would start them, told who they are by its variables."""
-  slurm = dict(SLURM_JOB_ID=str(random.randrange(10**6)), SLURM_STEP_NODELIST='localhost',
-               SLURM_NTASKS='2')
-  processes = [start('study', *SMOKE, '--distributed', f'--workdir={tmp_path}', SLURM_PROCID=str(rank),
-                     SLURM_LOCALID=str(rank), **slurm, **devices(1)) for rank in range(2)]
+  slurm = dict(
+    SLURM_JOB_ID=str(random.randrange(10**6)), SLURM_STEP_NODELIST='localhost', SLURM_NTASKS='2'
+  )
+  processes = [
+    start(
+      'study',
+      *SMOKE,
+      '--distributed',
+      f'--workdir={tmp_path}',
+      SLURM_PROCID=str(rank),
+      SLURM_LOCALID=str(rank),
+      **slurm,
+      **devices(1),
+    )
+    for rank in range(2)
+  ]
   outputs = [process.communicate() for process in processes]
   assert [process.returncode for process in processes] == [0, 0], outputs
   assert '## Table 3' in outputs[0][0]  # the second is quiet, but for XLA

@@ -12,8 +12,12 @@ import time
 import pytest
 from launchers import complaint, run, start
 
-FLAGS = ['--config=configs/synthetic.py:smoke', '--config.model.name=early_fusion',
-         '--config.pretrain.num_epochs=3', '--config.pretrain.batch_size=8']
+FLAGS = [
+  '--config=configs/synthetic.py:smoke',
+  '--config.model.name=early_fusion',
+  '--config.pretrain.num_epochs=3',
+  '--config.pretrain.batch_size=8',
+]
 FILES = ('records.jsonl', 'predictions.csv')
 
 
@@ -69,8 +73,10 @@ def wait_for(process, marker: pathlib.Path) -> None:
     time.sleep(0.01)
 
 
-@pytest.mark.parametrize('marker', [
-    'pretrain/fold_00_seed_0', 'pretrain/fold_02_seed_0/[0-9]*', 'adapt/fold_00_seed_0_*/1*'])
+@pytest.mark.parametrize(
+  'marker',
+  ['pretrain/fold_00_seed_0', 'pretrain/fold_02_seed_0/[0-9]*', 'adapt/fold_00_seed_0_*/1*'],
+)
 def test_killed_in_any_stage(marker, whole, tmp_path):
   """As soon as the stage's files begin to appear."""
   process = start('study', *FLAGS, f'--workdir={tmp_path}')
@@ -100,8 +106,12 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(number, code, whole, tmp_p
 
 def test_a_second_interrupt_leaves_at_once(tmp_path):
   """While the first is still waiting for XLA to compile."""
-  process = start('pretrain', '--config=configs/synthetic.py:smoke', f'--workdir={tmp_path}',
-                  JAX_COMPILATION_CACHE_DIR=str(tmp_path / 'cache'))
+  process = start(
+    'pretrain',
+    '--config=configs/synthetic.py:smoke',
+    f'--workdir={tmp_path}',
+    JAX_COMPILATION_CACHE_DIR=str(tmp_path / 'cache'),
+  )
   wait_for(process, tmp_path / 'checkpoints')
   time.sleep(2)
   process.send_signal(signal.SIGINT)
@@ -139,7 +149,9 @@ WILD = '--config.pretrain.learning_rate=1e38'  # makes the parameters infinite
 
 def test_a_run_that_diverges_stops_with_one_sentence(tmp_path):
   said = complaint('pretrain', *FLAGS, WILD, f'--workdir={tmp_path}')
-  assert 'fold_00_seed_0 (speaker' in said and 'epoch 1, step 2 of' in said and 'is not finite' in said
+  assert (
+    'fold_00_seed_0 (speaker' in said and 'epoch 1, step 2 of' in said and 'is not finite' in said
+  )
 
 
 def test_a_personalisation_that_diverges_stops_with_one_sentence(tmp_path):

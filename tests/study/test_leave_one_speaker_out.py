@@ -29,8 +29,12 @@ def lines(workdir):
 
 def predictions(workdir):
   with (workdir / 'predictions.csv').open() as file:
-    return {tuple(value for field, value in row.items() if field != 'prediction'):
-            float(row['prediction']) for row in csv.DictReader(file)}
+    return {
+      tuple(value for field, value in row.items() if field != 'prediction'): float(
+        row['prediction']
+      )
+      for row in csv.DictReader(file)
+    }
 
 
 @pytest.fixture(scope='module')
@@ -48,9 +52,14 @@ def grown(begun):
   with pytest.MonkeyPatch.context() as patch:
     make, write = adaptation._Program.supports, items.write
     patch.setattr(items, 'write', lambda *args: trained.append(args[0].name) or write(*args))
-    patch.setattr(adaptation._Program, 'supports', lambda self, fold, draws, todo, length: todo_lists.append(
-        (fold.rank, self.name, [(*cell, draw) for cell, draw in todo]))
-        or make(self, fold, draws, todo, length))
+    patch.setattr(
+      adaptation._Program,
+      'supports',
+      lambda self, fold, draws, todo, length: (
+        todo_lists.append((fold.rank, self.name, [(*cell, draw) for cell, draw in todo]))
+        or make(self, fold, draws, todo, length)
+      ),
+    )
     larger = small(arms=('baseline', 'mean_shift', 'fs_ua', 'fs_ua_kd'), num_draws=3, shots=(2, 5))
     leave_one_speaker_out.run(larger, workdir)
   return workdir, larger, trained, todo_lists
@@ -61,8 +70,11 @@ def test_teachers_are_reused_and_old_records_stay_byte_for_byte(begun, grown):
   assert trained == []
   assert set(begun[1]) < set(lines(workdir)) and len(begun[1]) == 2 * 2 * 2
   assert len(lines(workdir)) == 2 * 3 * (1 + 3 * 2)
-  todo = ([('fs_ua', 2, draw) for draw in range(3)] + [('fs_ua', 5, 2)]
-          + [('fs_ua_kd', shots, draw) for shots in (2, 5) for draw in range(3)])
+  todo = (
+    [('fs_ua', 2, draw) for draw in range(3)]
+    + [('fs_ua', 5, 2)]
+    + [('fs_ua_kd', shots, draw) for shots in (2, 5) for draw in range(3)]
+  )
   assert todo_lists == [(rank, 'adapter-base', todo) for rank in (0, 1)]
 
 
@@ -93,7 +105,10 @@ def test_an_added_user_is_trained_alone(grown, monkeypatch):
 
 
 def test_a_start_that_fails_leaves_no_folder(tmp_path):
-  for asked, said in ((dict(num_users=40), 'ask for fewer users'), (dict(num_support=30), 'too few for 30')):
+  for asked, said in (
+    (dict(num_users=40), 'ask for fewer users'),
+    (dict(num_support=30), 'too few for 30'),
+  ):
     with pytest.raises(UserError, match=said):
       leave_one_speaker_out.run(small(**asked), tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
@@ -111,11 +126,11 @@ def test_a_run_that_diverges_at_once_does_not_pin_its_learning_rate(tmp_path):
 def test_readers_name_damage_and_move_nothing(tmp_path):
   config = small(num_users=1)
   study, _ = leave_one_speaker_out.pretrain_only(config, tmp_path)
-  fold, = study.folds.chosen
+  (fold,) = study.folds.chosen
   session = UserSession.open(config, tmp_path, fold.user)
   session.save(session.adapt(session.support_of_draw(0), 'fs_ua'))
   session.save(session.adapt(session.support_of_draw(1), 'fs_ua'))  # which replaces it
-  personal, = (tmp_path / 'checkpoints' / 'personal').glob('*/*')
+  (personal,) = (tmp_path / 'checkpoints' / 'personal').glob('*/*')
   assert session.predict(session.load('fs_ua')).in_support.sum() == 5
   whole = {path: path.read_bytes() for path in personal.rglob('*') if path.is_file()}
   break_file(personal, 'truncated')
@@ -131,6 +146,7 @@ def test_readers_name_damage_and_move_nothing(tmp_path):
 
 def test_a_group_stopped_between_its_folds_personalises_the_rest(begun, tmp_path, monkeypatch):
   """Killed when one fold of a group of two was saved: the other alone is personalised again."""
+
   class Killed(Exception):
     """Stands for SIGKILL."""
 
@@ -148,8 +164,11 @@ def test_a_group_stopped_between_its_folds_personalises_the_rest(begun, tmp_path
     with pytest.raises(Killed):
       leave_one_speaker_out.run(config, tmp_path)
   done = []
-  monkeypatch.setattr(adaptation.StudyPersonaliser, '_keep', lambda self, fold, *rest: done.append(
-      fold.rank) or keep(self, fold, *rest))
+  monkeypatch.setattr(
+    adaptation.StudyPersonaliser,
+    '_keep',
+    lambda self, fold, *rest: done.append(fold.rank) or keep(self, fold, *rest),
+  )
   leave_one_speaker_out.run(config, tmp_path)
   assert kept == [0] and done == [1]
   assert lines(tmp_path) == begun[1]
@@ -167,8 +186,9 @@ def test_records_are_written_in_time_linear_in_the_trials(tmp_path, monkeypatch)
   monkeypatch.setattr(records, 'write', write)
 
   folds = [types.SimpleNamespace(name=str(number)) for number in range(1000)]
-  recorder = trials.Recorder(types.SimpleNamespace(
-      workdir=tmp_path, folds=types.SimpleNamespace(chosen=folds)))
+  recorder = trials.Recorder(
+    types.SimpleNamespace(workdir=tmp_path, folds=types.SimpleNamespace(chosen=folds))
+  )
   for fold in folds:
     recorder.trials[fold.name] = [fold]
     now[0] += 1
@@ -176,5 +196,3 @@ def test_records_are_written_in_time_linear_in_the_trials(tmp_path, monkeypatch)
   recorder.write()
   assert rows[0] == 1 and rows[-1] == 1000 and rows == sorted(rows)
   assert sum(rows) < 2.5 * 1000  # whole files after every user would be 500,500
-
-

@@ -50,15 +50,27 @@ def test_corpus_file_is_of_the_studys_users_wherever_they_rank(config, corpus, t
 
 def test_another_config_is_refused_field_by_field(config, begun):
   config.model.width, config.adapt.num_steps = 16, 4
-  with pytest.raises(UserError, match='config.adapt.num_steps is 3 there and 4 now; '
-                                      'config.model.width is 8 there and 16 now'):
+  with pytest.raises(
+    UserError,
+    match='config.adapt.num_steps is 3 there and 4 now; config.model.width is 8 there and 16 now',
+  ):
     workdir_lib.expect_config(begun, config)
 
 
-@pytest.mark.parametrize('field, stage', [
-    ('model.width', 'training'), ('pretrain.num_epochs', 'training'), ('data.seed', 'training'),
-    ('quick_compile', 'training'), ('something.new', 'training'), ('adapt.weight', 'personalising'),
-    ('study.num_users', None), ('seed', None), ('data.root', None)])
+@pytest.mark.parametrize(
+  'field, stage',
+  [
+    ('model.width', 'training'),
+    ('pretrain.num_epochs', 'training'),
+    ('data.seed', 'training'),
+    ('quick_compile', 'training'),
+    ('something.new', 'training'),
+    ('adapt.weight', 'personalising'),
+    ('study.num_users', None),
+    ('seed', None),
+    ('data.root', None),
+  ],
+)
 def test_a_field_concerns_the_stages_from_one_on(field, stage):
   assert provenance.stage(field) == stage
 
@@ -79,6 +91,7 @@ def test_only_the_stages_that_have_results_pin_the_config(config, begun):
 
 def test_the_same_files_may_lie_elsewhere(begun):
   from configs import mosi
+
   config = mosi.get_config('smoke')
   files.write_json(begun / files.CONFIG, provenance.plain(config))
   before = provenance.config_hash(config)
@@ -107,14 +120,32 @@ def test_other_data_are_refused_part_by_part(part, config, corpus, begun):
 def trial(**fields):
   """A record of the first user of the smoke study, but for `fields`."""
   clips, scores = ('a', 'b'), np.zeros(2, np.float32)
-  return records.Trial(**dict(user='speaker00', arm='fs_ua', seed=0, draw=0, num_support=5, clips=clips,
-                              labels=scores, predictions=scores) | fields)
+  return records.Trial(
+    **dict(
+      user='speaker00',
+      arm='fs_ua',
+      seed=0,
+      draw=0,
+      num_support=5,
+      clips=clips,
+      labels=scores,
+      predictions=scores,
+    )
+    | fields
+  )
 
 
-@pytest.mark.parametrize('fields, said', [
-    (dict(user='speaker99'), 'user speaker99, seed 0'), (dict(seed=3), 'seed 3'),
-    (dict(arm='fs_base'), 'arm fs_base'), (dict(draw=2), 'draw 2'),
-    (dict(num_support=2), '2 support clips'), (dict(arm='baseline', num_support=2), '2 support clips')])
+@pytest.mark.parametrize(
+  'fields, said',
+  [
+    (dict(user='speaker99'), 'user speaker99, seed 0'),
+    (dict(seed=3), 'seed 3'),
+    (dict(arm='fs_base'), 'arm fs_base'),
+    (dict(draw=2), 'draw 2'),
+    (dict(num_support=2), '2 support clips'),
+    (dict(arm='baseline', num_support=2), '2 support clips'),
+  ],
+)
 def test_a_study_that_would_lose_records_is_refused(fields, said, config, corpus, begun):
   study = Study.plan(config, corpus, begun)
   user = study.folds.all[0].user
@@ -126,13 +157,16 @@ def test_a_study_that_would_lose_records_is_refused(fields, said, config, corpus
     workdir_lib.expect_no_fewer_records(study)
 
 
-HOLD = ('import pathlib, sys; from persona_jax.study import workdir\n'
-        'with workdir.lock(pathlib.Path(sys.argv[1])): print("held", flush=True); sys.stdin.read()')
+HOLD = (
+  'import pathlib, sys; from persona_jax.study import workdir\n'
+  'with workdir.lock(pathlib.Path(sys.argv[1])): print("held", flush=True); sys.stdin.read()'
+)
 
 
 def test_a_second_writer_is_refused_by_the_firsts_host_and_process(tmp_path):
-  holder = subprocess.Popen([sys.executable, '-c', HOLD, tmp_path], stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, text=True)
+  holder = subprocess.Popen(
+    [sys.executable, '-c', HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+  )
   assert holder.stdout.readline() == 'held\n'
   with pytest.raises(UserError, match=f'in use by process {holder.pid} on {os.uname().nodename}'):
     with workdir_lib.lock(tmp_path):
@@ -181,7 +215,9 @@ def test_a_read_only_workdir_is_one_sentence(read_only):
 
 def test_reporting_runs_without_jax():
   """Design: metrics and reporting never import jax."""
-  code = ('import sys; import persona_jax.reporting.summaries, persona_jax.reporting.report; '
-          'import persona_jax.reporting.run_comparison; '
-          'import persona_jax.evaluation.metrics; sys.exit("jax" in sys.modules)')
+  code = (
+    'import sys; import persona_jax.reporting.summaries, persona_jax.reporting.report; '
+    'import persona_jax.reporting.run_comparison; '
+    'import persona_jax.evaluation.metrics; sys.exit("jax" in sys.modules)'
+  )
   assert subprocess.run([sys.executable, '-c', code]).returncode == 0

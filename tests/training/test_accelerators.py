@@ -36,7 +36,9 @@ def on_cpus(finished, teachers):
 
 
 @pytest.mark.parametrize('memory_for, expected_done', [(3 * 2, [0, 3]), (1, [0, 1, 2, 3])])
-def test_personalising(memory_for, expected_done, on_cpus, accelerators, teachers, study, monkeypatch):
+def test_personalising(
+  memory_for, expected_done, on_cpus, accelerators, teachers, study, monkeypatch
+):
   """Three users on two devices, of each two trials a device: with memory for all, or for one."""
   each = memory.copy_bytes(teachers[0].params, study.corpus.clips, 5, study.config.model)
   monkeypatch.setattr(parallel, 'ACCELERATOR_BYTES', memory_for * each)

@@ -18,9 +18,11 @@ from persona_jax.training.checkpoint import Checkpoints
 @pytest.fixture
 def tree():
   random = np.random.default_rng(0)
-  return {'weights': random.normal(size=(40, 30)).astype(np.float32),
-          'half': random.normal(size=7).astype(ml_dtypes.bfloat16),
-          'nested': (np.int32(3), np.array([True, False]), np.zeros((0, 2), np.float32))}
+  return {
+    'weights': random.normal(size=(40, 30)).astype(np.float32),
+    'half': random.normal(size=7).astype(ml_dtypes.bfloat16),
+    'nested': (np.int32(3), np.array([True, False]), np.zeros((0, 2), np.float32)),
+  }
 
 
 def save(workdir, trees):
@@ -57,13 +59,18 @@ def test_a_step_that_orbax_refuses_is_an_error(tree, tmp_path):
   """Orbax answers False, and no more, where a newer step is there."""
   save(tmp_path, {5: tree})
   for step in (3, 5):
-    with pytest.raises(UserError, match=f'fold_00: cannot be saved .*step {step}|step {step} is refused'):
+    with pytest.raises(
+      UserError, match=f'fold_00: cannot be saved .*step {step}|step {step} is refused'
+    ):
       save(tmp_path, {step: tree})
   expect_equal(load(tmp_path, 5, tree), tree)
 
 
 def test_a_dict_of_arrays_needs_no_likeness(tmp_path):
-  arrays = {'fs_ua-5': np.arange(6, dtype=np.float32).reshape(2, 3), 'fs_ua_kd-10': np.zeros((0, 3))}
+  arrays = {
+    'fs_ua-5': np.arange(6, dtype=np.float32).reshape(2, 3),
+    'fs_ua_kd-10': np.zeros((0, 3)),
+  }
   save(tmp_path, {1: arrays})
   expect_equal(load(tmp_path, 1, None), arrays)
 
@@ -101,19 +108,30 @@ def test_the_newest_undamaged_is_found(tree, tmp_path):
     assert saved.newest(tree) is None
 
 
-@pytest.mark.parametrize('trouble', [
-    OSError(errno.EMFILE, 'Too many open files'), OSError(errno.ESTALE, 'Stale file handle'),
-    MemoryError('no memory'), PermissionError(errno.EACCES, 'Permission denied'),
+@pytest.mark.parametrize(
+  'trouble',
+  [
+    OSError(errno.EMFILE, 'Too many open files'),
+    OSError(errno.ESTALE, 'Stale file handle'),
+    MemoryError('no memory'),
+    PermissionError(errno.EACCES, 'Permission denied'),
     ValueError('RESOURCE_EXHAUSTED: Error reading "a" [OS error 24: EMFILE Too many open files]'),
     ValueError('NOT_FOUND: Error opening "a" [OS error 2: ENOENT No such file or directory]'),
-    ValueError('UNKNOWN: Error reading "a" [OS error 116: ESTALE Stale file handle]')], ids=str)
+    ValueError('UNKNOWN: Error reading "a" [OS error 116: ESTALE Stale file handle]'),
+  ],
+  ids=str,
+)
 def test_a_machines_troubles_prove_no_damage(trouble, tree, tmp_path, monkeypatch):
   save(tmp_path, {1: tree})
+
   def fail(*args, **items):
     raise trouble
+
   with monkeypatch.context() as patch:
     patch.setattr(Checkpoints, '_restore', fail)
-    with pytest.raises(UserError, match='fold_00/1: cannot be read at present .*it is left unchanged'):
+    with pytest.raises(
+      UserError, match='fold_00/1: cannot be read at present .*it is left unchanged'
+    ):
       load(tmp_path, 1, tree)
   expect_equal(load(tmp_path, 1, tree), tree)
 

@@ -19,8 +19,9 @@ def test_every_arm_that_fine_tunes_has_a_recipe(config):
 def user(finished, teachers, corpus):
   """The first fold's user: (task, supports [R, K], the corpus on the device)."""
   fold = finished.folds.all[0]
-  task = fine_tune.FoldTask(teachers[0].params, finished.normaliser(fold),
-                            fold.user_clips.astype(np.int32))
+  task = fine_tune.FoldTask(
+    teachers[0].params, finished.normaliser(fold), fold.user_clips.astype(np.int32)
+  )
   supports = fold.user_clips[finished.draws(fold).support].astype(np.int32)
   return task, supports, jax.device_put(pretrain.shared_corpus(corpus))
 
@@ -32,27 +33,38 @@ def personalise(config, user, weight, recipe=fine_tune.Recipe(), support=None, w
   weights = np.ones(len(support)) if weights is None else weights
   fine_tuner = fine_tune.FineTuner(config, recipe)
   return jax.jit(fine_tuner.personalise)(
-      task.params, task.normaliser, shared,
-      fine_tune.Supports(support, np.float32(weights), np.float32(weight)))
+    task.params,
+    task.normaliser,
+    shared,
+    fine_tune.Supports(support, np.float32(weights), np.float32(weight)),
+  )
 
 
 def changed(new, old):
   """[leaves] bool and their paths."""
-  return {jax.tree_util.keystr(path): bool((a != b).any())
-          for (path, a), (_, b) in zip(leaves(new), leaves(old))}
+  return {
+    jax.tree_util.keystr(path): bool((a != b).any())
+    for (path, a), (_, b) in zip(leaves(new), leaves(old))
+  }
 
 
 def test_personalising_moves_towards_the_user_and_distillation_holds_back(user, config, corpus):
   task, supports, shared = user
-  distance = {weight: sum(np.abs(new - old).sum() for (_, new), (_, old) in zip(
-      leaves(personalise(config, user, weight)), leaves(task.params))) for weight in (0.0, 0.6, 1.0)}
+  distance = {
+    weight: sum(
+      np.abs(new - old).sum()
+      for (_, new), (_, old) in zip(leaves(personalise(config, user, weight)), leaves(task.params))
+    )
+    for weight in (0.0, 0.6, 1.0)
+  }
   # With labels weighing nothing the student already is the teacher, and L1 has no pull at 0.
   assert distance[0.0] == 0
   assert distance[0.6] > 0 and distance[1.0] > 0
 
   def error(params):
-    predictions = predict.predict(build(config.model), params, task.normaliser, shared.clips,
-                                  supports[0])
+    predictions = predict.predict(
+      build(config.model), params, task.normaliser, shared.clips, supports[0]
+    )
     return np.abs(predictions - corpus.labels[supports[0]]).mean()
 
   slow = config.copy_and_resolve_references()  # three full strides may overshoot a small error
@@ -71,7 +83,7 @@ def test_no_distillation_pulls_a_student_from_its_teacher(distillation, user, co
 @pytest.mark.parametrize('group', GROUPS)
 def test_a_frozen_group_stays_bit_by_bit_and_the_other_moves(group, user, config):
   after, before = personalise(config, user, 1.0, fine_tune.Recipe(trained=(group,))), user[0].params
-  other, = set(GROUPS) - {group}
+  (other,) = set(GROUPS) - {group}
   assert not any(changed(after[other], before[other]).values())
   assert all(changed(after[group], before[group]).values())
 
@@ -83,13 +95,16 @@ def test_no_gradient_of_a_frozen_group_is_computed(user, config):
 
   def products(trained):
     fine_tuner = fine_tune.FineTuner(config, fine_tune.Recipe(trained=trained))
-    return str(jax.make_jaxpr(fine_tuner.personalise)(
-        task.params, task.normaliser, shared, trial)).count('dot_general')
+    return str(
+      jax.make_jaxpr(fine_tuner.personalise)(task.params, task.normaliser, shared, trial)
+    ).count('dot_general')
 
   assert products(('adapter',)) < products(GROUPS) - 5
 
 
-def test_the_distillation_token_holds_to_the_teacher_and_the_user_token_learns(user, config, corpus):
+def test_the_distillation_token_holds_to_the_teacher_and_the_user_token_learns(
+  user, config, corpus
+):
   """From the user's five lowest labels, all far below what the teacher says."""
   task, _, shared = user
   support = task.user_clips[np.argsort(corpus.labels[task.user_clips])[:5]]
@@ -102,8 +117,12 @@ def test_the_distillation_token_holds_to_the_teacher_and_the_user_token_learns(u
   start, after = student.start(task.params), personalise(config, user, 0.6, recipe, support)
   np.testing.assert_allclose(scores(start)[:, 0], teacher, atol=1e-5)  # causal: it is not seen
   assert scores(after).shape == (5, 2)
-  assert np.abs(scores(after)[:, 0] - teacher).mean() > 2 * np.abs(scores(after)[:, 1] - teacher).mean()
-  np.testing.assert_allclose(student.model.apply({'params': after}, clips), scores(after).mean(axis=1))
+  assert (
+    np.abs(scores(after)[:, 0] - teacher).mean() > 2 * np.abs(scores(after)[:, 1] - teacher).mean()
+  )
+  np.testing.assert_allclose(
+    student.model.apply({'params': after}, clips), scores(after).mean(axis=1)
+  )
   assert all(changed(after, start).values())
 
 
@@ -119,11 +138,18 @@ def test_fewer_shots_are_padding(user, config):
 def test_trials_together_are_trials_alone(vmapped, user, config):
   task, supports, shared = user
   fine_tuner = fine_tune.FineTuner(config, fine_tune.Recipe())
-  trials = fine_tune.Supports(np.repeat(supports, 3, axis=0), np.ones((6, 5), np.float32),
-                        np.tile(np.float32([1, 0.6, 0.3]), 2))
-  together = jax.jit(lambda: fine_tune.fine_tune_and_predict(fine_tuner, vmapped, task, trials, shared))()
+  trials = fine_tune.Supports(
+    np.repeat(supports, 3, axis=0),
+    np.ones((6, 5), np.float32),
+    np.tile(np.float32([1, 0.6, 0.3]), 2),
+  )
+  together = jax.jit(
+    lambda: fine_tune.fine_tune_and_predict(fine_tuner, vmapped, task, trials, shared)
+  )()
   assert together.shape == (6, len(task.user_clips))  # by four: one batch and a rest
   for predictions, support, _, weight in zip(together, *trials):
     params = personalise(config, user, weight, support=support)
-    alone = predict.predict(fine_tuner.model, params, task.normaliser, shared.clips, task.user_clips)
+    alone = predict.predict(
+      fine_tuner.model, params, task.normaliser, shared.clips, task.user_clips
+    )
     np.testing.assert_allclose(predictions, alone, atol=1e-5)

@@ -11,8 +11,10 @@ from persona_jax.errors import UserError
 from persona_jax.training import items
 from persona_jax.training.damage import Damaged
 
-PARAMS = {'adapter': {'token': np.arange(6, dtype=np.float32).reshape(2, 3)},
-          'base': {'heads': {'bias': np.float32([0.1, -2.5])}}}
+PARAMS = {
+  'adapter': {'token': np.arange(6, dtype=np.float32).reshape(2, 3)},
+  'base': {'heads': {'bias': np.float32([0.1, -2.5])}},
+}
 
 
 @pytest.fixture
@@ -30,14 +32,17 @@ def test_what_was_written_is_read(folder):
 
 
 def test_orbax_alone_reads_the_parameters(folder):
-  jax.tree.map(np.testing.assert_array_equal, ocp.StandardCheckpointer().restore(folder / 'params'),
-               PARAMS)
+  jax.tree.map(
+    np.testing.assert_array_equal, ocp.StandardCheckpointer().restore(folder / 'params'), PARAMS
+  )
 
 
 @pytest.mark.parametrize('how', ['truncated', 'flipped', 'gone'])
 def test_whatever_file_is_damaged_is_noticed_and_left(how, folder):
   """Every file in turn, the manifest too."""
-  whole = {path.relative_to(folder): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+  whole = {
+    path.relative_to(folder): path.read_bytes() for path in folder.rglob('*') if path.is_file()
+  }
   assert len(whole) > 5
   for path, content in whole.items():
     if not content:
@@ -47,7 +52,7 @@ def test_whatever_file_is_damaged_is_noticed_and_left(how, folder):
     else:
       changed = bytearray(content)
       changed[len(content) // 2] ^= 16
-      (folder / path).write_bytes(content[:len(content) // 2] if how == 'truncated' else changed)
+      (folder / path).write_bytes(content[: len(content) // 2] if how == 'truncated' else changed)
     with pytest.raises(Damaged):
       items.read(folder, PARAMS)
     (folder / path).write_bytes(content)
@@ -63,7 +68,9 @@ def test_another_format_or_model_is_refused(folder, monkeypatch):
 
 
 def test_a_machines_troubles_prove_no_damage(folder, monkeypatch):
-  monkeypatch.setattr(items, '_hashes', lambda path: (_ for _ in ()).throw(OSError(24, 'Too many files')))
+  monkeypatch.setattr(
+    items, '_hashes', lambda path: (_ for _ in ()).throw(OSError(24, 'Too many files'))
+  )
   with pytest.raises(UserError, match='ann: cannot be read at present .*Too many files'):
     items.read(folder, PARAMS)
 

@@ -15,28 +15,44 @@ def test_l1_ignores_padding():
 
 def loss_of(name, predictions, labels, teacher, label_weight, weights=None, temperature=1.0):
   weights = jnp.ones(len(labels)) if weights is None else jnp.array(weights)
-  return losses.distillation_loss(jnp.array(predictions)[:, None], jnp.array(labels), jnp.array(teacher), weights,
-                         jnp.float32(label_weight), losses.DISTILLATIONS[name], temperature)
+  return losses.distillation_loss(
+    jnp.array(predictions)[:, None],
+    jnp.array(labels),
+    jnp.array(teacher),
+    weights,
+    jnp.float32(label_weight),
+    losses.DISTILLATIONS[name],
+    temperature,
+  )
 
 
 def test_labels_and_teacher_are_weighed_by_hand():
   case = dict(predictions=[1.0, 0.0], labels=[2.0, 2.0], teacher=[0.0, 0.5])
   # to the labels (1 + 2) / 2 = 1.5, to the teacher (1 + 0.5) / 2 = 0.75
-  np.testing.assert_allclose(loss_of('l1', **case, label_weight=0.6), 0.4 * 0.75 + 0.6 * 1.5,
-                             rtol=1e-6)
+  np.testing.assert_allclose(
+    loss_of('l1', **case, label_weight=0.6), 0.4 * 0.75 + 0.6 * 1.5, rtol=1e-6
+  )
   assert loss_of('l1', **case, label_weight=1) == 1.5
   assert loss_of('l1', **case, label_weight=1, weights=[0, 1]) == 2  # padding does not count
 
 
 def test_a_distillation_token_learns_from_the_teacher_alone():
   scores = jnp.array([[1.0, 0.25], [0.0, 1.0]])  # of the user's token, of the distillation token
-  loss = losses.distillation_loss(scores, jnp.array([2.0, 2.0]), jnp.array([0.0, 0.5]), jnp.ones(2),
-                         jnp.float32(0.6), losses.DISTILLATIONS['l1'], 1.0)
+  loss = losses.distillation_loss(
+    scores,
+    jnp.array([2.0, 2.0]),
+    jnp.array([0.0, 0.5]),
+    jnp.ones(2),
+    jnp.float32(0.6),
+    losses.DISTILLATIONS['l1'],
+    1.0,
+  )
   np.testing.assert_allclose(loss, 0.4 * (0.25 + 0.5) / 2 + 0.6 * (1 + 2) / 2, rtol=1e-6)
 
 
-@pytest.mark.parametrize('name, expected', [
-    ('l1', (2 + 0.5) / 2), ('mse', (4 + 0.25) / 2), ('huber', (1.5 + 0.125) / 2)])
+@pytest.mark.parametrize(
+  'name, expected', [('l1', (2 + 0.5) / 2), ('mse', (4 + 0.25) / 2), ('huber', (1.5 + 0.125) / 2)]
+)
 def test_distances_by_hand(name, expected):
   """Two away and half away."""
   assert loss_of(name, [1.0, 0.0], [0.0, 0.0], [-1.0, 0.5], 0) == expected
@@ -48,7 +64,7 @@ def test_divergences_over_classes_by_hand(name, turned, temperature):
   student, teacher = 1.5, -0.25
 
   def classes(score):
-    weights = [math.exp(-(score - c)**2 / (2 * temperature)) for c in range(-3, 4)]
+    weights = [math.exp(-((score - c) ** 2) / (2 * temperature)) for c in range(-3, 4)]
     return [weight / sum(weights) for weight in weights]
 
   first, second = classes(teacher), classes(student)
@@ -68,9 +84,13 @@ def test_near_neutral_a_divergence_is_that_of_two_gaussians():
 @pytest.mark.parametrize('name', losses.DISTILLATIONS)
 def test_a_student_like_the_teacher_feels_no_distillation(name):
   teacher = jnp.array([0.3, -1.0])
-  for student in (teacher, teacher + jnp.array([1e-7, -1e-7])):  # the same, and the same but rounded
+  for student in (
+    teacher,
+    teacher + jnp.array([1e-7, -1e-7]),
+  ):  # the same, and the same but rounded
     loss, gradient = jax.value_and_grad(
-        lambda student: losses.DISTILLATIONS[name](student, teacher, 2.0).sum())(student)
+      lambda student: losses.DISTILLATIONS[name](student, teacher, 2.0).sum()
+    )(student)
     assert loss < 4e-7
     np.testing.assert_array_equal(gradient, [0, 0])
 

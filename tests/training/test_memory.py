@@ -42,12 +42,16 @@ class StudyShapes:
 
   def __init__(self, config, num_folds: int, num_clips: int, sizes: dict[str, tuple[int, int]]):
     self._config, self._num_folds = config, num_folds
-    self._mesh = jax.make_mesh((1, 1), parallel.AXES, axis_types=(AxisType.Auto,) * 2,
-                               devices=jax.devices()[:1])
+    self._mesh = jax.make_mesh(
+      (1, 1), parallel.AXES, axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:1]
+    )
     self._shared = steps.Shared(
-        Clips({m: array(num_clips, *size) for m, size in sizes.items()},
-              {m: array(num_clips, size[0], dtype=bool) for m, size in sizes.items()}),
-        array(num_clips))
+      Clips(
+        {m: array(num_clips, *size) for m, size in sizes.items()},
+        {m: array(num_clips, size[0], dtype=bool) for m, size in sizes.items()},
+      ),
+      array(num_clips),
+    )
     widths = {m: array(width) for m, (_, width) in sizes.items()}
     number = array(dtype=jnp.int32)
     normaliser = Normaliser(widths, widths, {m: array() for m in sizes})
@@ -59,26 +63,37 @@ class StudyShapes:
     return memory.copy_bytes(self._state.params, self._shared.clips, num_clips, self._config.model)
 
   def vmapped(self, num_trials: int, num_support: int = 5) -> int:
-    assert parallel.group_size(self._num_folds, self._mesh, self.copy_bytes(num_support)) == \
-        self._num_folds
-    return parallel.vmapped_trials(num_trials, self._num_folds, self._mesh,
-                                   self.copy_bytes(num_support))
+    assert (
+      parallel.group_size(self._num_folds, self._mesh, self.copy_bytes(num_support))
+      == self._num_folds
+    )
+    return parallel.vmapped_trials(
+      num_trials, self._num_folds, self._mesh, self.copy_bytes(num_support)
+    )
 
   def personalising(self, num_trials: int, num_user_clips: int, num_support: int = 5):
     """What the compiler says of all folds' trials of one arm's program."""
     vmapped = self.vmapped(num_trials, num_support)
     length = parallel.padded_trials(num_trials, vmapped, self._mesh)
-    task = fine_tune.FoldTask(self._state.params, self._inputs.normaliser, array(num_user_clips, dtype=jnp.int32))
+    task = fine_tune.FoldTask(
+      self._state.params, self._inputs.normaliser, array(num_user_clips, dtype=jnp.int32)
+    )
     trials = fine_tune.Supports(*indices(length, num_support), array(length))
     personalising = fine_tune.FineTuner(self._config, fine_tune.Recipe())
-    run = parallel.over_folds(functools.partial(fine_tune.fine_tune_and_predict, personalising, vmapped), self._mesh)
+    run = parallel.over_folds(
+      functools.partial(fine_tune.fine_tune_and_predict, personalising, vmapped), self._mesh
+    )
     return self._analysed(run, task, trials)
 
   def pretraining(self, part: str, num_batches: int):
     """What the compiler says of all folds' 'train_step' or 'end_epoch'."""
     batch = self._config.pretrain.batch_size
-    assert parallel.group_size(self._num_folds, self._mesh, self.copy_bytes(batch)) == self._num_folds
-    mesh = jax.make_mesh((1,), (parallel.FOLD,), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
+    assert (
+      parallel.group_size(self._num_folds, self._mesh, self.copy_bytes(batch)) == self._num_folds
+    )
+    mesh = jax.make_mesh(
+      (1,), (parallel.FOLD,), axis_types=(AxisType.Auto,), devices=jax.devices()[:1]
+    )
     run = parallel.over_folds(getattr(self._pretraining, part), mesh, donate_state=True)
     return self._analysed(run, self._state, (self._inputs, indices(num_batches, batch)))
 
@@ -88,14 +103,19 @@ class StudyShapes:
 
 
 def total(analysis) -> int:
-  return (analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
-          + analysis.output_size_in_bytes - analysis.alias_size_in_bytes)
+  return (
+    analysis.temp_size_in_bytes
+    + analysis.argument_size_in_bytes
+    + analysis.output_size_in_bytes
+    - analysis.alias_size_in_bytes
+  )
 
 
 def papers_study() -> StudyShapes:
   """configs/mosi.py with COVAREP and Facet sequences: ten users of 2,199 clips."""
-  return StudyShapes(mosi.get_config(), 10, 2199,
-               dict(language=(50, 300), audio=(375, 74), vision=(500, 35)))
+  return StudyShapes(
+    mosi.get_config(), 10, 2199, dict(language=(50, 300), audio=(375, 74), vision=(500, 35))
+  )
 
 
 @pytest.mark.slow
@@ -142,5 +162,7 @@ def test_copy_bytes_by_hand():
   frames, widths = 10 * 3 + 20 * 4, 6 * 30
   learning = 5 * (2 * frames + 130 * widths)
   assert memory.copy_bytes(params, clips, 5, config) == 4 * (6 * 100 + learning)
-  wide = Clips(dict(language=array(9, 10, 3000)), {})  # one clip to learn from, 32 predicted at a time
+  wide = Clips(
+    dict(language=array(9, 10, 3000)), {}
+  )  # one clip to learn from, 32 predicted at a time
   assert memory.copy_bytes(params, wide, 1, config) == 4 * (6 * 100 + 32 * (2 * 30000 + 8 * 60))

@@ -37,6 +37,7 @@ def expect_same(ours, theirs):
 
 def test_resumed_is_uninterrupted(teachers, study, monkeypatch):
   """Stops one fold after one epoch and another after two, as a kill between two saves would."""
+
   class Killed(Exception):
     """Stands for SIGKILL."""
 
@@ -59,7 +60,9 @@ def test_resumed_is_uninterrupted(teachers, study, monkeypatch):
 def test_preempted_in_an_epoch_goes_on_at_that_step(teachers, study, monkeypatch):
   asked = iter([False] * (study.folds.num_batches + 1) + [True])
   monkeypatch.setattr(preemption, 'requested', lambda: next(asked))
-  with pytest.raises(preemption.Preempted, match='in epoch 2 after step 1 of 2, fold_00_seed_0, fold_01'):
+  with pytest.raises(
+    preemption.Preempted, match='in epoch 2 after step 1 of 2, fold_00_seed_0, fold_01'
+  ):
     pretrain.pretrain(study)
   for name in ('fold_00_seed_0', 'fold_01_seed_0'):
     with Checkpoints(study.checkpoints, pretrain.STAGE, name) as saved:
@@ -68,11 +71,15 @@ def test_preempted_in_an_epoch_goes_on_at_that_step(teachers, study, monkeypatch
   expect_same(pretrain.pretrain(study), teachers)
 
 
-@pytest.mark.parametrize('part, what', [
+@pytest.mark.parametrize(
+  'part, what',
+  [
     ('adapter', 'epoch 2, step 2 of 2: the gradient of adapter is not finite'),
     ('base', 'epoch 2, step 2 of 2: the gradient of base is not finite'),
     ('loss', 'epoch 2, step 2 of 2: the loss is not finite'),
-    ('validation', 'epoch 2: the validation loss is not finite')])
+    ('validation', 'epoch 2: the validation loss is not finite'),
+  ],
+)
 def test_what_is_not_finite_stops_with_its_place(part, what, study, monkeypatch):
   """NaN in the fourth step of fold 1, in its gradient or loss; or after it, in the parameters."""
   train_step = steps.Pretraining.train_step
@@ -91,6 +98,7 @@ def test_what_is_not_finite_stops_with_its_place(part, what, study, monkeypatch)
         if part == 'loss':
           return poison(loss), gradients
         return loss, gradients | {part: jax.tree.map(poison, gradients[part])}
+
       return run
 
     with monkeypatch.context() as patch:
@@ -113,11 +121,11 @@ def damaged_copy(finished, study, *folders):
 
 
 def test_a_damaged_teacher_is_made_again_from_the_epoch_before_its_last(
-    finished, teachers, study, caplog):
+  finished, teachers, study, caplog
+):
   damaged_copy(finished, study, 'teachers/fold_01_seed_0')
   done = []
-  again = pretrain.pretrain(study, lambda fold, epoch, *_: done.append(
-      (fold.rank, epoch)))
+  again = pretrain.pretrain(study, lambda fold, epoch, *_: done.append((fold.rank, epoch)))
   expect_same(again, teachers)
   assert done == [(1, 3)]
   aside = study.checkpoints / 'damaged' / 'teachers-fold_01_seed_0-0'
@@ -132,8 +140,7 @@ def test_a_damaged_checkpoint_is_passed_over(finished, teachers, study, caplog):
   for name in ('fold_01_seed_0', 'fold_02_seed_0'):
     shutil.rmtree(study.checkpoints / 'teachers' / name)
   done = []
-  again = pretrain.pretrain(study, lambda fold, epoch, *_: done.append(
-      (fold.rank, epoch)))
+  again = pretrain.pretrain(study, lambda fold, epoch, *_: done.append((fold.rank, epoch)))
   expect_same(again, teachers)
   assert done == [(1, 2), (1, 3), (2, 3)]
   assert f'fold_01_seed_0/{last} is damaged' in caplog.text
@@ -142,15 +149,21 @@ def test_a_damaged_checkpoint_is_passed_over(finished, teachers, study, caplog):
 
 
 def test_a_fold_without_an_undamaged_checkpoint_starts_over(finished, teachers, study, caplog):
-  damaged_copy(finished, study, 'teachers/fold_01_seed_0',
-               *(f'pretrain/fold_01_seed_0/{epoch * study.folds.num_batches}' for epoch in (1, 2)))
+  damaged_copy(
+    finished,
+    study,
+    'teachers/fold_01_seed_0',
+    *(f'pretrain/fold_01_seed_0/{epoch * study.folds.num_batches}' for epoch in (1, 2)),
+  )
   expect_same(pretrain.pretrain(study), teachers)
   assert 'checkpoint of fold_01_seed_0 is left; its pre-training starts over' in caplog.text
 
 
 def test_begun_on_one_device_and_resumed_on_two_no_epoch_is_trained_twice(
-    teachers, study, monkeypatch):
+  teachers, study, monkeypatch
+):
   """Killed with fold 0 done and fold 1 at its second epoch; fold 2 then shares a program with it."""
+
   class Killed(Exception):
     """Stands for SIGKILL."""
 
@@ -174,6 +187,7 @@ def test_begun_on_one_device_and_resumed_on_two_no_epoch_is_trained_twice(
 
 def test_stopped_again_while_a_fold_catches_up(teachers, study, monkeypatch):
   """Stopped within an epoch with fold 0 and 1; fold 2 must catch up to the middle of an epoch."""
+
   def stop_after(checks):
     asked = iter([False] * checks + [True])
     monkeypatch.setattr(preemption, 'requested', lambda: next(asked))
@@ -193,9 +207,13 @@ def test_stopped_again_while_a_fold_catches_up(teachers, study, monkeypatch):
   expect_same(pretrain.pretrain(study), teachers)
 
 
-def test_orbax_alone_restores_the_best_parameters_by_the_lines_in_readme(finished, teachers, tmp_path, monkeypatch):
+def test_orbax_alone_restores_the_best_parameters_by_the_lines_in_readme(
+  finished, teachers, tmp_path, monkeypatch
+):
   readme = (pathlib.Path(__file__).parents[2] / 'README.md').read_text()
-  lines, = [block for block in re.findall(r'```python\n(.*?)```', readme, re.S) if 'orbax' in block]
+  (lines,) = [
+    block for block in re.findall(r'```python\n(.*?)```', readme, re.S) if 'orbax' in block
+  ]
   assert 'persona_jax' not in lines
   (tmp_path / 'runs').mkdir()
   (tmp_path / 'runs' / 'demo').symlink_to(finished.workdir)
@@ -219,11 +237,15 @@ def test_a_step_is_queued_while_the_one_before_it_runs(tmp_path, corpus, config,
     def step(*inputs):
       events.append('given')
       return run(*inputs)
+
     return step
 
   monkeypatch.setattr(parallel, 'over_folds', watched)
-  monkeypatch.setattr(jax, 'block_until_ready', lambda x: events.append(
-      None if x is None else int(np.asarray(x)[0])) or wait(x))
+  monkeypatch.setattr(
+    jax,
+    'block_until_ready',
+    lambda x: events.append(None if x is None else int(np.asarray(x)[0])) or wait(x),
+  )
   alone = config.copy_and_resolve_references()
   alone.study.folds, alone.pretrain.batch_size = (0,), 8
   alone.pretrain.num_epochs = 1
@@ -254,11 +276,13 @@ def test_finished_folds_are_read_not_trained(finished, teachers, monkeypatch):
 def test_a_fold_alone_is_the_fold_in_the_study(teachers, tmp_path, corpus, config):
   alone = config.copy_and_resolve_references()
   alone.study.folds = (2,)
-  result, = pretrain.pretrain(Study.plan(alone, corpus, tmp_path))
+  (result,) = pretrain.pretrain(Study.plan(alone, corpus, tmp_path))
   np.testing.assert_array_equal(result.curves, teachers[2].curves)
 
 
-def test_all_folds_predicted_in_one_call_are_each_predicted_alone(teachers, tmp_path, corpus, config):
+def test_all_folds_predicted_in_one_call_are_each_predicted_alone(
+  teachers, tmp_path, corpus, config
+):
   shifting = config.copy_and_resolve_references()
   shifting.study.arms = ('baseline', 'mean_shift')  # which needs the validation clips as well
   study = Study.plan(shifting, corpus, tmp_path / 'one')
@@ -266,8 +290,9 @@ def test_all_folds_predicted_in_one_call_are_each_predicted_alone(teachers, tmp_
   shared = jax.device_put(pretrain.shared_corpus(corpus))
   for fold, teacher, predictions in zip(study.folds.chosen, teachers, together):
     for clips, ours in ((fold.user_clips, predictions.user_clips), (fold.valid, predictions.valid)):
-      alone = predict.predict(build(config.model), teacher.params, study.normaliser(fold), shared.clips,
-                              clips)
+      alone = predict.predict(
+        build(config.model), teacher.params, study.normaliser(fold), shared.clips, clips
+      )
       np.testing.assert_allclose(ours, alone, atol=1e-5)
   without_valid = predict_with_teacher(Study.plan(config, corpus, tmp_path / 'two'), teachers)
   for whole, without in zip(together, without_valid):

@@ -37,7 +37,9 @@ def test_a_seed_and_a_rank_make_their_own_parameters(fold, fresh):
 
 def test_one_step_moves_every_parameter_and_counts(fold, fresh, finished):
   training, inputs, shared = fold
-  batch = batching.split(finished.folds.all[0].train[:7], 1, 7)  # odd: as many errors up as down would cancel
+  batch = batching.split(
+    finished.folds.all[0].train[:7], 1, 7
+  )  # odd: as many errors up as down would cancel
   after = jax.jit(training.train_step)(fresh, (inputs, jax.device_put(batch)), shared)
   assert after.step == 1 and after.train_loss > 0
   for (path, old), (_, new) in zip(leaves(fresh.params), leaves(after.params)):
@@ -46,18 +48,26 @@ def test_one_step_moves_every_parameter_and_counts(fold, fresh, finished):
 
 def test_padding_of_a_batch_changes_nothing(fold, fresh, finished):
   training, inputs, shared = fold
-  step = jax.jit(lambda state, batch: training.end_epoch(
-      state, (inputs._replace(valid=batch), batching.Indices(*jnp.zeros((2, 1, 1)))), shared))
-  losses = [step(fresh, jax.device_put(batching.pad(finished.folds.all[0].valid[:5], n))).curves[0, 1]
-            for n in (5, 9)]
+  step = jax.jit(
+    lambda state, batch: training.end_epoch(
+      state, (inputs._replace(valid=batch), batching.Indices(*jnp.zeros((2, 1, 1)))), shared
+    )
+  )
+  losses = [
+    step(fresh, jax.device_put(batching.pad(finished.folds.all[0].valid[:5], n))).curves[0, 1]
+    for n in (5, 9)
+  ]
   np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
 
 
 def test_end_of_epoch_keeps_the_best(fold, fresh):
   training, inputs, shared = fold
   one_batch = jnp.zeros((4, 1))
-  end = jax.jit(lambda state: training.end_epoch(state, (inputs, batching.Indices(one_batch, one_batch)),
-                                                 shared))
+  end = jax.jit(
+    lambda state: training.end_epoch(
+      state, (inputs, batching.Indices(one_batch, one_batch)), shared
+    )
+  )
   better = end(fresh.replace(best_loss=jnp.float32(99), train_loss=jnp.float32(8)))
   assert better.best_epoch == better.epoch == 1 and better.train_loss == 0
   np.testing.assert_allclose(better.curves[0], [2.0, better.best_loss], rtol=1e-6)  # 8 over 4 steps
@@ -81,7 +91,9 @@ def test_training_learns_a_batch_by_heart(fold, fresh, finished, config, corpus)
     state = step(state)
 
   def error(params):
-    predictions = predict.predict(build(config.model), params, inputs.normaliser, shared.clips, clips)
+    predictions = predict.predict(
+      build(config.model), params, inputs.normaliser, shared.clips, clips
+    )
     return np.abs(predictions - corpus.labels[clips]).mean()
 
   assert error(state.params) < 0.25 * error(fresh.params)

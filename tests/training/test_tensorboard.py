@@ -11,7 +11,7 @@ def test_losses_are_logged_per_fold(tmp_path):
   fold = Fold(3, 'ann', 0, *([],) * 3)
   with tensorboard.epoch_log(tmp_path, True) as log:
     log(fold, 1, 1.5, 1.25)
-  file, = (tmp_path / 'tensorboard' / fold.name).iterdir()
+  (file,) = (tmp_path / 'tensorboard' / fold.name).iterdir()
   assert b'pretrain/validation_loss' in file.read_bytes()
 
 
