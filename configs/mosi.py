@@ -10,12 +10,11 @@ did best of 5 to 80.
 DIR holds the .csd files of CMU-MOSI named below; `python -m launch.check_data` says what is in them.
 """
 
-import ml_collections
-
 from persona_jax import config as config_lib
+from persona_jax.types import Config
 
 
-def get_config(mode: str = '') -> ml_collections.ConfigDict:
+def get_config(mode: str = '') -> Config:
   """`mode` is '' or 'smoke', which shrinks the study to seconds."""
   config = config_lib.paper()
   config.data = config_lib.csd_data(

@@ -8,12 +8,11 @@ has 0.49), and an interval of the paired difference that excludes 0. Behind `:sm
 compiled, and nothing to expect.
 """
 
-import ml_collections
-
 from persona_jax import config as config_lib
+from persona_jax.types import Config
 
 
-def get_config(mode: str = '') -> ml_collections.ConfigDict:
+def get_config(mode: str = '') -> Config:
   """`mode` is '' or 'smoke', which shrinks the study to seconds."""
   config = config_lib.paper()
   config.data = dict(name='synthetic', seed=0, num_speakers=30, clips_per_speaker=32)

@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Callable
 
 import jax
-import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 from rich import console, markdown
@@ -16,6 +15,7 @@ from rich import console, markdown
 from persona_jax import config as config_lib
 from persona_jax.errors import UserError
 from persona_jax.runtime import parallel, preemption
+from persona_jax.types import Config
 
 FLAGS = flags.FLAGS
 CACHE = pathlib.Path('~/.cache/persona_jax/jit')
@@ -77,7 +77,7 @@ def run(main: Callable[[], None], grace: float = 0.0) -> None:
   app.run(lambda _: _guarded(main, grace), flags_parser=_parse)
 
 
-def start_jax(config: ml_collections.ConfigDict, num_folds: int, distributed: bool = False) -> None:
+def start_jax(config: Config, num_folds: int, distributed: bool = False) -> None:
   """Readies JAX: the compilation cache, and on a CPU one device a core for folds side by side.
 
   Small tensors use one core nearly as well as two, so two folds on a device each take little more
@@ -101,7 +101,7 @@ def num_cores() -> int:
   return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
 
 
-def num_folds(config: ml_collections.ConfigDict) -> int:
+def num_folds(config: Config) -> int:
   """How many predictors the study trains: one per user and seed."""
   return (len(config.study.folds) or config.study.num_users) * len(config_lib.seeds(config))
 

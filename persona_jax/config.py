@@ -12,12 +12,12 @@ from ml_collections import config_dict
 
 from persona_jax.arms import ARMS, BASELINE
 from persona_jax.errors import UserError
-from persona_jax.types import MODALITIES
+from persona_jax.types import MODALITIES, Config
 
 SEED = 'an integer of 0 to 2147483647'
 
 
-def paper() -> ml_collections.ConfigDict:
+def paper() -> Config:
   """Returns the paper's settings (sections 4.2 and 5.3), and MulT's public ones where it is silent.
 
   A config file fills the data fields, `config.data`.
@@ -77,17 +77,17 @@ def paper() -> ml_collections.ConfigDict:
   )  # record the attention of one clip for the report; compiles one more program
 
 
-def seeds(config: ml_collections.ConfigDict) -> tuple[int, ...]:
+def seeds(config: Config) -> tuple[int, ...]:
   """The seeds of the study."""
   return tuple(config.study.seeds) or (config.seed,)
 
 
-def shots(config: ml_collections.ConfigDict) -> tuple[int, ...]:
+def shots(config: Config) -> tuple[int, ...]:
   """The numbers of support clips of the study, fewest first."""
   return tuple(sorted(config.study.shots)) or (config.study.num_support,)
 
 
-def csd_data(**files: str) -> ml_collections.ConfigDict:
+def csd_data(**files: str) -> Config:
   """`config.data` for computational sequences in one folder.
 
   Args:
@@ -114,7 +114,7 @@ def _optional(kind: type, value=None) -> config_dict.FieldReference:
   return config_dict.FieldReference(value, field_type=kind)
 
 
-def apply_mode(config: ml_collections.ConfigDict, mode: str) -> ml_collections.ConfigDict:
+def apply_mode(config: Config, mode: str) -> Config:
   """Applies the mode behind a config file's colon: '' for none, 'smoke' for a study of under a minute.
 
   Raises:
@@ -140,7 +140,7 @@ def _is_seed(value) -> bool:
   return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 
-def validate(config: ml_collections.ConfigDict) -> None:
+def validate(config: Config) -> None:
   """Raises `UserError` for the first field whose value cannot work, saying what would."""
 
   def expect(field: str, holds: bool, expected: str) -> None:
@@ -191,7 +191,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
   _validate_study(config, expect)
 
 
-def _validate_study(config: ml_collections.ConfigDict, expect: Callable[..., None]) -> None:
+def _validate_study(config: Config, expect: Callable[..., None]) -> None:
   study = config.study
   expect(
     'study.arms',
@@ -231,7 +231,7 @@ def _validate_study(config: ml_collections.ConfigDict, expect: Callable[..., Non
   )
 
 
-def _validate_model(config: ml_collections.ConfigDict, expect: Callable[..., None]) -> None:
+def _validate_model(config: Config, expect: Callable[..., None]) -> None:
   model = config.model
   expect('model.attention', model.attention in ('masked', 'reference'), "'masked' or 'reference'")
   expect(

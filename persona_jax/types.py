@@ -26,8 +26,9 @@ if TYPE_CHECKING:
   import jax
 
   Array: TypeAlias = np.ndarray | jax.Array
-else:  # reporting and evaluation run without jax
-  Array = np.ndarray
+  Config: TypeAlias = Any  # a checker knows no fields of a ConfigDict
+else:
+  Array = np.ndarray  # reporting and evaluation run without jax
 
 MODALITIES = ('language', 'audio', 'vision')
 

@@ -6,7 +6,6 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping
 
-import ml_collections
 import numpy as np
 
 from persona_jax.data import align, csd
@@ -15,9 +14,10 @@ from persona_jax.data.modality import ModalityReader
 from persona_jax.data.speakers import speakers_of
 from persona_jax.errors import UserError
 from persona_jax.runtime.progress import Progress
+from persona_jax.types import Config
 
 
-def load(config: ml_collections.ConfigDict) -> Corpus:
+def load(config: Config) -> Corpus:
   """Loads labels and one .csd file per modality, one video at a time.
 
   Raises:

@@ -3,13 +3,13 @@
 import dataclasses
 from collections.abc import Sequence
 
-import ml_collections
 import numpy as np
 
 from persona_jax import config as config_lib
 from persona_jax.data import batching
 from persona_jax.data.corpus import Corpus, users_by_clips
 from persona_jax.errors import UserError
+from persona_jax.types import Config
 
 _SPLIT, _DRAW, _EPOCH = range(3)  # what a random stream is for
 
@@ -111,9 +111,7 @@ class FoldPlan:
   num_user_clips: int
 
 
-def plan_folds(
-  corpus: Corpus, config: ml_collections.ConfigDict, num_batches: int | None = None
-) -> FoldPlan:
+def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -> FoldPlan:
   """Plans the folds of `config.study`.
 
   Args:

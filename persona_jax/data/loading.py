@@ -1,12 +1,11 @@
 """From `config.data` to a corpus: one loader per kind of data."""
 
-import ml_collections
-
 from persona_jax.data import cmu, synthetic
 from persona_jax.data.corpus import Corpus
+from persona_jax.types import Config
 
 
-def load(config: ml_collections.ConfigDict) -> Corpus:
+def load(config: Config) -> Corpus:
   """Loads the corpus that `config.data` describes: synthetic, or CMU-MOSI's files.
 
   Raises:

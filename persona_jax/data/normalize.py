@@ -1,14 +1,13 @@
 """Column-wise standardisation, fitted on a fold's training clips and applied on the device."""
 
-import ml_collections
 import numpy as np
 
-from persona_jax.types import Array, Clips, Normaliser
+from persona_jax.types import Array, Clips, Config, Normaliser
 
 CONSTANT = 1e-6  # a column whose deviation is below this share of its magnitude is constant
 
 
-def fit(clips: Clips, train: np.ndarray, config: ml_collections.ConfigDict) -> Normaliser:
+def fit(clips: Clips, train: np.ndarray, config: Config) -> Normaliser:
   """Fits mean and standard deviation of every column over the valid frames of `train`.
 
   Sums run in float64, since openSMILE's columns differ by five orders of magnitude. A column that

@@ -3,15 +3,13 @@
 import dataclasses
 import pathlib
 
-import ml_collections
-
 from persona_jax import config as config_lib
 from persona_jax import files
 from persona_jax.data import folds as folds_lib
 from persona_jax.data import normalize
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.folds import Draws, Fold, FoldPlan
-from persona_jax.types import Normaliser
+from persona_jax.types import Config, Normaliser
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,7 +23,7 @@ class Study:
     workdir: the folder of its records and checkpoints.
   """
 
-  config: ml_collections.ConfigDict
+  config: Config
   corpus: Corpus
   folds: FoldPlan
   workdir: pathlib.Path
@@ -36,7 +34,7 @@ class Study:
   @classmethod
   def plan(
     cls,
-    config: ml_collections.ConfigDict,
+    config: Config,
     corpus: Corpus,
     workdir: pathlib.Path,
     num_batches: int | None = None,

@@ -35,11 +35,10 @@ import dataclasses
 import math
 from typing import NamedTuple
 
-import ml_collections
 import numpy as np
 
 from persona_jax.data.corpus import Corpus, pad_clips
-from persona_jax.types import MODALITIES, Clips
+from persona_jax.types import MODALITIES, Clips, Config
 
 WIDTH = {'language': 13, 'audio': 7, 'vision': 11}
 STEPS = {'language': (6, 14), 'audio': (12, 30), 'vision': (9, 22)}  # shortest and longest
@@ -74,7 +73,7 @@ class _Persona:
   expressiveness: dict[str, float]
 
 
-def load(config: ml_collections.ConfigDict) -> Corpus:
+def load(config: Config) -> Corpus:
   """Makes the corpus of `config.data`, with the modalities of `config.model`."""
   made = make(config.data.seed, config.data.num_speakers, config.data.clips_per_speaker)
   modalities = config.model.modalities

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 
-import ml_collections
 from flax import linen as nn
 
 from persona_jax.errors import UserError
 from persona_jax.model.adapter import UserAdapter
 from persona_jax.model.registry import base_model
-from persona_jax.types import Array, Clips, Params
+from persona_jax.types import Array, Clips, Config, Params
 
 GROUPS = ('adapter', 'base')  # the two halves of a predictor's parameters
 
@@ -35,7 +34,7 @@ class PersonalPredictor(nn.Module):
     return self.base(*self.adapter(sequences, masks, train), train)
 
 
-def build(config: ml_collections.ConfigDict, distilling: bool = False) -> PersonalPredictor:
+def build(config: Config, distilling: bool = False) -> PersonalPredictor:
   """Builds the predictor that `config.model` describes, with a distillation token if `distilling`.
 
   Raises:
@@ -54,7 +53,7 @@ def build(config: ml_collections.ConfigDict, distilling: bool = False) -> Person
   return PersonalPredictor(adapter, base, attend_to_padding=reference)
 
 
-def expect_kernels_fit(config: ml_collections.ConfigDict, steps: Mapping[str, int]) -> None:
+def expect_kernels_fit(config: Config, steps: Mapping[str, int]) -> None:
   """Raises `UserError` if a convolution without padding would be longer than its sequences.
 
   Args:

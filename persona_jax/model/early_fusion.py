@@ -4,12 +4,11 @@ It shows the way into the registry, `persona_jax.model.registry`.
 """
 
 import jax.numpy as jnp
-import ml_collections
 from flax import linen as nn
 
 from persona_jax.model.encoder import DropoutRates, SelfAttentionEncoder, dropout_rates
 from persona_jax.model.heads import Heads
-from persona_jax.types import Array
+from persona_jax.types import Array, Config
 
 
 class EarlyFusion(nn.Module):
@@ -45,7 +44,7 @@ class EarlyFusion(nn.Module):
     return jnp.concatenate([part[:, : -self.num_read] for part in parts] + last, axis=1)
 
 
-def build(config: ml_collections.ConfigDict, num_read: int) -> EarlyFusion:
+def build(config: Config, num_read: int) -> EarlyFusion:
   """The entry of `persona_jax.model.registry`."""
   return EarlyFusion(
     config.num_layers, config.num_heads, dropout_rates(config), config.dropout.output, num_read

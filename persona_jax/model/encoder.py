@@ -5,12 +5,11 @@ import math
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 from flax import linen as nn
 
 from persona_jax.model import attention, softmax_attention
 from persona_jax.model.softmax_attention import AttentionMask
-from persona_jax.types import Array
+from persona_jax.types import Array, Config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +22,7 @@ class DropoutRates:
   residual: float
 
 
-def dropout_rates(config: ml_collections.ConfigDict) -> DropoutRates:
+def dropout_rates(config: Config) -> DropoutRates:
   """Of `config.model`."""
   return DropoutRates(
     config.dropout.embedding, config.dropout.attention, config.dropout.relu, config.dropout.residual

@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax.numpy as jnp
-import ml_collections
 from flax import linen as nn
 
 from persona_jax.model.encoder import (
@@ -13,7 +12,7 @@ from persona_jax.model.encoder import (
   dropout_rates,
 )
 from persona_jax.model.heads import Heads
-from persona_jax.types import Array
+from persona_jax.types import Array, Config
 
 MIN_SELF_ATTENTION_LAYERS = 3  # the reference takes max(num_layers, 3) in this stage
 
@@ -73,7 +72,7 @@ class MulT(nn.Module):
     return jnp.concatenate(reinforced, axis=-1) if reinforced else sequences[target]
 
 
-def build(config: ml_collections.ConfigDict, num_read: int) -> MulT:
+def build(config: Config, num_read: int) -> MulT:
   """The entry of `persona_jax.model.registry`."""
   return MulT(
     config.num_layers,

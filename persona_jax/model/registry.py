@@ -29,9 +29,9 @@ from flax import linen as nn
 from persona_jax.errors import UserError
 from persona_jax.model import early_fusion, mult
 from persona_jax.model.fast_prng import fast_key
-from persona_jax.types import Array
+from persona_jax.types import Array, Config
 
-BaseModel = Callable[[ml_collections.ConfigDict, int], nn.Module]
+BaseModel = Callable[[Config, int], nn.Module]
 
 BASE_MODELS: dict[str, BaseModel] = {'mult': mult.build, 'early_fusion': early_fusion.build}
 
@@ -109,7 +109,7 @@ def _traced(name: str, build: BaseModel, num_read: int) -> tuple[dict[str, Any],
     ) from error
 
 
-def _small_config() -> ml_collections.ConfigDict:
+def _small_config() -> Config:
   return ml_collections.ConfigDict(
     dict(
       attention='masked',

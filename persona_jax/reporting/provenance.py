@@ -8,9 +8,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import ml_collections
-
-from persona_jax.types import MODALITIES
+from persona_jax.types import MODALITIES, Config
 
 # Where the files lie, whose content `corpus.json` has the fingerprints of; and a picture more or less.
 MAY_DIFFER = frozenset(
@@ -30,7 +28,7 @@ def stage(field: str) -> str | None:
   return PERSONALISING if field.startswith('adapt.') else TRAINING
 
 
-def plain(config: ml_collections.ConfigDict) -> dict[str, Any]:
+def plain(config: Config) -> dict[str, Any]:
   """The config as `config.json` gives it back."""
   return json.loads(json.dumps(config.to_dict()))
 
@@ -45,7 +43,7 @@ def flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
   return fields
 
 
-def config_hash(config: ml_collections.ConfigDict) -> str:
+def config_hash(config: Config) -> str:
   """A short name of a config's values, but for those that cannot change a result."""
   fields = {name: value for name, value in flat(plain(config)).items() if name not in MAY_DIFFER}
   return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
@@ -27,6 +26,7 @@ from persona_jax.training.fine_tune import (
   recipes,
 )
 from persona_jax.training.pretrain import Pretrained
+from persona_jax.types import Config
 
 STAGE = 'adapt'
 
@@ -50,9 +50,7 @@ Results = dict[str, dict[Cell, np.ndarray]]
 class _Program:
   """The arms that share a compiled program: they differ only in lambda and shots."""
 
-  def __init__(
-    self, name: str, arms: dict[str, Recipe], config: ml_collections.ConfigDict, mesh: Mesh
-  ):
+  def __init__(self, name: str, arms: dict[str, Recipe], config: Config, mesh: Mesh):
     self.name, self._mesh = name, mesh
     self.cells = [Cell(arm, shots) for arm in arms for shots in config_lib.shots(config)]
     self._arms, self._most = arms, max(config_lib.shots(config))

@@ -4,8 +4,6 @@ import contextlib
 import pathlib
 from collections.abc import Iterator
 
-import ml_collections
-
 from persona_jax import config as config_lib
 from persona_jax.data import loading
 from persona_jax.data.study import Study
@@ -19,10 +17,11 @@ from persona_jax.study.trials import Recorder, fold_trials
 from persona_jax.training import losses, pretrain
 from persona_jax.training.pretrain import Pretrained
 from persona_jax.training.tensorboard import epoch_log
+from persona_jax.types import Config
 
 
 @contextlib.contextmanager
-def opened(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Iterator[Study]:
+def opened(config: Config, workdir: pathlib.Path) -> Iterator[Study]:
   """Opens a study with the workdir locked: this process is its one writer.
 
   Nothing is written before config, data and folds are known to work and to fit what the folder already
@@ -50,7 +49,7 @@ def opened(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Iterator
     yield study
 
 
-def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, tensorboard: bool = False) -> str:
+def run(config: Config, workdir: pathlib.Path, tensorboard: bool = False) -> str:
   """Runs the whole study, or what an interrupted run left to do.
 
   Args:
@@ -78,7 +77,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, tensorboard: b
 
 
 def pretrain_only(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path, tensorboard: bool = False
+  config: Config, workdir: pathlib.Path, tensorboard: bool = False
 ) -> tuple[Study, list[Pretrained]]:
   """Runs the study's first stage alone; returns the teachers of the chosen folds."""
   with opened(config, workdir) as study:

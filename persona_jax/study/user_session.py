@@ -9,7 +9,6 @@ import urllib.parse
 from collections.abc import Iterator, Sequence
 
 import jax
-import ml_collections
 import numpy as np
 
 from persona_jax import config as config_lib
@@ -26,7 +25,7 @@ from persona_jax.training import damage, fine_tune, items, losses, pretrain
 from persona_jax.training.fine_tune import FineTuner
 from persona_jax.training.pretrain import Pretrained
 from persona_jax.training.steps import Shared
-from persona_jax.types import Clips, Params
+from persona_jax.types import Clips, Config, Params
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,9 +57,7 @@ class UserSession:
   teacher: Pretrained
 
   @classmethod
-  def open(
-    cls, config: ml_collections.ConfigDict, workdir: pathlib.Path, user: str
-  ) -> 'UserSession':
+  def open(cls, config: Config, workdir: pathlib.Path, user: str) -> 'UserSession':
     """Opens the study in `workdir` for one of its users; nothing is written.
 
     Raises:

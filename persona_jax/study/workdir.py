@@ -11,7 +11,6 @@ from importlib import metadata
 from typing import Any, TextIO
 
 import jax
-import ml_collections
 
 from persona_jax import config as config_lib
 from persona_jax import files
@@ -22,6 +21,7 @@ from persona_jax.errors import UserError
 from persona_jax.files import CONFIG, CORPUS, ENVIRONMENT, LOCK
 from persona_jax.reporting import provenance, records
 from persona_jax.runtime import parallel
+from persona_jax.types import Config
 
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scipy', 'scikit-learn')
 
@@ -103,7 +103,7 @@ def stages_done(workdir: pathlib.Path) -> list[str]:
   ]
 
 
-def expect_config_of_results(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+def expect_config_of_results(workdir: pathlib.Path, config: Config) -> None:
   """`expect_config` for the stages that the folder holds results of; other fields may change."""
   if stages := stages_done(workdir):
     expect_config(workdir, config, stages)
@@ -111,7 +111,7 @@ def expect_config_of_results(workdir: pathlib.Path, config: ml_collections.Confi
 
 def expect_config(
   workdir: pathlib.Path,
-  config: ml_collections.ConfigDict,
+  config: Config,
   stages: Collection[str] = provenance.STAGES,
 ) -> None:
   """Raises `UserError`, naming the fields, if the folder's results of `stages` had another config."""

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import ml_collections
 import numpy as np
 
 from persona_jax import config as config_lib
@@ -21,7 +20,7 @@ from persona_jax.model.build import build
 from persona_jax.runtime import parallel
 from persona_jax.training import pretrain
 from persona_jax.training.steps import FoldInputs, Pretraining, Shared
-from persona_jax.types import MODALITIES, Clips
+from persona_jax.types import MODALITIES, Clips, Config
 
 SHAPES = {  # steps and widths of language, audio, vision
   'utterance': ((50, 1, 1), (100, 73, 100)),
@@ -31,9 +30,7 @@ SHAPES = {  # steps and widths of language, audio, vision
 OF_CONFIG = 'config'
 
 
-def measure(
-  shape: str, config: ml_collections.ConfigDict, num_folds: int, repeats: int
-) -> dict[str, Any]:
+def measure(shape: str, config: Config, num_folds: int, repeats: int) -> dict[str, Any]:
   """Times training and evaluation of one batch per fold, all folds in one program.
 
   Args:
@@ -125,7 +122,7 @@ def _random(sizes, batch_size: int) -> tuple[Shared, FoldInputs, np.ndarray]:
   return Shared(corpus, labels), inputs, clips
 
 
-def _of_corpus(config: ml_collections.ConfigDict) -> tuple[Shared, FoldInputs, np.ndarray]:
+def _of_corpus(config: Config) -> tuple[Shared, FoldInputs, np.ndarray]:
   study = Study.plan(config, loading.load(config), pathlib.Path())
   fold = study.folds.all[0]
   return (

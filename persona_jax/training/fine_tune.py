@@ -4,7 +4,6 @@ import dataclasses
 from typing import NamedTuple
 
 import jax
-import ml_collections
 import optax
 from jax import lax
 
@@ -12,7 +11,7 @@ from persona_jax.model import predict
 from persona_jax.model.build import GROUPS, build, with_distillation_token
 from persona_jax.training import losses, optimizer
 from persona_jax.training.steps import Shared
-from persona_jax.types import Array, Normaliser, Params
+from persona_jax.types import Array, Config, Normaliser, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Recipe:
     return '-'.join(self.trained) + ('-token' if self.distilling else '')
 
 
-def recipes(config: ml_collections.ConfigDict) -> dict[str, Recipe]:
+def recipes(config: Config) -> dict[str, Recipe]:
   """Returns {arm: recipe} of the arms that fine-tune; `config` is `config.adapt`."""
   return {
     'fs_ua': Recipe(),
@@ -67,7 +66,7 @@ class FineTuner:
     model: the personalised predictor.
   """
 
-  def __init__(self, config: ml_collections.ConfigDict, recipe: Recipe):
+  def __init__(self, config: Config, recipe: Recipe):
     """`label_weight` of the recipe is not used; it comes with each support set."""
     self._teacher, self._config, self._recipe = build(config.model), config.adapt, recipe
     self.model = build(config.model, recipe.distilling)

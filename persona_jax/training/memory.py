@@ -6,10 +6,9 @@ without attention's scores, which have a budget of their own (`persona_jax.model
 """
 
 import jax
-import ml_collections
 
 from persona_jax.model import predict
-from persona_jax.types import Clips, Params
+from persona_jax.types import Clips, Config, Params
 
 _COPIES = 6  # of the parameters: gradients, Adam's two moments, and what a step reads and writes
 _GATHERED = 2  # copies of a clip's features: raw and standardised
@@ -20,9 +19,7 @@ _LEARNING, _LEARNING_A_LAYER = (
 _PREDICTING = 8  # the same where no gradient is taken
 
 
-def copy_bytes(
-  params: Params, clips: Clips, num_clips: int, config: ml_collections.ConfigDict
-) -> int:
+def copy_bytes(params: Params, clips: Clips, num_clips: int, config: Config) -> int:
   """An estimate for one copy: a fold that is pre-trained, or a trial that is personalised.
 
   Args:

@@ -1,19 +1,18 @@
 """The two optimizers: Adam for pre-training, and one Adam a parameter group for personalising."""
 
 import jax
-import ml_collections
 import optax
 
 from persona_jax.model.build import GROUPS
-from persona_jax.types import Params
+from persona_jax.types import Config, Params
 
 
-def pretraining(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+def pretraining(config: Config) -> optax.GradientTransformation:
   """Adam behind a clip of the global gradient norm; `config` is `config.pretrain`."""
   return optax.chain(optax.clip_by_global_norm(config.clip_norm), optax.adam(config.learning_rate))
 
 
-def plateau(config: ml_collections.ConfigDict) -> optax.GradientTransformationExtraArgs:
+def plateau(config: Config) -> optax.GradientTransformationExtraArgs:
   """Scales updates down when the validation loss stalls; updated once an epoch.
 
   One epoch more than optax counts passes before the rate falls, as in PyTorch's ReduceLROnPlateau.
@@ -34,7 +33,7 @@ def group_labels(params: Params) -> Params:
   return {group: jax.tree.map(lambda _: group, tree) for group, tree in params.items()}
 
 
-def personalising(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+def personalising(config: Config) -> optax.GradientTransformation:
   """Adam with separate learning rates (paper, section 4.2); `config` is `config.adapt`."""
   return optax.multi_transform(
     {

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import optax
 
 from persona_jax.data.batching import Indices
@@ -14,7 +13,7 @@ from persona_jax.model.fast_prng import fast_key
 from persona_jax.training import losses, optimizer
 from persona_jax.training import state as state_lib
 from persona_jax.training.state import Fault, TrainState
-from persona_jax.types import Array, Clips, Normaliser, Params
+from persona_jax.types import Array, Clips, Config, Normaliser, Params
 
 _INIT, _DROPOUT = range(2)  # the uses of a fold's keys
 
@@ -38,7 +37,7 @@ class FoldInputs(NamedTuple):
 class Pretraining:
   """The steps of one model and config, as pure functions of a fold's state and inputs."""
 
-  def __init__(self, model: PersonalPredictor, config: ml_collections.ConfigDict):
+  def __init__(self, model: PersonalPredictor, config: Config):
     self._model = model
     self._num_epochs = config.pretrain.num_epochs
     self._optimizer = optimizer.pretraining(config.pretrain)
