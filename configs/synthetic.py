@@ -18,4 +18,5 @@ def get_config(mode: str = '') -> Config:
   config.data = dict(name='synthetic', seed=0, num_speakers=30, clips_per_speaker=32)
   config.model.update(num_layers=2, num_heads=6, width=24)
   config.pretrain.update(num_epochs=20, batch_size=24)
+  config.study.num_groups = 5
   return config_lib.apply_mode(config, mode)

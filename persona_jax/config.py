@@ -51,8 +51,10 @@ def paper() -> Config:
         clip_norm=0.8,
         plateau_patience=20,  # epochs without a better validation loss before the rate falls
         plateau_factor=0.1,
-        train_fraction=0.7,
-      ),  # of the other speakers' clips; the rest is for validation
+        validation='clips',  # or 'speakers': validate on speakers whom nothing is learnt from
+        train_fraction=0.7,  # of the other speakers' clips; the rest is for validation by clips
+        valid_speakers=0.15,  # share of the clips whose speakers are for validation by speakers
+      ),
       adapt=dict(
         num_steps=20,
         base_learning_rate=1e-4,
@@ -62,15 +64,17 @@ def paper() -> Config:
         temperature=1.0,
       ),  # of the distillation functions over classes: cross_entropy and kl
       study=dict(
+        protocol='leave_one_out',  # or 'grouped': hold out groups of speakers, all of them users
+        num_groups=10,  # of the grouped protocol
         arms=(BASELINE, 'fs_ua', 'fs_ua_kd'),  # any of persona_jax.arms.ARMS
         seeds=(),  # repeat the study with each, such as (0, 1, 2); empty: config.seed alone
-        num_users=10,
+        num_users=10,  # of the leave-one-out protocol
         first_user=0,  # skip this many speakers, to choose settings on speakers who are no users
         num_draws=20,
         num_support=5,
         shots=(),  # for a curve, such as (1, 2, 5, 10), with num_support among them; empty: num_support
         num_query=_optional(int),  # the most query clips; None: all
-        folds=(),  # indices of the users to run, such as (0, 3); empty: all
+        folds=(),  # indices of the users, or groups, to run, such as (0, 3); empty: all
         attention=True,
       ),
     )
@@ -114,20 +118,32 @@ def _optional(kind: type, value=None) -> config_dict.FieldReference:
   return config_dict.FieldReference(value, field_type=kind)
 
 
+MODES = ('grouped', 'smoke')
+
+
 def apply_mode(config: Config, mode: str) -> Config:
-  """Applies the mode behind a config file's colon: '' for none, 'smoke' for a study of under a minute.
+  """Applies the modes behind a config file's colon, such as 'smoke' or 'grouped,smoke'.
+
+  'grouped' holds out groups of speakers and validates on speakers. 'smoke' shrinks the study to under
+  a minute.
 
   Raises:
     UserError: any other mode.
   """
-  if mode not in ('', 'smoke'):
-    raise UserError(f'config mode {mode!r}: expected "smoke" or nothing after the colon.')
-  if mode == 'smoke':
+  modes = mode.split(',') if mode else []
+  if not set(modes) <= set(MODES):
+    raise UserError(
+      f'config mode {mode!r}: expected "grouped", "smoke", both with a comma between, or nothing '
+      'after the colon.'
+    )
+  if 'grouped' in modes:
+    config.study.protocol, config.pretrain.validation = 'grouped', 'speakers'
+  if 'smoke' in modes:
     config.quick_compile = True
     config.model.update(num_layers=1, num_heads=2, width=8)
     config.pretrain.update(num_epochs=2, batch_size=32)
     config.adapt.num_steps = 3
-    config.study.update(num_users=3, num_draws=2, attention=False)
+    config.study.update(num_users=3, num_groups=3, num_draws=2, attention=False)
     if config.data.name == 'csd':
       config.data.max_steps = dict(language=8, audio=12, vision=12)
     else:
@@ -181,7 +197,12 @@ def validate(config: Config) -> None:
     expect(f'pretrain.{field}', config.pretrain[field] >= 1, 'at least 1')
   for field in ('learning_rate', 'clip_norm'):
     expect(f'pretrain.{field}', config.pretrain[field] > 0, 'more than 0')
-  for field in ('plateau_factor', 'train_fraction'):
+  expect(
+    'pretrain.validation',
+    config.pretrain.validation in ('clips', 'speakers'),
+    "'clips' or 'speakers'",
+  )
+  for field in ('plateau_factor', 'train_fraction', 'valid_speakers'):
     expect(f'pretrain.{field}', 0 < config.pretrain[field] < 1, 'between 0 and 1')
   expect('adapt.num_steps', config.adapt.num_steps >= 1, 'at least 1')
   for field in ('base_learning_rate', 'adapter_learning_rate'):
@@ -222,12 +243,18 @@ def _validate_study(config: Config, expect: Callable[..., None]) -> None:
     config.study.num_query is None or config.study.num_query >= 1,
     'at least 1, or None for all',
   )
-  folds = config.study.folds
+  expect(
+    'study.protocol',
+    study.protocol in ('leave_one_out', 'grouped'),
+    "'leave_one_out' or 'grouped'",
+  )
+  expect('study.num_groups', study.num_groups >= 2, 'at least 2')
+  folds = study.folds
+  num_folds = study.num_groups if study.protocol == 'grouped' else study.num_users
   expect(
     'study.folds',
-    len(set(folds)) == len(folds)
-    and all(isinstance(f, int) and 0 <= f < config.study.num_users for f in folds),
-    f'distinct numbers of 0 to {config.study.num_users - 1}',
+    len(set(folds)) == len(folds) and all(isinstance(f, int) and 0 <= f < num_folds for f in folds),
+    f'distinct numbers of 0 to {num_folds - 1}',
   )
 
 

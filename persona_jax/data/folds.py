@@ -1,7 +1,7 @@
 """Leave-one-speaker-out folds as index arrays, their common sizes, and the few-shot draws of a fold."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -14,78 +14,174 @@ from persona_jax.types import Config
 _SPLIT, _DRAW, _EPOCH = range(3)  # what a random stream is for
 
 
-@dataclasses.dataclass(frozen=True)
-class Fold:
-  """One held-out speaker and one seed. Clips are indices into the corpus.
+MIN_QUERY = 5  # clips that a user of a group keeps for scoring, whatever the number of shots
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class User:
+  """A speaker to personalise to.
 
   Attributes:
-    rank: the user's place by number of clips, 0 for the most.
-    user: the held-out speaker.
-    seed: of the split, the initial parameters, the order of clips, dropout and the draws.
-    train: [n] clips of the other speakers, to learn from.
-    valid: [V] clips of the same other speakers, to choose the epoch by.
-    user_clips: [n] clips of the user.
+    name: the speaker.
+    rank: the speaker's place by number of clips, 0 for the most.
+    clips: [n] clips of the speaker, as indices into the corpus.
   """
 
+  name: str
   rank: int
-  user: str
+  clips: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fold:
+  """One or more held-out speakers and one seed. Clips are indices into the corpus.
+
+  Attributes:
+    name: of the fold's checkpoints.
+    label: what a person calls the fold: its held-out speaker, or the number of its group.
+    rank: the number of the fold, from 0: of the user by number of clips, or of the group.
+    seed: of the split, the initial parameters, the order of clips, dropout and the draws.
+    train: [n] clips of the other speakers, to learn from.
+    valid: [V] other clips, to choose the epoch by: of the same speakers as `train`, or of speakers
+      whom neither training nor testing uses (`config.pretrain.validation`).
+    held_out: [n] clips of the held-out speakers, in the corpus's order.
+    users: the held-out speakers who have enough clips to personalise to.
+  """
+
+  name: str
+  label: str
+  rank: int
   seed: int
   train: np.ndarray
   valid: np.ndarray
-  user_clips: np.ndarray
+  held_out: np.ndarray
+  users: tuple[User, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+  """One user of a fold: what is personalised and scored.
+
+  Attributes:
+    name: of the case's checkpoints.
+  """
+
+  name: str
+  fold: Fold
+  user: User
 
   @property
-  def name(self) -> str:
-    """Names the fold's checkpoints."""
-    return f'fold_{self.rank:02d}_seed_{self.seed}'
+  def places(self) -> np.ndarray:
+    """The places [n] of the user's clips in `Fold.held_out`."""
+    return np.searchsorted(self.fold.held_out, self.user.clips)
 
 
-def make_folds(
-  corpus: Corpus, num_users: int, train_fraction: float, seeds: Sequence[int], first_user: int = 0
-) -> tuple[Fold, ...]:
-  """Makes one fold per seed for each of the `num_users` speakers with most clips (paper, section 5.1).
-
-  Args:
-    first_user: how many speakers with still more clips to skip. They then train like any other
-      speaker, so that settings can be chosen on speakers who are not the study's users.
+def make_folds(corpus: Corpus, config: Config) -> tuple[Fold, ...]:
+  """Makes the folds of `config.study`, one for each held-out speaker or group, and seed.
 
   Raises:
     UserError: the corpus has too few speakers.
   """
-  users = users_by_clips(corpus)
-  end = first_user + num_users
-  if len(users) < max(end, num_users + 1):
-    raise UserError(
-      f'the corpus has {len(users)} speakers, too few for config.study.num_users = '
-      f'{num_users} from config.study.first_user = {first_user} on and somebody to '
-      'learn from; ask for fewer users.'
-    )
-  speakers = np.array(corpus.speakers)
+  if config.study.protocol == 'grouped':
+    held_out = _groups(corpus, config)
+  else:
+    held_out = _single_speakers(corpus, config)
+  grouped = config.study.protocol == 'grouped'
   folds = []
-  for rank, (user, _) in list(enumerate(users))[first_user:end]:
-    others = np.flatnonzero(speakers != user)
-    for seed in seeds:
-      shuffled = np.random.default_rng([seed, _SPLIT, rank]).permutation(others)
-      cut = round(train_fraction * len(others))
+  for rank, users in held_out.items():
+    for seed in config_lib.seeds(config):
+      train, valid = _split(corpus, {user.name for user in users}, config.pretrain, seed, rank)
       fold = Fold(
-        rank,
-        user,
-        seed,
-        np.sort(shuffled[:cut]),
-        np.sort(shuffled[cut:]),
-        np.flatnonzero(speakers == user),
+        name=f'{"group" if grouped else "fold"}_{rank:02d}_seed_{seed}',
+        label=f'group {rank}' if grouped else users[0].name,
+        rank=rank,
+        seed=seed,
+        train=train,
+        valid=valid,
+        held_out=np.sort(np.concatenate([user.clips for user in users])),
+        users=tuple(user for user in users if not grouped or _has_enough_clips(user, config)),
       )
       assert_held_out(fold, corpus)
       folds.append(fold)
   return tuple(folds)
 
 
+def _ranked_users(corpus: Corpus) -> list[User]:
+  """All speakers, most clips first."""
+  speakers = np.array(corpus.speakers)
+  return [
+    User(name, rank, np.flatnonzero(speakers == name))
+    for rank, (name, _) in enumerate(users_by_clips(corpus))
+  ]
+
+
+def _single_speakers(corpus: Corpus, config: Config) -> dict[int, list[User]]:
+  """{rank: [speaker]} of the `num_users` speakers with most clips (paper, section 5.1)."""
+  users, study = _ranked_users(corpus), config.study
+  end = study.first_user + study.num_users
+  if len(users) < max(end, study.num_users + 1):
+    raise UserError(
+      f'the corpus has {len(users)} speakers, too few for config.study.num_users = '
+      f'{study.num_users} from config.study.first_user = {study.first_user} on and somebody to '
+      'learn from; ask for fewer users.'
+    )
+  return {user.rank: [user] for user in users[study.first_user : end]}
+
+
+def _groups(corpus: Corpus, config: Config) -> dict[int, list[User]]:
+  """{number: speakers}: every speaker goes to the group with the fewest clips, most clips first."""
+  users, num_groups = _ranked_users(corpus), config.study.num_groups
+  if len(users) < num_groups:
+    raise UserError(
+      f'the corpus has {len(users)} speakers, too few for config.study.num_groups = {num_groups}; '
+      'ask for fewer groups.'
+    )
+  groups: dict[int, list[User]] = {number: [] for number in range(num_groups)}
+  sizes = [0] * num_groups
+  for user in users:
+    smallest = int(np.argmin(sizes))
+    groups[smallest].append(user)
+    sizes[smallest] += len(user.clips)
+  return groups
+
+
+def _has_enough_clips(user: User, config: Config) -> bool:
+  return len(user.clips) >= config.study.num_support + MIN_QUERY
+
+
+def _split(
+  corpus: Corpus, held_out: Collection[str], config: Config, seed: int, rank: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Splits the clips of the speakers who are not held out into training and validation.
+
+  Args:
+    config: `config.pretrain`.
+  """
+  others = np.flatnonzero([speaker not in held_out for speaker in corpus.speakers])
+  random = np.random.default_rng([seed, _SPLIT, rank])
+  if config.validation == 'clips':
+    shuffled = random.permutation(others)
+    cut = round(config.train_fraction * len(others))
+    return np.sort(shuffled[:cut]), np.sort(shuffled[cut:])
+  speakers = np.array(corpus.speakers)[others]
+  names = random.permutation(np.unique(speakers))
+  counts = np.array([(speakers == name).sum() for name in names])
+  # As many speakers as it takes to reach the share, and at least one speaker to learn from.
+  enough = 1 + int(np.searchsorted(counts.cumsum(), config.valid_speakers * len(others)))
+  validates = np.isin(speakers, names[: min(enough, len(names) - 1)])
+  return others[~validates], others[validates]
+
+
 def assert_held_out(fold: Fold, corpus: Corpus) -> None:
-  """Asserts that the parts are disjoint, and that no clip of the user trains or validates."""
-  seen = {corpus.speakers[index] for index in np.concatenate([fold.train, fold.valid])}
-  assert fold.user not in seen, f'{fold.user} leaks into the training of its own fold'
-  parts = np.concatenate([fold.train, fold.valid, fold.user_clips])
+  """Asserts that the parts are disjoint, and that no held-out speaker trains or validates."""
+  speakers = np.array(corpus.speakers)
+  seen = set(speakers[np.concatenate([fold.train, fold.valid])])
+  leaking = seen & set(speakers[fold.held_out])
+  assert not leaking, f'{sorted(leaking)} leak into the training of their own fold'
+  parts = np.concatenate([fold.train, fold.valid, fold.held_out])
   assert len(np.unique(parts)) == len(parts) == len(corpus.names)
+  for user in fold.users:
+    assert np.isin(user.clips, fold.held_out).all() and set(speakers[user.clips]) == {user.name}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,11 +192,12 @@ class FoldPlan:
   in the whole study.
 
   Attributes:
-    all: the folds of every user and seed.
+    all: the folds of every held-out speaker or group, and seed.
     chosen: those that `config.study.folds` asks for.
     num_batches: training steps per epoch.
     batch_size: the most clips of a training step.
-    num_valid, num_user_clips: the most validation clips, and the most clips of a user.
+    num_valid, num_held_out: the most validation clips and held-out clips of a fold.
+    num_user_clips: the most clips of a user.
   """
 
   all: tuple[Fold, ...]
@@ -108,7 +205,26 @@ class FoldPlan:
   num_batches: int
   batch_size: int
   num_valid: int
+  num_held_out: int
   num_user_clips: int
+
+  @property
+  def cases(self) -> tuple[Case, ...]:
+    """The users of the chosen folds."""
+    return _cases(self.chosen)
+
+  @property
+  def all_cases(self) -> tuple[Case, ...]:
+    """The users of all folds."""
+    return _cases(self.all)
+
+
+def _cases(folds: Sequence[Fold]) -> tuple[Case, ...]:
+  return tuple(
+    Case(fold.name if len(fold.users) == 1 else f'{fold.name}_user_{user.rank:02d}', fold, user)
+    for fold in folds
+    for user in fold.users
+  )
 
 
 def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -> FoldPlan:
@@ -122,38 +238,38 @@ def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -
     UserError: the corpus has too few speakers, or a fold too few training clips.
   """
   study, batch_size = config.study, config.pretrain.batch_size
-  folds = make_folds(
-    corpus,
-    study.num_users,
-    config.pretrain.train_fraction,
-    config_lib.seeds(config),
-    study.first_user,
-  )
+  folds = make_folds(corpus, config)
   smallest = min(folds, key=lambda fold: len(fold.train))
   most, fewest = max(len(fold.train) for fold in folds), len(smallest.train)
   # No more batches than the smallest fold has clips: an empty batch has no mean loss.
   num_batches = num_batches or min(batching.num_batches(most, batch_size), fewest)
   if not 0 < num_batches <= fewest:
     raise UserError(
-      f'the fold of user {smallest.user} has {fewest} training clips, too few for '
+      f'the fold of {smallest.label} has {fewest} training clips, too few for '
       f'{max(1, num_batches)} batches per epoch; give it more speakers to learn from, or '
       'name another --workdir.'
     )
+  users = [user for fold in folds for user in fold.users]
+  if not users:
+    raise UserError(
+      f'no speaker has the {study.num_support + MIN_QUERY} clips that a user of a grouped study '
+      'needs; lower config.study.num_support.'
+    )
+  first = study.first_user if study.protocol == 'leave_one_out' else 0
   return FoldPlan(
     all=folds,
-    chosen=tuple(
-      fold for fold in folds if not study.folds or fold.rank - study.first_user in study.folds
-    ),
+    chosen=tuple(fold for fold in folds if not study.folds or fold.rank - first in study.folds),
     num_batches=num_batches,
     batch_size=max(batch_size, batching.num_batches(most, num_batches)),
     num_valid=max(len(fold.valid) for fold in folds),
-    num_user_clips=max(len(fold.user_clips) for fold in folds),
+    num_held_out=max(len(fold.held_out) for fold in folds),
+    num_user_clips=max(len(user.clips) for user in users),
   )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Draws:
-  """Random few-shot trials of one user, as places in `Fold.user_clips`.
+  """Random few-shot trials of one user, as places in `User.clips`.
 
   Attributes:
     support: [R, K] clips to personalise on; K is the most shots, and fewer shots take the first ones.
@@ -164,8 +280,8 @@ class Draws:
   query: np.ndarray
 
 
-def draw_supports(fold: Fold, num_draws: int, num_support: int, num_query: int | None) -> Draws:
-  """Draws `num_draws` support sets; draw r depends on (seed, rank, r) alone.
+def draw_supports(case: Case, num_draws: int, num_support: int, num_query: int | None) -> Draws:
+  """Draws `num_draws` support sets; draw r depends on (seed, rank of the user, r) alone.
 
   Args:
     num_query: the most query clips; None takes all that are left.
@@ -173,14 +289,16 @@ def draw_supports(fold: Fold, num_draws: int, num_support: int, num_query: int |
   Raises:
     UserError: the user has too few clips to leave a query clip.
   """
-  if len(fold.user_clips) <= num_support:
+  user, seed = case.user, case.fold.seed
+  count = len(user.clips)
+  if count <= num_support:
     raise UserError(
-      f'user {fold.user} has {len(fold.user_clips)} clips, too few for {num_support} support '
+      f'user {user.name} has {count} clips, too few for {num_support} support '
       'clips and a query clip; lower config.study.num_support and config.study.shots, or '
       'config.study.num_users.'
     )
   orders = [
-    np.random.default_rng([fold.seed, _DRAW, fold.rank, draw]).permutation(len(fold.user_clips))
+    np.random.default_rng([seed, _DRAW, user.rank, draw]).permutation(count)
     for draw in range(num_draws)
   ]
   end = None if num_query is None else num_support + num_query

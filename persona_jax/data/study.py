@@ -8,7 +8,7 @@ from persona_jax import files
 from persona_jax.data import folds as folds_lib
 from persona_jax.data import normalize
 from persona_jax.data.corpus import Corpus
-from persona_jax.data.folds import Draws, Fold, FoldPlan
+from persona_jax.data.folds import Case, Draws, Fold, FoldPlan
 from persona_jax.types import Config, Normaliser
 
 
@@ -50,16 +50,26 @@ class Study:
       )
     return self._normalisers[fold.name]
 
-  def draws(self, fold: Fold) -> Draws:
-    """The fold's random supports and queries; fewer shots take the first clips of each support.
+  def shots(self, case: Case) -> tuple[int, ...]:
+    """The numbers of support clips for a user, fewest first.
+
+    With a group held out, users with few clips have the smaller numbers alone; with single speakers
+    every user has all of them.
+    """
+    shots, study = config_lib.shots(self.config), self.config.study
+    if study.protocol == 'leave_one_out':
+      return shots
+    most = len(case.user.clips) - folds_lib.MIN_QUERY
+    return tuple(count for count in shots if count <= most)
+
+  def draws(self, case: Case) -> Draws:
+    """The user's random supports and queries; fewer shots take the first clips of each support.
 
     Raises:
       UserError: the user has too few clips.
     """
     study = self.config.study
-    return folds_lib.draw_supports(
-      fold, study.num_draws, max(config_lib.shots(self.config)), study.num_query
-    )
+    return folds_lib.draw_supports(case, study.num_draws, max(self.shots(case)), study.num_query)
 
   @property
   def checkpoints(self) -> pathlib.Path:

@@ -19,10 +19,15 @@ MAY_DIFFER = frozenset(
 # are asked for, and may grow from run to run of one workdir.
 TRAINING, PERSONALISING = STAGES = ('training', 'personalising')
 _ASKED = ('seed', 'study.')
+_TRAINS = frozenset(
+  {'study.protocol', 'study.num_groups'}
+)  # of 'study.', what a teacher depends on
 
 
 def stage(field: str) -> str | None:
   """The first stage whose results depend on a field of the config; None if none does."""
+  if field in _TRAINS:
+    return TRAINING
   if field in MAY_DIFFER or field.startswith(_ASKED):
     return None
   return PERSONALISING if field.startswith('adapt.') else TRAINING

@@ -86,7 +86,7 @@ def pretraining(
   rows = [
     [
       str(fold.rank),
-      literal(fold.user),
+      literal(fold.label),
       str(len(fold.train)),
       str(len(fold.valid)),
       str(epoch),

@@ -1,4 +1,4 @@
-"""The study's second stage: fine-tune and predict with every arm, one group of folds after the other."""
+"""The study's second stage: fine-tune and predict with every arm, one group of users after the other."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from persona_jax import config as config_lib
 from persona_jax.data import batching
-from persona_jax.data.folds import Draws, Fold
+from persona_jax.data.folds import Case, Draws
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
 from persona_jax.runtime import parallel, preemption
@@ -43,7 +43,7 @@ class Cell(NamedTuple):
     return f'{self.arm}-{self.shots}'
 
 
-# {fold name: {cell: [R, n] predictions of all the user's clips}}
+# {case name: {cell: [R, n] predictions of all the user's clips}}
 Results = dict[str, dict[Cell, np.ndarray]]
 
 
@@ -52,13 +52,13 @@ class _Program:
 
   def __init__(self, name: str, arms: dict[str, Recipe], config: Config, mesh: Mesh):
     self.name, self._mesh = name, mesh
-    self.cells = [Cell(arm, shots) for arm in arms for shots in config_lib.shots(config)]
-    self._arms, self._most = arms, max(config_lib.shots(config))
+    self.arms = arms
+    self._most = max(config_lib.shots(config))
     self._fine_tuner = FineTuner(config, next(iter(arms.values())))
     self._compiled: dict[int, Callable[..., jax.Array]] = {}
 
   def run(self, vmapped: int, *arrays: Any) -> jax.Array:
-    """`fine_tune_and_predict` of a group of folds, `vmapped` support sets batched into one."""
+    """`fine_tune_and_predict` of a group of users, `vmapped` support sets batched into one."""
     if vmapped not in self._compiled:
       self._compiled[vmapped] = parallel.over_folds(
         functools.partial(fine_tune_and_predict, self._fine_tuner, vmapped), self._mesh
@@ -66,15 +66,17 @@ class _Program:
     return self._compiled[vmapped](*arrays)
 
   def supports(
-    self, fold: Fold, draws: Draws, todo: Sequence[tuple[Cell, int]], length: int
+    self, case: Case, draws: Draws, todo: Sequence[tuple[Cell, int]], length: int
   ) -> Supports:
     """The support sets of some cells and draws, the first repeated up to `length`."""
-    clips = fold.user_clips[draws.support].astype(np.int32)
+    clips = case.user.clips[draws.support].astype(np.int32)
+    padding = np.repeat(clips[:, :1], self._most - clips.shape[1], axis=1)
+    clips = np.concatenate([clips, padding], axis=1)
     supports = [
       Supports(
         clips[draw],
         (np.arange(self._most) < cell.shots).astype(np.float32),
-        np.float32(self._arms[cell.arm].label_weight),
+        np.float32(self.arms[cell.arm].label_weight),
       )
       for cell, draw in todo
     ]
@@ -82,94 +84,101 @@ class _Program:
 
 
 class StudyPersonaliser:
-  """Runs the programs of the study's arms over the folds."""
+  """Runs the programs of the study's arms over the users of the chosen folds."""
 
   def __init__(self, study: Study):
     self._study, config = study, study.config
-    self._mesh = parallel.trial_mesh(len(study.folds.chosen))
+    self._mesh = parallel.trial_mesh(len(study.folds.cases))
     programs: dict[str, dict[str, Recipe]] = {}
     self._program_of = {arm: recipe.program for arm, recipe in recipes(config.adapt).items()}
     for arm, recipe in recipes(config.adapt).items():
       if arm in config.study.arms:
         programs.setdefault(recipe.program, {})[arm] = recipe
     self._programs = [_Program(name, arms, config, self._mesh) for name, arms in programs.items()]
-    self._results: Results = {fold.name: {} for fold in study.folds.chosen}
+    self._results: Results = {case.name: {} for case in study.folds.cases}
 
   def run(self, teachers: Sequence[Pretrained]) -> Iterator[Results]:
-    """Personalises what is still to do, and yields whenever some folds are done.
+    """Personalises what is still to do, and yields whenever some users are done.
+
+    Args:
+      teachers: of the chosen folds.
 
     Yields:
-      The results of all folds that are complete; first of those that an earlier run completed.
+      The results of all users that are complete; first of those that an earlier run completed.
 
     Raises:
       Preempted: the process is asked to stop; what is done is saved.
       UserError: a prediction is not finite.
     """
-    folds = self._study.folds.chosen
-    for fold in folds:
+    cases, folds = self._study.folds.cases, self._study.folds.chosen
+    teacher_of = {fold.name: teacher for fold, teacher in zip(folds, teachers, strict=True)}
+    for case in cases:
       for program in self._programs:
-        self._load(fold, program)
+        self._load(case, program)
     complete = self._complete()
-    todo = [i for i, fold in enumerate(folds) if fold.name not in complete]
-    with Progress('personalising', len(folds), 'users') as progress:
-      progress.advance(len(folds) - len(todo))
+    todo = [case for case in cases if case.name not in complete]
+    with Progress('personalising', len(cases), 'users') as progress:
+      progress.advance(len(cases) - len(todo))
       yield complete
       if todo:
         shared = parallel.replicate(pretrain.shared_corpus(self._study.corpus), self._mesh)
-      size = parallel.group_size(len(folds), self._mesh, self._trial_bytes(teachers[0]))
+      size = parallel.group_size(len(cases), self._mesh, self._trial_bytes(teachers[0]))
       for start in range(0, len(todo), size):
         group = todo[start : start + size]
         for program in self._programs:
           if preemption.requested():
             raise preemption.Preempted(f'with {len(self._complete())} users personalised')
-          if lacking := [i for i in group if self._todo(folds[i], program)]:
-            self._run(program, lacking, [teachers[i] for i in lacking], shared, size)
-        progress.advance(len(group), f'user {folds[group[-1]].user}')
+          if lacking := [case for case in group if self._todo(case, program)]:
+            of_group = [teacher_of[case.fold.name] for case in lacking]
+            self._run(program, lacking, of_group, shared, size)
+        progress.advance(len(group), f'user {group[-1].user.name}')
         yield self._complete()
 
   def _complete(self) -> Results:
     return {
-      fold.name: self._results[fold.name]
-      for fold in self._study.folds.chosen
-      if not any(self._todo(fold, program) for program in self._programs)
+      case.name: self._results[case.name]
+      for case in self._study.folds.cases
+      if not any(self._todo(case, program) for program in self._programs)
     }
 
-  def _todo(self, fold: Fold, program: _Program) -> list[tuple[Cell, int]]:
-    """The cells and draws of a program that the fold still lacks."""
-    results = self._results[fold.name]
+  def _todo(self, case: Case, program: _Program) -> list[tuple[Cell, int]]:
+    """The cells and draws of a program that the user still lacks."""
+    results = self._results[case.name]
     return [
       (cell, draw)
-      for cell in program.cells
+      for cell in self._cells(case, program)
       for draw in range(len(results.get(cell, ())), self._study.config.study.num_draws)
     ]
 
-  def _checkpoints(self, fold: Fold, program: _Program) -> Checkpoints:
-    return Checkpoints(self._study.checkpoints, STAGE, f'{fold.name}_{program.name}')
+  def _cells(self, case: Case, program: _Program) -> list[Cell]:
+    return [Cell(arm, shots) for arm in program.arms for shots in self._study.shots(case)]
 
-  def _load(self, fold: Fold, program: _Program) -> None:
+  def _checkpoints(self, case: Case, program: _Program) -> Checkpoints:
+    return Checkpoints(self._study.checkpoints, STAGE, f'{case.name}_{program.name}')
+
+  def _load(self, case: Case, program: _Program) -> None:
     """Loads the predictions that earlier runs saved, perhaps for fewer arms, shots or draws."""
-    with self._checkpoints(fold, program) as saved:
+    with self._checkpoints(case, program) as saved:
       _, arrays = saved.newest() or (0, {})
-    self._results[fold.name] |= {Cell(*_parsed(name)): rows for name, rows in arrays.items()}
+    self._results[case.name] |= {Cell(*_parsed(name)): rows for name, rows in arrays.items()}
 
   def _run(
     self,
     program: _Program,
-    group: Sequence[int],
+    cases: Sequence[Case],
     teachers: Sequence[Pretrained],
     shared: pretrain.Shared,
     size: int,
   ) -> None:
-    """Runs one program for a group of at most `size` folds: each fold's cells and draws still to do."""
-    folds = [self._study.folds.chosen[i] for i in group]
-    todos = [self._todo(fold, program) for fold in folds]
+    """Runs one program for at most `size` users: each user's cells and draws still to do."""
+    todos = [self._todo(case, program) for case in cases]
     most = max(map(len, todos))
     vmapped = parallel.vmapped_trials(most, size, self._mesh, self._trial_bytes(teachers[0]))
     length = parallel.padded_trials(most, vmapped, self._mesh)
-    tasks = [self._task(fold, teacher) for fold, teacher in zip(folds, teachers)]
+    tasks = [self._task(case, teacher) for case, teacher in zip(cases, teachers, strict=True)]
     supports = [
-      program.supports(fold, self._study.draws(fold), todo, length)
-      for fold, todo in zip(folds, todos)
+      program.supports(case, self._study.draws(case), todo, length)
+      for case, todo in zip(cases, todos, strict=True)
     ]
     predictions = parallel.fetch(
       program.run(
@@ -179,16 +188,16 @@ class StudyPersonaliser:
         shared,
       )
     )
-    for fold, todo, rows in zip(folds, todos, predictions):
-      self._keep(fold, program, todo, rows[: len(todo), : len(fold.user_clips)])
+    for case, todo, rows in zip(cases, todos, predictions[: len(cases)], strict=True):
+      self._keep(case, program, todo, rows[: len(todo), : len(case.user.clips)])
 
   def _keep(
-    self, fold: Fold, program: _Program, todo: Sequence[tuple[Cell, int]], rows: np.ndarray
+    self, case: Case, program: _Program, todo: Sequence[tuple[Cell, int]], rows: np.ndarray
   ) -> None:
-    """Appends the predictions [num_supports, n] of `todo` to the fold's, and saves the program's."""
-    results = self._results[fold.name]
-    for (cell, draw), row in zip(todo, rows):
-      expect_finite(fold, cell.arm, row, draw)
+    """Appends the predictions [num_supports, n] of `todo` to the user's, and saves the program's."""
+    results = self._results[case.name]
+    for (cell, draw), row in zip(todo, rows, strict=True):
+      expect_finite(f'{case.name} ({case.user.name})', cell.arm, row, draw)
     for cell in dict.fromkeys(cell for cell, _ in todo):
       new = rows[[place for place, (other, _) in enumerate(todo) if other == cell]]
       results[cell] = np.concatenate([results[cell], new]) if cell in results else new
@@ -197,7 +206,7 @@ class StudyPersonaliser:
       for cell, rows in results.items()
       if self._program_of[cell.arm] == program.name
     }
-    with self._checkpoints(fold, program) as saved:
+    with self._checkpoints(case, program) as saved:
       saved.save(max(saved.steps(), default=0) + 1, its)
 
   def _trial_bytes(self, teacher: Pretrained) -> int:
@@ -206,11 +215,11 @@ class StudyPersonaliser:
       teacher.params, self._study.corpus.clips, max(config_lib.shots(config)), config.model
     )
 
-  def _task(self, fold: Fold, teacher: Pretrained) -> FoldTask:
+  def _task(self, case: Case, teacher: Pretrained) -> FoldTask:
     return FoldTask(
       teacher.params,
-      self._study.normaliser(fold),
-      batching.pad(fold.user_clips, self._study.folds.num_user_clips).clips,
+      self._study.normaliser(case.fold),
+      batching.pad(case.user.clips, self._study.folds.num_user_clips).clips,
     )
 
 
@@ -220,11 +229,10 @@ def _parsed(name: str) -> tuple[str, int]:
   return arm, int(shots)
 
 
-def expect_finite(fold: Fold, arm: str, predictions: np.ndarray, draw: int | None = None) -> None:
+def expect_finite(whose: str, arm: str, predictions: np.ndarray, draw: int | None = None) -> None:
   """Raises `UserError` if any of an arm's predictions [n] is not finite."""
   if not np.isfinite(predictions).all():
     where = '' if draw is None else f', draw {draw}'
     raise UserError(
-      f'{fold.name} ({fold.user}), arm {arm}{where}: a prediction is not finite; '
-      '--debug_nans finds the operation.'
+      f'{whose}, arm {arm}{where}: a prediction is not finite; --debug_nans finds the operation.'
     )

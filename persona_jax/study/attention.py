@@ -20,7 +20,7 @@ def write_of_first_user(study: Study, teacher: Pretrained) -> None:
   arm = arms.headline_arm(set(study.config.study.arms) & set(arms.FINE_TUNED))
   if not study.config.study.attention or arm is None or (study.workdir / files.ATTENTION).exists():
     return
-  session = UserSession(study, study.folds.chosen[0], teacher)
+  session = UserSession(study, study.folds.cases[0], teacher)
   with Progress('attention of one clip', 1, 'clips') as progress:
     if has_attention(session):
       write(session, session.adapt(session.support_of_draw(0), arm))
@@ -32,16 +32,16 @@ def has_attention(session: UserSession) -> bool:
   return attention_maps.has_crossmodal(
     build(session.study.config.model),
     session.teacher.params,
-    session.gather(session.fold.user_clips[:1]),
+    session.gather(session.case.user.clips[:1]),
   )
 
 
 def write(session: UserSession, adapted: Adapted) -> None:
   """Writes `attention.json` of the query clip with the most words; the workdir is locked."""
-  fold, corpus = session.fold, session.study.corpus
-  num_words = corpus.clips.masks['language'][fold.user_clips].sum(axis=1)
-  query = ~np.isin(fold.user_clips, adapted.support)
-  clip = fold.user_clips[[np.where(query, num_words, -1).argmax()]]
+  user, corpus = session.case.user, session.study.corpus
+  num_words = corpus.clips.masks['language'][user.clips].sum(axis=1)
+  query = ~np.isin(user.clips, adapted.support)
+  clip = user.clips[[np.where(query, num_words, -1).argmax()]]
   models = dict(
     before=(build(session.study.config.model), session.teacher.params),
     after=(session.fine_tuner(adapted.arm).model, adapted.params),
@@ -55,5 +55,5 @@ def write(session: UserSession, adapted: Adapted) -> None:
   }
   files.write_json(
     session.study.workdir / files.ATTENTION,
-    dict(user=fold.user, arm=adapted.arm, clip=corpus.names[clip[0]], **tables),
+    dict(user=user.name, arm=adapted.arm, clip=corpus.names[clip[0]], **tables),
   )

@@ -13,7 +13,7 @@ from persona_jax.runtime import parallel
 from persona_jax.study import attention, teacher_predictions
 from persona_jax.study import workdir as workdir_lib
 from persona_jax.study.adaptation import StudyPersonaliser
-from persona_jax.study.trials import Recorder, fold_trials
+from persona_jax.study.trials import Recorder, case_trials
 from persona_jax.training import losses, pretrain
 from persona_jax.training.pretrain import Pretrained
 from persona_jax.training.tensorboard import epoch_log
@@ -38,8 +38,8 @@ def opened(config: Config, workdir: pathlib.Path) -> Iterator[Study]:
   study = Study.plan(
     config, loading.load(config), workdir, workdir_lib.existing_num_batches(workdir)
   )
-  for fold in study.folds.chosen:
-    study.draws(fold)  # refuses a user with too few clips
+  for case in study.folds.cases:
+    study.draws(case)  # refuses a user with too few clips
   expect_kernels_fit(config.model, {m: x.shape[1] for m, x in study.corpus.clips.sequences.items()})
   with workdir_lib.lock(workdir):
     workdir_lib.expect_config_of_results(workdir, config)  # another run may have begun it meanwhile
@@ -61,12 +61,15 @@ def run(config: Config, workdir: pathlib.Path, tensorboard: bool = False) -> str
   with opened(config, workdir) as study:
     teachers = pretrain_folds(study, tensorboard)
     predictions = teacher_predictions.predict_with_teacher(study, teachers)
+    of_teacher = {
+      fold.name: known for fold, known in zip(study.folds.chosen, predictions, strict=True)
+    }
     recorder = Recorder(study)
     for results in StudyPersonaliser(study).run(teachers):
-      for fold, of_teacher in zip(study.folds.chosen, predictions):
-        if fold.name in results and fold.name not in recorder.trials:
-          recorder.trials[fold.name] = list(
-            fold_trials(study, fold, of_teacher, results[fold.name])
+      for case in study.folds.cases:
+        if case.name in results and case.name not in recorder.trials:
+          recorder.trials[case.name] = list(
+            case_trials(study, case, of_teacher[case.fold.name], results[case.name])
           )
       recorder.write_if_due()
     recorder.write()
@@ -92,7 +95,7 @@ def pretrain_folds(study: Study, tensorboard: bool) -> list[Pretrained]:
     records.write_curves(
       study.workdir,
       {
-        (fold.user, fold.seed): teacher.curves
+        (fold.label, fold.seed): teacher.curves
         for fold, teacher in zip(study.folds.chosen, teachers)
       },
     )

@@ -24,11 +24,11 @@ class TeacherPredictions(NamedTuple):
   """What a fold's teacher predicts without any personalisation.
 
   Attributes:
-    user_clips: [n] of `Fold.user_clips`.
+    held_out: [n] of `Fold.held_out`.
     valid: [V] of `Fold.valid`, which the mean shift needs; empty in a study without it.
   """
 
-  user_clips: np.ndarray
+  held_out: np.ndarray
   valid: np.ndarray
 
 
@@ -47,9 +47,9 @@ def predict_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[T
       study, [folds[i] for i in todo], [teachers[i] for i in todo], with_valid
     )
     for i, new in zip(todo, predicted):
-      expect_finite(folds[i], BASELINE, new.user_clips)
+      expect_finite(f'{folds[i].name} ({folds[i].label})', BASELINE, new.held_out)
       known = saved[i]
-      saved[i] = new if known is None else new._replace(user_clips=known.user_clips)
+      saved[i] = new if known is None else new._replace(held_out=known.held_out)
       _save(study, folds[i], saved[i])
   return saved
 
@@ -64,7 +64,7 @@ def _save(study: Study, fold: Fold, predictions: TeacherPredictions) -> None:
   with Checkpoints(study.checkpoints, STAGE, fold.name) as checkpoints:
     checkpoints.save(
       max(checkpoints.steps(), default=0) + 1,
-      dict(own=predictions.user_clips, valid=predictions.valid),
+      dict(own=predictions.held_out, valid=predictions.valid),
     )
 
 
@@ -82,10 +82,9 @@ def _predict_folds(
     return predict.predict(model, params, normaliser, shared.clips, clips)
 
   clips = [
-    np.concatenate([fold.user_clips, fold.valid]) if with_valid else fold.user_clips
-    for fold in folds
+    np.concatenate([fold.held_out, fold.valid]) if with_valid else fold.held_out for fold in folds
   ]
-  length = study.folds.num_user_clips + (study.folds.num_valid if with_valid else 0)
+  length = study.folds.num_held_out + (study.folds.num_valid if with_valid else 0)
   inputs = [
     (study.normaliser(fold), batching.pad(indices, length).clips)
     for fold, indices in zip(folds, clips)
@@ -100,6 +99,6 @@ def _predict_folds(
     )
   )
   return [
-    TeacherPredictions(*np.split(row[: len(indices)], [len(fold.user_clips)]))
+    TeacherPredictions(*np.split(row[: len(indices)], [len(fold.held_out)]))
     for fold, indices, row in zip(folds, clips, predictions)
   ]

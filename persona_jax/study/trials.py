@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from persona_jax import config as config_lib
 from persona_jax.arms import BASELINE, MEAN_SHIFT
-from persona_jax.data.folds import Draws, Fold
+from persona_jax.data.folds import Case, Draws
 from persona_jax.data.study import Study
 from persona_jax.evaluation import mean_shift
 from persona_jax.reporting import records
@@ -24,7 +23,7 @@ class Recorder:
   waits until `_PATIENCE` times as long has passed as the previous write took.
 
   Attributes:
-    trials: {fold name: its trials}, of the folds that are done.
+    trials: {case name: its trials}, of the users that are done.
   """
 
   _PATIENCE = 10
@@ -38,45 +37,46 @@ class Recorder:
       self.write()
 
   def write(self) -> None:
-    """Writes all trials, in the study's order of folds, if there are new ones."""
+    """Writes all trials, in the study's order of users, if there are new ones."""
     if not parallel.is_primary_process() or len(self.trials) == self._num_written:
       return
     started = time.monotonic()
     records.write(
       self._study.workdir,
-      [trial for fold in self._study.folds.chosen for trial in self.trials.get(fold.name, ())],
+      [trial for case in self._study.folds.cases for trial in self.trials.get(case.name, ())],
     )
     self._num_written, now = len(self.trials), time.monotonic()
     self._due = now + self._PATIENCE * (now - started)
 
 
-def fold_trials(
-  study: Study, fold: Fold, of_teacher: TeacherPredictions, personal: dict[Cell, np.ndarray]
+def case_trials(
+  study: Study, case: Case, of_teacher: TeacherPredictions, personal: dict[Cell, np.ndarray]
 ) -> Iterator[records.Trial]:
-  """A fold's trials in the config's order of arms; within a draw all have the same query clips.
+  """A user's trials in the config's order of arms; within a draw all have the same query clips.
 
   Args:
     personal: {cell: [R, n] predictions of the user's clips} of the arms that fine-tune.
   """
-  config, corpus, draws = study.config, study.corpus, study.draws(fold)
+  config, corpus, draws, user = study.config, study.corpus, study.draws(case), case.user
   queries = []
-  for support, query in zip(draws.support, draws.query):
+  for support, query in zip(draws.support, draws.query, strict=True):
     assert not set(support) & set(query)
-    clips = fold.user_clips[query]
+    clips = user.clips[query]
     queries.append((query, tuple(corpus.names[clip] for clip in clips), corpus.labels[clips]))
+  baseline = of_teacher.held_out[case.places]
   for arm in config.study.arms:
-    for shots in [config.study.num_support] if arm == BASELINE else config_lib.shots(config):
+    for shots in [config.study.num_support] if arm == BASELINE else study.shots(case):
       if arm == BASELINE:
-        rows = np.broadcast_to(of_teacher.user_clips, (len(queries), len(of_teacher.user_clips)))
+        rows = np.broadcast_to(baseline, (len(queries), len(baseline)))
       elif arm == MEAN_SHIFT:
-        rows = _mean_shifted(study, fold, draws, of_teacher, shots)
+        rows = _mean_shifted(study, case, draws, of_teacher, shots)
       else:
         rows = personal[Cell(arm, shots)]
-      for draw, (row, (query, names, labels)) in enumerate(zip(rows, queries)):
+      for draw, (row, (query, names, labels)) in enumerate(zip(rows, queries, strict=True)):
         yield records.Trial(
-          user=fold.user,
+          user=user.name,
           arm=arm,
-          seed=fold.seed,
+          seed=case.fold.seed,
           draw=draw,
           num_support=shots,
           clips=names,
@@ -86,15 +86,16 @@ def fold_trials(
 
 
 def _mean_shifted(
-  study: Study, fold: Fold, draws: Draws, of_teacher: TeacherPredictions, shots: int
+  study: Study, case: Case, draws: Draws, of_teacher: TeacherPredictions, shots: int
 ) -> np.ndarray:
   """The baseline's predictions [R, n], shifted by each draw's support."""
-  labels, speakers = study.corpus.labels, np.array(study.corpus.speakers)
-  k = mean_shift.shrinkage(labels[fold.valid] - of_teacher.valid, speakers[fold.valid])
-  residuals = labels[fold.user_clips] - of_teacher.user_clips
+  labels, speakers, valid = study.corpus.labels, np.array(study.corpus.speakers), case.fold.valid
+  k = mean_shift.shrinkage(labels[valid] - of_teacher.valid, speakers[valid])
+  baseline = of_teacher.held_out[case.places]
+  residuals = labels[case.user.clips] - baseline
   return np.stack(
     [
-      of_teacher.user_clips + np.float32(mean_shift.shift(residuals[support[:shots]], k))
+      baseline + np.float32(mean_shift.shift(residuals[support[:shots]], k))
       for support in draws.support
     ]
   )

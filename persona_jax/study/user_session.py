@@ -14,7 +14,7 @@ import numpy as np
 from persona_jax import config as config_lib
 from persona_jax import files
 from persona_jax.data import loading
-from persona_jax.data.folds import Fold
+from persona_jax.data.folds import Case
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
 from persona_jax.model import predict
@@ -48,12 +48,12 @@ class UserSession:
   """A study as seen by one held-out user.
 
   Attributes:
-    fold: the user's.
+    case: the user and the fold.
     teacher: the fold's pre-trained predictor.
   """
 
   study: Study
-  fold: Fold
+  case: Case
   teacher: Pretrained
 
   @classmethod
@@ -70,7 +70,8 @@ class UserSession:
       config, loading.load(config), workdir, workdir_lib.existing_num_batches(workdir)
     )
     workdir_lib.expect_corpus(study)
-    fold = _fold_of(study, user)
+    case = _case_of(study, user)
+    fold = case.fold
     with _damage_refused('launch.study'):
       teacher = pretrain.load(study, fold, pretrain.state_shapes(study).params)
     if teacher is None:
@@ -78,18 +79,18 @@ class UserSession:
         f'{workdir}: no pre-trained predictor for user {user} '
         f'({fold.name}); run launch.pretrain or launch.study there first.'
       )
-    return cls(study, fold, teacher)
+    return cls(study, case, teacher)
 
   def support_of_draw(self, draw: int) -> list[str]:
     """Returns the names of the clips that the study's `draw` personalises on."""
-    draws, num_support = self.study.draws(self.fold), self.study.config.study.num_support
+    draws, num_support = self.study.draws(self.case), self.study.config.study.num_support
     if not 0 <= draw < len(draws.support):
       raise UserError(
         f'draw {draw}: expected 0 to {len(draws.support) - 1} (config.study.num_draws).'
       )
     return [
       self.study.corpus.names[clip]
-      for clip in self.fold.user_clips[draws.support[draw][:num_support]]
+      for clip in self.case.user.clips[draws.support[draw][:num_support]]
     ]
 
   def adapt(self, support: Sequence[str], arm: str) -> Adapted:
@@ -110,7 +111,7 @@ class UserSession:
     )
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
       raise UserError(
-        f'{self.fold.name} ({self.fold.user}), arm {arm}: a parameter is not finite; '
+        f'{self.case.name} ({self.case.user.name}), arm {arm}: a parameter is not finite; '
         '--debug_nans finds the operation.'
       )
     return Adapted(arm, params, indices)
@@ -141,7 +142,7 @@ class UserSession:
         found = items.read(saved[-1], like)
     if found is None:
       raise UserError(
-        f'{self.study.workdir}: user {self.fold.user} has no {arm} predictor yet; run '
+        f'{self.study.workdir}: user {self.case.user.name} has no {arm} predictor yet; run '
         'launch.adapt first.'
       )
     params, about = found
@@ -150,7 +151,7 @@ class UserSession:
   def predict(self, adapted: Adapted | None = None) -> UserPredictions:
     """Predicts all of the user's clips, with the teacher or a personalised predictor."""
     model = self.fine_tuner(adapted.arm).model if adapted else build(self.study.config.model)
-    clips, corpus = self.fold.user_clips, self.study.corpus
+    clips, corpus = self.case.user.clips, self.study.corpus
     predictions = jax.jit(
       lambda params: predict.predict(model, params, self._normaliser, self._shared.clips, clips)
     )(adapted.params if adapted else self.teacher.params)
@@ -171,7 +172,7 @@ class UserSession:
 
   @property
   def _normaliser(self):
-    return self.study.normaliser(self.fold)
+    return self.study.normaliser(self.case.fold)
 
   @functools.cached_property
   def _shared(self) -> Shared:
@@ -181,7 +182,7 @@ class UserSession:
     return (
       self.study.checkpoints
       / files.ADAPTED
-      / f'{urllib.parse.quote(self.fold.user, safe="")}-{arm}'
+      / f'{urllib.parse.quote(self.case.user.name, safe="")}-{arm}'
     )
 
   def _saved(self, arm: str) -> list[pathlib.Path]:
@@ -190,17 +191,17 @@ class UserSession:
 
   def _indices(self, names: Sequence[str]) -> np.ndarray:
     """Indices [K] of a support set's clips; raises `UserError` unless they can be one."""
-    index_of = {self.study.corpus.names[clip]: clip for clip in self.fold.user_clips}
+    index_of = {self.study.corpus.names[clip]: clip for clip in self.case.user.clips}
     for name in names:
       if name not in index_of:
         raise UserError(
-          f'support clip {name!r} is no clip of user {self.fold.user}; they are '
+          f'support clip {name!r} is no clip of user {self.case.user.name}; they are '
           f'{next(iter(index_of))} to {list(index_of)[-1]}.'
         )
     if not names or len(set(names)) != len(names) or len(names) >= len(index_of):
       raise UserError(
         f'support of {len(names)} clips: expected 1 to {len(index_of) - 1} different '
-        f'clips of user {self.fold.user}.'
+        f'clips of user {self.case.user.name}.'
       )
     return np.array([index_of[name] for name in names], np.int32)
 
@@ -216,11 +217,11 @@ def _damage_refused(maker: str) -> Iterator[None]:
     ) from error
 
 
-def _fold_of(study: Study, user: str) -> Fold:
-  for fold in study.folds.all:
-    if fold.user == user:
-      return fold
+def _case_of(study: Study, user: str) -> Case:
+  for case in study.folds.all_cases:
+    if case.user.name == user:
+      return case
   raise UserError(
     f'user {user!r} is not in this study; its users are '
-    f'{", ".join(fold.user for fold in study.folds.all)}.'
+    f'{", ".join(case.user.name for case in study.folds.all_cases)}.'
   )

@@ -12,7 +12,6 @@ from typing import Any, TextIO
 
 import jax
 
-from persona_jax import config as config_lib
 from persona_jax import files
 from persona_jax.arms import BASELINE
 from persona_jax.data import corpus as corpus_lib
@@ -159,12 +158,13 @@ def expect_no_fewer_records(study: Study) -> None:
   path, asked = study.workdir / files.RECORDS, study.config.study
   if not path.exists():
     return
-  folds = {(fold.user, fold.seed) for fold in study.folds.chosen}
+  cases = {(case.user.name, case.fold.seed): case for case in study.folds.cases}
   for record in records.read([study.workdir]):
-    shots = (asked.num_support,) if record['arm'] == BASELINE else config_lib.shots(study.config)
+    case = cases.get((record['user'], record['seed']))
+    shots = (asked.num_support,) if record['arm'] == BASELINE or not case else study.shots(case)
     missing = (
       f'user {record["user"]}, seed {record["seed"]}'
-      if (record['user'], record['seed']) not in folds
+      if case is None
       else f'arm {record["arm"]}'
       if record['arm'] not in asked.arms
       else f'draw {record["draw"]}'
@@ -218,7 +218,7 @@ def _commit() -> str | None:
 def _corpus_summary(study: Study) -> dict[str, Any]:
   """What was loaded, what was left out and why, and who the study's users are."""
   corpus, plan = study.corpus, study.folds
-  users = list(dict.fromkeys(fold.user for fold in plan.all))
+  users = list(dict.fromkeys(case.user.name for case in plan.all_cases))
   clips_of = dict(corpus_lib.users_by_clips(corpus))
   oracle = None
   if corpus.oracle is not None:

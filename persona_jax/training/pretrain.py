@@ -293,7 +293,7 @@ def _expect_finite(fold: Fold, state: TrainState, num_batches: int) -> None:
   else:
     return
   raise UserError(
-    f'{fold.name} ({fold.user}), {where}: {what} is not finite. The checkpoint '
+    f'{fold.name} ({fold.label}), {where}: {what} is not finite. The checkpoint '
     'before it is kept; --debug_nans finds the operation, a lower '
     'config.pretrain.learning_rate in another --workdir may help.'
   )

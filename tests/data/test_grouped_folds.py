@@ -1,0 +1,121 @@
+"""Groups of held-out speakers, and validation by speakers nobody learns from."""
+
+import numpy as np
+import pytest
+
+from configs import synthetic
+from persona_jax.data import folds
+from persona_jax.data.corpus import Corpus
+from persona_jax.data.study import Study
+from persona_jax.errors import UserError
+from persona_jax.types import Clips
+
+
+def corpus_of(counts: dict[str, int]) -> Corpus:
+  """{speaker: number of clips}, with nothing in the clips."""
+  speakers = tuple(speaker for speaker, count in counts.items() for _ in range(count))
+  return Corpus(
+    names=tuple(f'{speaker}[{place}]' for place, speaker in enumerate(speakers)),
+    speakers=speakers,
+    labels=np.zeros(len(speakers), np.float32),
+    clips=Clips({}, {}),
+    left_out={},
+    notes=(),
+  )
+
+
+def config_of(**study):
+  config = synthetic.get_config('grouped,smoke')
+  config.study.update(dict(num_groups=3, num_support=5) | study)
+  return config
+
+
+def test_speakers_go_to_the_group_with_the_fewest_clips():
+  """By hand: 30 -> 0, 20 -> 1, 15 -> 2, 14 -> 2, 11 -> 1, 10 -> 2 (29), 3 -> 0 (30 against 31, 39)."""
+  corpus = corpus_of(dict(a=30, b=20, c=15, d=14, e=11, f=10, g=3))
+  made = folds.make_folds(corpus, config_of())
+  held_out = [sorted({corpus.speakers[clip] for clip in fold.held_out}) for fold in made]
+  assert held_out == [['a', 'g'], ['b', 'e'], ['c', 'd', 'f']]
+  assert [fold.name for fold in made] == [f'group_0{number}_seed_0' for number in range(3)]
+
+
+def test_every_speaker_is_held_out_once_and_those_with_enough_clips_are_users():
+  corpus = corpus_of(dict(a=30, b=20, c=15, d=14, e=11, f=10, g=9))
+  made = folds.make_folds(corpus, config_of())
+  users = [user.name for fold in made for user in fold.users]
+  assert sorted(users) == list('abcdef')  # g has 9 clips, fewer than 5 + 5
+  np.testing.assert_array_equal(
+    np.sort(np.concatenate([fold.held_out for fold in made])), np.arange(len(corpus.names))
+  )
+  for fold in made:
+    assert not set(fold.held_out) & set(np.concatenate([fold.train, fold.valid]))
+    for user in fold.users:
+      assert {corpus.speakers[clip] for clip in user.clips} == {user.name}
+
+
+def test_validation_speakers_are_strangers_to_training_and_reach_their_share():
+  corpus = corpus_of({f's{number}': 12 for number in range(30)})
+  config = config_of()
+  seen = set()
+  for fold in folds.make_folds(corpus, config):
+    train, valid, held_out = (
+      {corpus.speakers[clip] for clip in clips} for clips in (fold.train, fold.valid, fold.held_out)
+    )
+    assert not train & valid and not (train | valid) & held_out
+    assert len(train) + len(valid) + len(held_out) == 30
+    assert len(valid) == 3  # 15 % of 20 x 12 clips are 36, those of 3 speakers
+    seen.add(frozenset(valid))
+  assert len(seen) == 3  # a choice of its own per fold
+
+
+def test_a_leak_of_a_whole_speaker_is_caught():
+  corpus = corpus_of(dict(a=30, b=20, c=15))
+  fold = folds.make_folds(corpus, config_of())[0]
+  leaking = folds.Fold(
+    fold.name,
+    fold.label,
+    fold.rank,
+    fold.seed,
+    np.append(fold.train, fold.held_out[0]),
+    fold.valid,
+    fold.held_out[1:],
+    fold.users,
+  )
+  with pytest.raises(AssertionError, match="'a'.* leak into the training"):
+    folds.assert_held_out(leaking, corpus)
+
+
+def test_users_with_few_clips_have_fewer_shots():
+  corpus = corpus_of(dict(a=30, b=20, c=14, d=10))
+  study = Study.plan(config_of(shots=(1, 2, 5, 10)), corpus, None)
+  shots = {case.user.name: study.shots(case) for case in study.folds.cases}
+  assert shots == dict(a=(1, 2, 5, 10), b=(1, 2, 5, 10), c=(1, 2, 5), d=(1, 2, 5))
+  for case in study.folds.cases:
+    draws = study.draws(case)
+    assert draws.support.shape == (2, max(shots[case.user.name]))
+    assert draws.query.shape[1] == len(case.user.clips) - draws.support.shape[1]
+
+
+def test_names_of_cases_and_places_of_their_clips():
+  corpus = corpus_of(dict(a=30, b=20, c=15, d=14))
+  study = Study.plan(config_of(num_groups=2), corpus, None)
+  assert [case.name for case in study.folds.cases] == [
+    'group_00_seed_0_user_00',
+    'group_00_seed_0_user_03',
+    'group_01_seed_0_user_01',
+    'group_01_seed_0_user_02',
+  ]
+  for case in study.folds.cases:
+    np.testing.assert_array_equal(case.fold.held_out[case.places], case.user.clips)
+
+
+@pytest.mark.parametrize(
+  'fields, said',
+  [
+    (dict(num_groups=5), 'has 4 speakers, too few for config.study.num_groups = 5'),
+    (dict(num_support=40), 'no speaker has the 45 clips that a user of a grouped study needs'),
+  ],
+)
+def test_what_cannot_be_grouped_is_refused(fields, said):
+  with pytest.raises(UserError, match=said):
+    folds.plan_folds(corpus_of(dict(a=30, b=20, c=15, d=14)), config_of(**fields))
