@@ -7,6 +7,9 @@ from persona_jax.model.initialisers import torch_uniform
 from persona_jax.types import Array
 
 
+READ = 'read'  # the collection of what the heads read, filled where `apply` has it as mutable
+
+
 class ResidualHead(nn.Module):
   """h + W2 relu(W1 h), then one linear output: [B, n] -> sentiment [B]."""
 
@@ -30,6 +33,8 @@ class Heads(nn.Module):
   @nn.compact
   def __call__(self, read: Array, train: bool) -> Array:
     """[B, num_read, n] -> [B, num_read]."""
+    if self.is_mutable_collection(READ) and not self.is_initializing():
+      self.sow(READ, 'steps', read)
     return jnp.stack(
       [
         ResidualHead(self.dropout_rate, name=name)(read[:, step], train)

@@ -1,10 +1,15 @@
 """Prediction of any clips of the corpus, on the device, in chunks."""
 
+from collections.abc import Callable
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 
 from persona_jax.data import normalize
 from persona_jax.model.build import PersonalPredictor
+from persona_jax.model.heads import READ
 from persona_jax.types import Array, Clips, Normaliser, Params
 
 CHUNK = 32  # clips predicted at a time: the activations of more would leave the caches
@@ -22,11 +27,33 @@ def predict(
   model: PersonalPredictor, params: Params, normaliser: Normaliser, clips: Clips, indices: Array
 ) -> Array:
   """Predicts sentiment [n] of the clips at `indices` [n], without dropout."""
-  (count,) = indices.shape
-  chunk = min(CHUNK, count)
-  padded = jnp.pad(indices, (0, -count % chunk)).reshape(-1, chunk)
 
   def one_chunk(chosen):
     return model.apply({'params': params}, gather(clips, normaliser, chosen))
 
-  return lax.map(one_chunk, padded).reshape(-1)[:count]
+  return _in_chunks(one_chunk, indices)
+
+
+def predict_and_read(
+  model: PersonalPredictor, params: Params, normaliser: Normaliser, clips: Clips, indices: Array
+) -> tuple[Array, Array]:
+  """As `predict`, with what the user token's head reads of each clip: [n], [n, width read]."""
+
+  def one_chunk(chosen):
+    predictions, state = model.apply(
+      {'params': params}, gather(clips, normaliser, chosen), mutable=READ
+    )
+    (steps,) = state[READ]['base']['heads']['steps']
+    return predictions, steps[:, 0]
+
+  return _in_chunks(one_chunk, indices)
+
+
+def _in_chunks(function: Callable[[Array], Any], indices: Array) -> Any:
+  """`function` of every chunk of `indices` [n], joined: [n, ...]."""
+  (count,) = indices.shape
+  chunk = min(CHUNK, count)
+  padded = jnp.pad(indices, (0, -count % chunk)).reshape(-1, chunk)
+  return jax.tree.map(
+    lambda rows: rows.reshape(-1, *rows.shape[2:])[:count], lax.map(function, padded)
+  )

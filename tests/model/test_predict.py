@@ -1,0 +1,36 @@
+"""Prediction in chunks, and what the heads read."""
+
+import jax
+import numpy as np
+import pytest
+
+from configs import synthetic
+from persona_jax.data import loading, normalize
+from persona_jax.model import predict
+from persona_jax.model.build import build
+from persona_jax.model.fast_prng import fast_key
+
+
+@pytest.mark.parametrize('name', ['early_fusion', 'mult'])
+def test_what_is_read_makes_the_prediction(name, monkeypatch):
+  """The head, applied by hand to what was read, gives the prediction; 5 clips in chunks of 2."""
+  monkeypatch.setattr(predict, 'CHUNK', 2)
+  config = synthetic.get_config('smoke')
+  config.model.name = name
+  corpus = loading.load(config)
+  normaliser = normalize.fit(corpus.clips, np.arange(9), config.normalise)
+  model, chosen = build(config.model), np.array([3, 1, 4, 1, 5])
+  params = jax.jit(model.init)(
+    fast_key(0), predict.gather(corpus.clips, normaliser, chosen[:1])
+  )['params']
+  clips = jax.device_put(corpus.clips)
+  predictions, read = jax.jit(
+    lambda params: predict.predict_and_read(model, params, normaliser, clips, chosen)
+  )(params)
+  plain = jax.jit(lambda params: predict.predict(model, params, normaliser, clips, chosen))(params)
+  np.testing.assert_allclose(predictions, plain, atol=1e-6)
+  head = params['base']['heads']['head']
+  inner = np.maximum(read @ head['expand']['kernel'] + head['expand']['bias'], 0)
+  block = read + inner @ head['contract']['kernel'] + head['contract']['bias']
+  by_hand = (block @ head['score']['kernel'] + head['score']['bias'])[:, 0]
+  np.testing.assert_allclose(predictions, by_hand, atol=1e-5)
