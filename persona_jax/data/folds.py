@@ -139,6 +139,12 @@ def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -
       f'{max(1, num_batches)} batches per epoch; give it more speakers to learn from, or '
       'name another --workdir.'
     )
+  least = min(folds, key=lambda fold: len(fold.valid))
+  if not len(least.valid):
+    raise UserError(
+      f'the fold of user {least.user} has no validation clip; lower '
+      f'config.pretrain.train_fraction = {config.pretrain.train_fraction:g}.'
+    )
   return FoldPlan(
     all=folds,
     chosen=tuple(

@@ -41,7 +41,7 @@ def trial_mesh(num_folds: int) -> Mesh:
 def group_size(num_folds: int, mesh: Mesh, fold_bytes: int) -> int:
   """How many folds one program holds: a multiple of the mesh's fold axis.
 
-  On CPUs one a row of devices, so that a group is done soon and little is lost when a run is killed;
+  On CPUs one per row of devices, so that a group is done soon and little is lost when a run is killed;
   on accelerators all folds, or as many as memory holds.
 
   Args:
@@ -49,6 +49,11 @@ def group_size(num_folds: int, mesh: Mesh, fold_bytes: int) -> int:
   """
   rows = mesh.shape[FOLD]
   return rows if _loops() else rows * _even_share(-(-num_folds // rows), fold_bytes)
+
+
+def prediction_group_size(num_folds: int, mesh: Mesh, fold_bytes: int) -> int:
+  """How many folds' predictions one call makes: all on CPUs, else as many as memory holds."""
+  return num_folds if _loops() else group_size(num_folds, mesh, fold_bytes)
 
 
 def padded(count: int, multiple: int) -> int:

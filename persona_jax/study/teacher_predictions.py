@@ -1,6 +1,6 @@
 """What the folds' teachers predict of their users: the baseline, and what the mean shift starts from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.runtime import parallel
 from persona_jax.study.adaptation import expect_finite
-from persona_jax.training import pretrain
+from persona_jax.training import memory, pretrain
 from persona_jax.training.checkpoint import Checkpoints
 from persona_jax.training.pretrain import Pretrained
 
@@ -42,16 +42,28 @@ def predict_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[T
   todo = [
     i for i, known in enumerate(saved) if known is None or with_valid and not len(known.valid)
   ]
-  if todo:
+  for group in _groups(study, todo, teachers):
     predicted = _predict_folds(
-      study, [folds[i] for i in todo], [teachers[i] for i in todo], with_valid
+      study, [folds[i] for i in group], [teachers[i] for i in group], with_valid
     )
-    for i, new in zip(todo, predicted):
+    for i, new in zip(group, predicted, strict=True):
       expect_finite(folds[i], BASELINE, new.user_clips)
       known = saved[i]
       saved[i] = new if known is None else new._replace(user_clips=known.user_clips)
       _save(study, folds[i], saved[i])
   return saved
+
+
+def _groups(
+  study: Study, todo: Sequence[int], teachers: Sequence[Pretrained]
+) -> Iterator[Sequence[int]]:
+  """Splits the folds to predict into those that one call holds."""
+  if not todo:
+    return
+  fold_bytes = memory.copy_bytes(teachers[0].params, study.corpus.clips, 1, study.config.model)
+  size = parallel.prediction_group_size(len(todo), parallel.fold_mesh(), fold_bytes)
+  for start in range(0, len(todo), size):
+    yield todo[start : start + size]
 
 
 def _load(study: Study, fold: Fold) -> TeacherPredictions | None:
