@@ -210,7 +210,7 @@ def test_stopped_again_while_a_fold_catches_up(teachers, study, monkeypatch):
 def test_orbax_alone_restores_the_best_parameters_by_the_lines_in_readme(
   finished, teachers, tmp_path, monkeypatch
 ):
-  readme = (pathlib.Path(__file__).parents[2] / 'README.md').read_text()
+  readme = (pathlib.Path(__file__).parents[2] / 'persona_jax' / 'README.md').read_text()
   (lines,) = [
     block for block in re.findall(r'```python\n(.*?)```', readme, re.S) if 'orbax' in block
   ]
