@@ -26,9 +26,10 @@ if TYPE_CHECKING:
   import jax
 
   Array: TypeAlias = np.ndarray | jax.Array
-  Config: TypeAlias = Any  # a checker knows no fields of a ConfigDict
 else:
   Array = np.ndarray  # reporting and evaluation run without jax
+
+Config: TypeAlias = Any  # an ml_collections.ConfigDict, whose fields a type checker cannot know
 
 MODALITIES = ('language', 'audio', 'vision')
 
