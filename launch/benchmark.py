@@ -43,8 +43,8 @@ def main() -> None:
       print(json.dumps(result.result()), flush=True)
 
 
-def measure(shape: str, config: str, folds: int, repeats: int) -> dict:
-  config = ml_collections.ConfigDict(json.loads(config))
+def measure(shape: str, config_json: str, folds: int, repeats: int) -> dict:
+  config = ml_collections.ConfigDict(json.loads(config_json))
   common.start_jax(config, folds)
   jax.config.update('jax_enable_compilation_cache', False)  # compile_s is to be a first run's
   return benchmark.measure(shape, config, folds, repeats)

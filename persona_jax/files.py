@@ -8,8 +8,8 @@ import csv
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TextIO
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TextIO
 
 from persona_jax.errors import UserError
 
@@ -20,8 +20,11 @@ REPORT, PAGE, FIGURES = 'report.md', 'report.html', 'figures'
 LOCK = '.lock'
 CHECKPOINTS, TEACHERS, ADAPTED = 'checkpoints', 'teachers', 'personal'
 
-# Names from feature files may hold half surrogate pairs, which UTF-8 proper has no bytes for.
-_TEXT = dict(encoding='utf-8', errors='surrogatepass')
+
+def _open(path: pathlib.Path, mode: Literal['r', 'w'] = 'r') -> TextIO:
+  """Opens text as it is: no newline is translated."""
+  # Names from feature files may hold half surrogate pairs, which UTF-8 proper has no bytes for.
+  return path.open(mode, newline='', encoding='utf-8', errors='surrogatepass')
 
 
 @contextlib.contextmanager
@@ -33,7 +36,7 @@ def replacing(path: pathlib.Path) -> Iterator[TextIO]:
   """
   temporary = path.with_name(f'.{path.name}.tmp')
   try:
-    with temporary.open('w', newline='', **_TEXT) as file:
+    with _open(temporary, 'w') as file:
       yield file
       file.flush()
       os.fsync(file.fileno())
@@ -61,7 +64,7 @@ def write_json(path: pathlib.Path, content: dict) -> None:
 
 def read_text(path: pathlib.Path) -> str:
   """What `write_text` wrote."""
-  with path.open(newline='', **_TEXT) as file:
+  with _open(path) as file:
     return file.read()
 
 
@@ -118,7 +121,7 @@ def read_csv(
   Raises:
     UserError: a column is missing, or a row has more or fewer values than the header.
   """
-  with path.open(newline='', **_TEXT) as file:
+  with _open(path) as file:
     rows = csv.reader(file)
     header = _next(path, rows) or []
     missing = [field for field in fields if field not in header]
@@ -134,7 +137,7 @@ def read_csv(
       yield [None if place is None else row[place] for place in order]
 
 
-def _next(path: pathlib.Path, rows: Iterable[list[str]]) -> list[str] | None:
+def _next(path: pathlib.Path, rows: Iterator[list[str]]) -> list[str] | None:
   try:
     return next(rows, None)
   except (csv.Error, UnicodeDecodeError) as error:
@@ -146,7 +149,7 @@ def _next(path: pathlib.Path, rows: Iterable[list[str]]) -> list[str] | None:
 def as_numbers(path: pathlib.Path, kinds: Sequence[type], values: Sequence[str]) -> list[Any]:
   """The values as these kinds of numbers; raises `UserError` for one that is none."""
   try:
-    return [kind(value) for kind, value in zip(kinds, values)]
+    return [kind(value) for kind, value in zip(kinds, values, strict=True)]
   except ValueError as error:
     raise UserError(
       f'{path}: {error}; expected a number, run launch.study with this workdir again.'

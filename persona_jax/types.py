@@ -26,8 +26,9 @@ if TYPE_CHECKING:
   import jax
 
   Array: TypeAlias = np.ndarray | jax.Array
+  Scalar: TypeAlias = Array | np.number  # a [] array; numpy's scalars are arrays to JAX
 else:
-  Array = np.ndarray  # reporting and evaluation run without jax
+  Array = Scalar = np.ndarray  # reporting and evaluation run without jax
 
 Config: TypeAlias = Any  # an ml_collections.ConfigDict, whose fields a type checker cannot know
 

@@ -38,7 +38,7 @@ def rate_of(spans: np.ndarray) -> float | None:
 
 def is_faster(file_rate: float | None, wanted: float | None) -> bool:
   """Whether frames of a file have to be averaged; None or 0 wants them as they are."""
-  return bool(file_rate and wanted) and file_rate > TOLERANCE * wanted
+  return bool(file_rate and wanted and file_rate > TOLERANCE * wanted)
 
 
 def average(features: np.ndarray, spans: np.ndarray, clip: np.ndarray, rate: float) -> np.ndarray:

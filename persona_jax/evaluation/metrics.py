@@ -38,7 +38,8 @@ def correlation(labels: np.ndarray, predictions: np.ndarray) -> float | None:
     return None
   with warnings.catch_warnings():
     warnings.simplefilter('ignore', stats.ConstantInputWarning)  # answered by the None below
-    value = stats.pearsonr(labels, predictions).statistic
+    result = stats.pearsonr(labels, predictions)
+    value = result.statistic  # pyright: ignore[reportAttributeAccessIssue]  # added at run time
   return None if np.isnan(value) else float(value)
 
 
@@ -47,5 +48,12 @@ def _binary(suffix: str, truth: np.ndarray, guess: np.ndarray) -> dict[str, floa
     return {f'acc2_{suffix}': None, f'f1_{suffix}': None}
   return {
     f'acc2_{suffix}': float((truth == guess).mean()),
-    f'f1_{suffix}': float(metrics.f1_score(truth, guess, average='weighted', zero_division=0)),
+    f'f1_{suffix}': float(
+      metrics.f1_score(
+        truth,
+        guess,
+        average='weighted',
+        zero_division=0,  # pyright: ignore[reportArgumentType]  # takes 0 as well as 'warn'
+      )
+    ),
   }

@@ -53,7 +53,7 @@ def bootstraps(tables: Sequence[np.ndarray]) -> list[Interval]:
       for number in same:
         means[number][start : start + len(chosen)] = _resampled_means(tables[number], chosen)
       start += len(chosen)
-  return [_interval(table, sample_means) for table, sample_means in zip(tables, means)]
+  return [_interval(table, sample_means) for table, sample_means in zip(tables, means, strict=True)]
 
 
 def _samples(users: int, seeds: int, draws: int) -> Iterator[np.ndarray]:
@@ -89,7 +89,7 @@ def _interval(table: np.ndarray, means: np.ndarray) -> Interval:
 def _percentiles(users: int) -> tuple[float, float]:
   if users == 1:
     return 0.0, 100.0  # one speaker says nothing of others; at least all that was seen
-  tail = 100 * stats.norm.cdf(-np.sqrt(users / (users - 1)) * stats.t.ppf(0.975, users - 1))
+  tail = float(100 * stats.norm.cdf(-np.sqrt(users / (users - 1)) * stats.t.ppf(0.975, users - 1)))
   return tail, 100 - tail
 
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from persona_jax.model.attention import MAPS
 from persona_jax.model.build import PersonalPredictor
-from persona_jax.types import Clips, Params
+from persona_jax.types import Array, Clips, Params
 
 
 def has_crossmodal(model: PersonalPredictor, params: Params, clips: Clips) -> bool:
@@ -43,7 +43,7 @@ def onto_language(model: PersonalPredictor, params: Params, clips: Clips) -> dic
   return maps
 
 
-def _steps(mask: np.ndarray, length: int) -> np.ndarray:
+def _steps(mask: Array, length: int) -> np.ndarray:
   """[length] bool: the valid frames of the one clip, and the tokens behind all frames."""
   frames = np.asarray(mask)[0]
   return np.concatenate([frames, np.ones(length - len(frames), bool)])

@@ -28,7 +28,7 @@ class EarlyFusion(nn.Module):
     """{modality: [B, T_m, E]}, masks [B, T_m] bool -> [B, num_read] sentiment read at the last `num_read` steps."""
     width = next(iter(sequences.values())).shape[-1]
     marks = self.param('modality', nn.initializers.normal(1.0), (len(sequences), width))
-    marked = [sequence + mark for sequence, mark in zip(sequences.values(), marks)]
+    marked = [sequence + mark for sequence, mark in zip(sequences.values(), marks, strict=True)]
     num_tokens = self.num_read * len(sequences)
     encoder = SelfAttentionEncoder(
       self.num_layers, self.num_heads, self.rates, num_tokens, name='encoder'

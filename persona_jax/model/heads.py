@@ -33,7 +33,7 @@ class Heads(nn.Module):
     return jnp.stack(
       [
         ResidualHead(self.dropout_rate, name=name)(read[:, step], train)
-        for step, name in zip(range(read.shape[1]), self.names)
+        for step, name in enumerate(self.names[: read.shape[1]])
       ],
       axis=1,
     )

@@ -94,7 +94,7 @@ def _traced(name: str, build: BaseModel, num_read: int) -> tuple[dict[str, Any],
   masks = {m: jax.ShapeDtypeStruct((_BATCH, steps), bool) for m, steps in _STEPS.items()}
   key = jax.eval_shape(fast_key, 0)
 
-  def create_and_call(sequences: dict[str, Array], masks: dict[str, Array], key: Array):
+  def create_and_call(sequences: dict[str, Array], masks: dict[str, Array], key: jax.Array):
     scores, variables = build(_small_config(), num_read).init_with_output(
       key, sequences, masks, False
     )

@@ -12,7 +12,7 @@ are multiples of 8 only, so accelerators run this as well, with larger chunks.
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -82,20 +82,25 @@ def attend(
   """
   num_clips, num_queries, width = query.shape
   head_width = width // num_heads
-  columns = lambda array: array.swapaxes(1, 2).reshape(-1, head_width, array.shape[1])
-  rows = lambda array: (
-    array.reshape(*array.shape[:2], num_heads, head_width)
-    .swapaxes(1, 2)
-    .reshape(-1, array.shape[1], head_width)
-  )
+
+  def columns(array: Array) -> Array:
+    return array.swapaxes(1, 2).reshape(-1, head_width, array.shape[1])
+
+  def rows(array: Array) -> Array:
+    by_head = array.reshape(*array.shape[:2], num_heads, head_width).swapaxes(1, 2)
+    return by_head.reshape(-1, array.shape[1], head_width)
+
   operands = _Operands(
     columns(query * (_LOG2_E * head_width**-0.5)),
     rows(key),
     rows(value),
     jax.tree.map(lambda ranks: jnp.repeat(ranks, num_heads, axis=0), mask),
-    jax.random.split(dropout_key, num_clips * num_heads) if dropout_rate else None,
+    dropout_keys=None,
   )
-  attended = _attend(dropout_rate, operands)
+  if dropout_rate:
+    assert dropout_key is not None, 'dropout needs a key'
+    operands = operands._replace(dropout_keys=jax.random.split(dropout_key, num_clips * num_heads))
+  attended = cast(jax.Array, _attend(dropout_rate, operands))
   return attended.reshape(num_clips, width, num_queries).swapaxes(1, 2)
 
 
@@ -104,7 +109,10 @@ def mean_weights(query: Array, key: Array, num_heads: int, mask: AttentionMask) 
 
   Args: as of `attend`.
   """
-  split = lambda array: array.reshape(*array.shape[:2], num_heads, -1)
+
+  def split(array: Array) -> Array:
+    return array.reshape(*array.shape[:2], num_heads, -1)
+
   scores = jnp.einsum('bqhd,bkhd->bhqk', split(query), split(key))
   visible = (mask.key_rank[:, None, :] <= mask.last_seen[:, :, None])[:, None]
   weights = jax.nn.softmax(scores * (query.shape[2] // num_heads) ** -0.5, axis=-1, where=visible)
@@ -135,7 +143,8 @@ def _backward(rate: float, residuals, gradient: Array):
     log_normaliser,
     gradient,
   )
-  return (_Operands(query, key, value, None, None),)
+  # Ranks and keys are integers, which have no gradient.
+  return (operands._replace(query=query, key=key, value=value, mask=None, dropout_keys=None),)
 
 
 _attend.defvjp(_forward, _backward)
@@ -193,7 +202,8 @@ def _scores(operands: _Operands) -> Array:
 def _products(left: Array, right: Array) -> Array:
   """[B H, T_k, C] and [B H, C, T_q] -> [B H, T_k, T_q], inner products over C."""
   if min(left.shape[1], right.shape[2]) < _FEW:
-    return sum(left[:, :, d, None] * right[:, d, None, :] for d in range(left.shape[2]))
+    terms = (left[:, :, d, None] * right[:, d, None, :] for d in range(left.shape[2]))
+    return cast(jax.Array, sum(terms))  # of at least one term, so never the integer 0
   return jnp.einsum('nkd,ndq->nkq', left, right)
 
 

@@ -93,6 +93,11 @@ def padded_trials(num_trials: int, vmapped: int, mesh: Mesh) -> int:
   return mesh.shape[TRIAL] * max(share, 2 * vmapped if _loops() else 0)
 
 
+def without_jit() -> bool:
+  """Whether JAX compiles nothing, as with --debug_nans."""
+  return jax.config.jax_disable_jit  # pyright: ignore[reportAttributeAccessIssue]  # set at run time
+
+
 def _loops() -> bool:
   return jax.default_backend() == 'cpu'
 
@@ -111,12 +116,13 @@ def over_folds(
 
   def local(state, inputs, shared):
     def one(pair):
-      return function(*pair, shared)
+      own_state, own_inputs = pair
+      return function(own_state, own_inputs, shared)
 
     pairs = (state, inputs)
     return _loop(one, pairs) if _loops() else jax.vmap(one)(pairs)
 
-  if jax.config.jax_disable_jit:  # shard_map would compile every operation by itself
+  if without_jit():  # shard_map would compile every operation by itself
     return local
   laid = PartitionSpec(*mesh.axis_names)
   mapped = jax.shard_map(
@@ -183,4 +189,8 @@ def stack(trees: list[Tree], size: int) -> Tree:
 def unstack(tree: Tree, count: int) -> list[Tree]:
   """The first `count` folds of a stacked tree, as host trees."""
   host = fetch(tree)
-  return [jax.tree.map(lambda leaf: np.asarray(leaf[index]), host) for index in range(count)]
+
+  def fold(index: int) -> Tree:
+    return jax.tree.map(lambda leaf: np.asarray(leaf[index]), host)
+
+  return [fold(index) for index in range(count)]

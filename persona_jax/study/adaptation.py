@@ -166,10 +166,10 @@ class StudyPersonaliser:
     most = max(map(len, todos))
     vmapped = parallel.vmapped_trials(most, size, self._mesh, self._trial_bytes(teachers[0]))
     length = parallel.padded_trials(most, vmapped, self._mesh)
-    tasks = [self._task(fold, teacher) for fold, teacher in zip(folds, teachers)]
+    tasks = [self._task(fold, teacher) for fold, teacher in zip(folds, teachers, strict=True)]
     supports = [
       program.supports(fold, self._study.draws(fold), todo, length)
-      for fold, todo in zip(folds, todos)
+      for fold, todo in zip(folds, todos, strict=True)
     ]
     predictions = parallel.fetch(
       program.run(
@@ -179,7 +179,7 @@ class StudyPersonaliser:
         shared,
       )
     )
-    for fold, todo, rows in zip(folds, todos, predictions):
+    for fold, todo, rows in zip(folds, todos, predictions[: len(folds)], strict=True):
       self._keep(fold, program, todo, rows[: len(todo), : len(fold.user_clips)])
 
   def _keep(
@@ -187,7 +187,7 @@ class StudyPersonaliser:
   ) -> None:
     """Appends the predictions [num_supports, n] of `todo` to the fold's, and saves the program's."""
     results = self._results[fold.name]
-    for (cell, draw), row in zip(todo, rows):
+    for (cell, draw), row in zip(todo, rows, strict=True):
       expect_finite(fold, cell.arm, row, draw)
     for cell in dict.fromkeys(cell for cell, _ in todo):
       new = rows[[place for place, (other, _) in enumerate(todo) if other == cell]]

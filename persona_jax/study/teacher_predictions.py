@@ -46,12 +46,13 @@ def predict_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[T
     predicted = _predict_folds(
       study, [folds[i] for i in todo], [teachers[i] for i in todo], with_valid
     )
-    for i, new in zip(todo, predicted):
+    for i, new in zip(todo, predicted, strict=True):
       expect_finite(folds[i], BASELINE, new.user_clips)
       known = saved[i]
-      saved[i] = new if known is None else new._replace(user_clips=known.user_clips)
-      _save(study, folds[i], saved[i])
-  return saved
+      kept = new if known is None else new._replace(user_clips=known.user_clips)
+      _save(study, folds[i], kept)
+      saved[i] = kept
+  return [predictions for predictions in saved if predictions is not None]  # none is None now
 
 
 def _load(study: Study, fold: Fold) -> TeacherPredictions | None:
@@ -88,18 +89,17 @@ def _predict_folds(
   length = study.folds.num_user_clips + (study.folds.num_valid if with_valid else 0)
   inputs = [
     (study.normaliser(fold), batching.pad(indices, length).clips)
-    for fold, indices in zip(folds, clips)
+    for fold, indices in zip(folds, clips, strict=True)
   ]
-  stacked = [
-    parallel.shard(parallel.stack(trees, size), mesh)
-    for trees in ([teacher.params for teacher in teachers], inputs)
-  ]
+  params = [teacher.params for teacher in teachers]
   predictions = parallel.fetch(
     parallel.over_folds(one_fold, mesh)(
-      *stacked, parallel.replicate(pretrain.shared_corpus(study.corpus), mesh)
+      parallel.shard(parallel.stack(params, size), mesh),
+      parallel.shard(parallel.stack(inputs, size), mesh),
+      parallel.replicate(pretrain.shared_corpus(study.corpus), mesh),
     )
   )
   return [
     TeacherPredictions(*np.split(row[: len(indices)], [len(fold.user_clips)]))
-    for fold, indices, row in zip(folds, clips, predictions)
+    for fold, indices, row in zip(folds, clips, predictions[: len(folds)], strict=True)
   ]

@@ -179,7 +179,8 @@ def _unpack(packed: np.ndarray, like: Tree) -> Tree:
 
 def _unpack_dict(packed: np.ndarray, arrays: list[list]) -> dict[str, np.ndarray]:
   names = [name.removeprefix("['").removesuffix("']") for name, *_ in arrays]
-  return dict(zip(names, _split(packed, [(np.dtype(dtype), shape) for _, dtype, shape in arrays])))
+  leaves = _split(packed, [(np.dtype(dtype), shape) for _, dtype, shape in arrays])
+  return dict(zip(names, leaves, strict=True))
 
 
 def _split(packed: np.ndarray, wanted: list[tuple[np.dtype, tuple[int, ...]]]) -> list[np.ndarray]:
@@ -192,5 +193,5 @@ def _split(packed: np.ndarray, wanted: list[tuple[np.dtype, tuple[int, ...]]]) -
 
 def _checksum(leaves: np.ndarray, arrays: list[list]) -> str:
   digest = hashlib.sha256(repr(arrays).encode())
-  digest.update(np.ascontiguousarray(leaves))
+  digest.update(np.ascontiguousarray(leaves).data)
   return digest.hexdigest()

@@ -9,7 +9,7 @@ import optax
 from jax import lax
 
 from persona_jax.errors import UserError
-from persona_jax.types import Array
+from persona_jax.types import Array, Scalar
 
 Distillation = Callable[[Array, Array, float], Array]
 
@@ -47,7 +47,7 @@ def distillation_loss(
   labels: Array,
   teacher: Array,
   weights: Array,
-  label_weight: Array,
+  label_weight: Scalar,
   function: Distillation,
   temperature: float,
 ) -> Array:
