@@ -29,7 +29,7 @@ def _open(path: pathlib.Path, mode: Literal['r', 'w'] = 'r') -> TextIO:
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[TextIO]:
-  """Opens a file to write that takes the place of `path` when the block ends, and never a part of it.
+  """Opens a file that replaces `path` as a whole when the block ends.
 
   Raises:
     UserError: it cannot be written; the old one is still there, and nothing else.
@@ -84,7 +84,11 @@ def read_json(path: pathlib.Path) -> dict:
 
 
 def read_lines(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
-  """The numbers (from 1) and objects of a file of JSON lines; raises `UserError` for a broken one."""
+  """Yields the line number (from 1) and the object of every line of a file of JSON lines.
+
+  Raises:
+    UserError: a line is not a JSON object.
+  """
   with path.open('rb') as file:
     for number, line in enumerate(file, start=1):
       try:
@@ -104,8 +108,8 @@ class CsvWriter:
 
   def __init__(self, file: TextIO):
     self._file = file
-    # With '\n' as its end of line, Python 3.11's writer leaves '\r' in a name unquoted, and readers end
-    # the row there. So it ends lines in '\r\n', one call of `write` per row.
+    # If lines end in '\n', Python 3.11's writer leaves '\r' in a name unquoted, and readers end the
+    # row there. So this one ends lines in '\r\n'; it calls `write` once per row.
     self._writer = csv.writer(self, lineterminator='\r\n')
     self.writerow = self._writer.writerow
 
@@ -116,7 +120,7 @@ class CsvWriter:
 def read_csv(
   path: pathlib.Path, fields: Sequence[str], optional: Sequence[str] = ()
 ) -> Iterator[list[str | None]]:
-  """The rows of a table: values of `fields`, then of `optional`, None where there is no such column.
+  """Yields a table's rows: the values of `fields`, then of `optional`, None for an absent column.
 
   Raises:
     UserError: a column is missing, or a row has more or fewer values than the header.

@@ -13,7 +13,8 @@ Shapes are written in square brackets with these letters, everywhere in the pack
   R   draws of a support set       K   support clips (shots)
   Q   query clips
 
-A small n is a length that only its docstring needs; other axes are spelled out, as in [num_batches, B].
+A small n is a length that only its docstring needs; other axes are spelled out, as in
+[num_batches, B].
 
 Sentiment is in the corpus's own unit, -3 (strongly negative) to 3 (strongly positive).
 """

@@ -100,7 +100,7 @@ class ComputationalSequence:
 
 @contextlib.contextmanager
 def _damage_named(where: pathlib.Path | str, expected: str) -> Iterator[None]:
-  """Raises a `UserError` for what h5py raises on broken chunks, links that lead nowhere, odd types."""
+  """Turns what h5py raises on broken chunks, dangling links or odd types into a `UserError`."""
   try:
     yield
   except UserError:

@@ -13,8 +13,8 @@ HEADER = ['video', 'speaker']
 def speakers_of(videos: Collection[str], path: pathlib.Path | None) -> tuple[dict[str, str], str]:
   """Maps videos to speakers, and says in a sentence how.
 
-  Names are stripped of space around them and written in Unicode's composed form (NFC), so that one person
-  is one speaker.
+  Names are stripped of surrounding space and brought into Unicode's composed form (NFC), so that
+  one person is one speaker.
 
   Args:
     path: the CSV; None counts every video as a speaker.

@@ -1,4 +1,4 @@
-"""The paper's figures of merit for one set of query clips (section 5.1, as MulT's code has them)."""
+"""The paper's metrics of one set of query clips (section 5.1, computed as in MulT's code)."""
 
 import warnings
 
@@ -10,7 +10,7 @@ METRICS = ('mae', 'corr', 'acc7', 'acc2_non0', 'acc2_has0', 'f1_non0', 'f1_has0'
 
 
 def evaluate(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float | None]:
-  """All figures of [n] labels and predictions; None where a figure is undefined.
+  """All metrics of [n] labels and predictions; None where a metric is undefined.
 
   mae: mean |y_hat - y|. corr: Pearson. acc7: both clipped to -3..3 and rounded, equal. non0: clips
   with y = 0 are left out and positive means > 0. has0: all clips, non-negative means >= 0. F1 is

@@ -63,9 +63,10 @@ class MultiHeadAttention(nn.Module):
     """Attends from the first stream to the last.
 
     Args:
-      streams: what queries, keys and values are projected from, [B, T, E] each: (x,) all three from one
-        sequence; (target, source) queries from the target, keys and values from the source; or (target,
-        key source, value source). What shares a stream is one matrix product.
+      streams: what queries, keys and values are projected from, [B, T, E] each. (x,) projects all
+        three from one sequence; (target, source) projects queries from the target, keys and values
+        from the source; (target, key source, value source) projects each from its own. Projections
+        of one stream are one matrix product.
 
     Returns:
       [B, T_q, E].

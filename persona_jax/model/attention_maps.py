@@ -1,4 +1,4 @@
-"""What a predictor attended to: the crossmodal attention of one clip (Tsai et al. 2019, figure 6)."""
+"""What a predictor attends to: crossmodal attention of one clip (Tsai et al. 2019, figure 6)."""
 
 import jax
 import numpy as np
@@ -26,8 +26,8 @@ def onto_language(model: PersonalPredictor, params: Params, clips: Clips) -> dic
     clips: B = 1, standardised.
 
   Returns:
-    {modality: [T_q, T_k]} means over heads, rows of the modality's steps and columns of the words', the
-    tokens last, without padding; empty where the base model has no crossmodal encoders.
+    {modality: [T_q, T_k]} means over heads. Rows are the modality's steps and columns the words,
+    the tokens last, without padding. Empty if the base model has no crossmodal encoders.
   """
   _, state = jax.jit(lambda p: model.apply({'params': p}, clips, mutable=MAPS))(params)
   encoders = state[MAPS]['base']

@@ -77,7 +77,11 @@ def expect_kernels_fit(config: Config, steps: Mapping[str, int]) -> None:
 
 
 def with_distillation_token(params: Params) -> Params:
-  """A teacher's parameters with a distillation token and head, copies of its last token and head."""
+  """Adds a distillation token and head to a teacher's parameters, copies of its last ones.
+
+  Args:
+    params: of a predictor without them.
+  """
   adapter, heads = dict(params['adapter']), params['base']['heads']
   for name, tokens in params['adapter'].items():
     if name.endswith('_tokens'):

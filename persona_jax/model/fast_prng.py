@@ -1,9 +1,9 @@
 """A fast random generator for dropout, registered with JAX as a key implementation.
 
 At MulT's sizes, JAX's default generator takes a third of a training step to draw dropout masks, and
-most of the compiler's time. A mask needs no cryptographic strength: here bits are an integer hash of
-(key, position), a few operations that XLA fuses into their consumer. They depend on key and position
-alone, so they are the same under vmap, scan and sharding, and on every backend.
+most of the compiler's time. A mask needs no cryptographic strength. Here bits are an integer hash
+of (key, position), a few operations that XLA fuses into their consumer. They depend on key and
+position alone, so they are the same under vmap, scan and sharding, and on every backend.
 """
 
 import math
@@ -19,7 +19,10 @@ _GOLDEN = 0x9E3779B9  # 2^32 / golden ratio: spreads consecutive numbers
 
 
 def _mix(bits: jax.Array, twist: jax.Array | int = 0) -> jax.Array:
-  """The hash lowbias32 of uint32, https://github.com/skeeto/hash-prospector, a number added half-way."""
+  """The hash lowbias32 of uint32, with `twist` added half-way.
+
+  Source: https://github.com/skeeto/hash-prospector.
+  """
   bits = (bits ^ (bits >> 16)) * jnp.uint32(0x7FEB352D) + jnp.uint32(twist)
   bits = (bits ^ (bits >> 15)) * jnp.uint32(0x846CA68B)
   return bits ^ (bits >> 16)

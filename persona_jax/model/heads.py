@@ -22,7 +22,7 @@ class ResidualHead(nn.Module):
 
 
 class Heads(nn.Module):
-  """A `ResidualHead` for each step that is read out: the user's token, then the distillation token."""
+  """A `ResidualHead` per step that is read out: the user's token, then the distillation token."""
 
   dropout_rate: float
   names = ('head', 'distillation_head')

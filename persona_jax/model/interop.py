@@ -36,10 +36,12 @@ def load_torch_mult(
 
   The function computes what the reference computes: padding is attended to, attention is causal
   with an offset, a projected frame whose first channel is 0 has no position, and a modality that is
-  already as wide as the model is not projected. It can be jitted, and differentiated with respect to
-  `parameters` where those are traced. MMSA 2.2.1 trains MulT without positions unless told otherwise
-  (`position_embedding` of its encoder). Weights trained so would be run wrongly: they are refused where
-  the state dict still has its buffers, by which alone they are told.
+  already as wide as the model is not projected. It can be jitted, and differentiated with respect
+  to `parameters` where those are traced.
+
+  MMSA 2.2.1 trains MulT without positions unless told otherwise (`position_embedding` of its
+  encoder). Such weights would give wrong results here. They can be recognised by the state dict's
+  buffers alone, and are refused if it still has them.
 
   Args:
     parameters: {name: array}, all of them; the reference's buffers are passed over.
@@ -91,7 +93,7 @@ def _projection(modality: str) -> str:
 
 
 def _project(modality: str, weight: Array, frames: Array) -> Array:
-  """The reference's Conv1d without bias; weight [E, D, k], frames [B, T, D] -> [B, T - k + 1, E]."""
+  """The reference's Conv1d, no bias: weight [E, D, n], frames [B, T, D] -> [B, T - n + 1, E]."""
   width, feature_width, steps = weight.shape
   if frames.shape[-1] != feature_width:
     raise UserError(

@@ -1,9 +1,10 @@
 """Softmax attention that never holds the scores of a whole batch.
 
-MulT's heads are 3 to 6 channels wide, so attention moves memory rather than computes: at 500 x 500
-steps, 10 heads and 24 clips the scores alone are 240 MB, written and read several times a layer. Here
-a few heads at a time are computed from start to end while their scores are in the cache, and the
-backward pass recomputes the scores from the logarithm of each query's softmax normaliser (Dao et al. 2022, FlashAttention, https://arxiv.org/abs/2205.14135).
+MulT's heads are 3 to 6 channels wide, so attention is bound by memory traffic: at 500 x 500 steps,
+10 heads and 24 clips the scores alone are 240 MB, written and read several times per layer. Here a
+few heads at a time are computed from start to end while their scores are in the cache. The backward
+pass recomputes the scores from the logarithm of each query's softmax normaliser (Dao et al. 2022,
+FlashAttention, https://arxiv.org/abs/2205.14135).
 
 cuDNN's fused attention (`jax.nn.dot_product_attention`) takes half precision and head widths that
 are multiples of 8 only, so accelerators run this as well, with larger chunks.
@@ -42,7 +43,9 @@ class AttentionMask(NamedTuple):
 
 
 class _Operands(NamedTuple):
-  """B H heads, each by itself. Scores are [B H, T_k, T_q], so that sums run along contiguous queries.
+  """B H heads, each by itself.
+
+  Scores are [B H, T_k, T_q], so that sums run along contiguous queries.
 
   Attributes:
     query: [B H, C, T_q], scaled for exponents of 2.
@@ -67,9 +70,9 @@ def attend(
   dropout_rate: float = 0.0,
   dropout_key: Array | None = None,
 ) -> Array:
-  """Multi-head softmax attention over the keys that the mask lets each query see; zeros where there are none.
+  """Multi-head softmax attention over the keys that the mask lets each query see.
 
-  Scores are scaled by 1/sqrt(C), C = E/H.
+  Scores are scaled by 1/sqrt(C), C = E/H. A query that sees no key gets zeros.
 
   Args:
     query: [B, T_q, E].
@@ -105,9 +108,9 @@ def attend(
 
 
 def mean_weights(query: Array, key: Array, num_heads: int, mask: AttentionMask) -> Array:
-  """The attention weights themselves, [B, T_q, T_k], mean over heads: for figures, not for training.
+  """The attention weights, [B, T_q, T_k], mean over heads; for figures, not for training.
 
-  Args: as of `attend`.
+  Arguments are those of `attend`.
   """
 
   def split(array: Array) -> Array:
@@ -218,8 +221,9 @@ def _dropped(rate: float, operands: _Operands, weights: Array) -> Array:
 def _in_chunks(function: Callable, operands: _Operands, *arrays: Array) -> Any:
   """Maps over equal chunks of heads, as many at a time as the budget of scores holds.
 
-  On accelerators folds and trials are vmapped around this by the hundred, and would multiply a chunk's
-  scores: there their heads join these before chunks are cut. On CPUs only a few are.
+  On accelerators, hundreds of folds and trials are vmapped around this, and would multiply a
+  chunk's scores. So the heads of all are joined before chunks are cut. On CPUs only a few are
+  vmapped.
   """
   loop = functools.partial(_loop_over_chunks, function)
   if jax.default_backend() in _CHUNK_BYTES:

@@ -1,4 +1,4 @@
-"""The study's second stage: fine-tune and predict with every arm, one group of folds after the other."""
+"""The study's second stage: fine-tune and predict with every arm, one group of folds at a time."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -160,7 +160,7 @@ class StudyPersonaliser:
     shared: pretrain.Shared,
     size: int,
   ) -> None:
-    """Runs one program for a group of at most `size` folds: each fold's cells and draws still to do."""
+    """Runs one program for the cells and draws that a group of at most `size` folds still lacks."""
     folds = [self._study.folds.chosen[i] for i in group]
     todos = [self._todo(fold, program) for fold in folds]
     most = max(map(len, todos))
@@ -185,7 +185,7 @@ class StudyPersonaliser:
   def _keep(
     self, fold: Fold, program: _Program, todo: Sequence[tuple[Cell, int]], rows: np.ndarray
   ) -> None:
-    """Appends the predictions [num_supports, n] of `todo` to the fold's, and saves the program's."""
+    """Appends the predictions [num_supports, n] of `todo`, and saves those of the program."""
     results = self._results[fold.name]
     for (cell, draw), row in zip(todo, rows, strict=True):
       expect_finite(fold, cell.arm, row, draw)

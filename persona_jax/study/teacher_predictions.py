@@ -1,4 +1,4 @@
-"""What the folds' teachers predict of their users: the baseline, and what the mean shift starts from."""
+"""What the folds' teachers predict for their users: the baseline, and the mean shift's start."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -74,8 +74,8 @@ def _predict_folds(
 ) -> list[TeacherPredictions]:
   """Predicts all of `folds` in one compiled call."""
   mesh, model = parallel.fold_mesh(), build(study.config.model)
-  # At least two folds per device: XLA drops a loop of one and rounds otherwise, and a fold's records
-  # would depend on how many devices and neighbours it had.
+  # At least two folds per device: XLA removes a loop of one iteration and then rounds differently,
+  # so a fold's records would depend on how many devices and neighbours it had.
   size = parallel.padded(max(len(folds), 2 * mesh.size), mesh.size)
 
   def one_fold(params, inputs, shared):

@@ -40,7 +40,8 @@ def measure(shape: str, config: Config, num_folds: int, repeats: int) -> dict[st
     repeats: of which the median is taken.
 
   Returns:
-    What `launch.benchmark` prints. `peak_rss_mb` is of the whole process: measure one shape in each.
+    What `launch.benchmark` prints. `peak_rss_mb` is that of the whole process, so measure one shape
+    per process.
   """
   if shape == OF_CONFIG:
     shared, inputs, clips = _of_corpus(config)

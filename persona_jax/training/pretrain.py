@@ -111,7 +111,7 @@ def _load_or_set_aside(study: Study, fold: Fold, like: Params) -> Pretrained | N
 
 
 def state_shapes(study: Study) -> TrainState:
-  """Shapes and types of a fold's state, which are the same for all folds; a checkpoint is read by them."""
+  """Shapes and types of a fold's state, by which a checkpoint is read; the same for all folds."""
   steps = Pretraining(build(study.config.model), study.config)
   inputs = fold_inputs(study, study.folds.all[0])
   return jax.eval_shape(steps.create_state, inputs, shared_corpus(study.corpus))
@@ -155,8 +155,8 @@ class _Trainer:
   def train(self, folds: Sequence[Fold]) -> list[Pretrained]:
     """Trains at most `size` folds to their ends, each from its own newest checkpoint.
 
-    Folds that share a program take their steps together. So folds that are behind first catch up with the
-    next ones, in a program whose other places are idle; no saved step is repeated.
+    Folds that share a program take their steps together. So folds that are behind first catch up
+    with the next ones, in a program whose other places are idle. No saved step is repeated.
 
     Raises:
       Preempted: the process is asked to stop; the state is saved.
@@ -238,7 +238,7 @@ class _Trainer:
       _expect_finite(run.fold, run_state, self._plan.num_batches)
     for run, run_state in zip(runs, states, strict=True):
       if step < self._last:
-        # A run that is stopped before its first step has this one from the run before it.
+        # If this run took no step yet, the previous run has saved this one already.
         if step not in run.saved.steps():
           run.saved.save(step, run_state)
       elif parallel.is_primary_process():
@@ -253,7 +253,7 @@ class _Trainer:
         )
 
   def _report(self, runs: list[_Run], state: TrainState, epoch: int) -> str:
-    """The losses of a finished epoch, logged by fold, and their means as the progress line's text."""
+    """Logs the losses of a finished epoch per fold; returns their means for the progress line."""
     losses = [curve[epoch] for curve in parallel.fetch(state.curves)[: len(runs)]]
     for run, (train, valid) in zip(runs, losses, strict=True):
       _LOG.info(
@@ -272,8 +272,8 @@ class _Trainer:
   def _stop(self, state: TrainState, runs: list[_Run], epoch: int, step: int) -> NoReturn:
     """Saves in the middle of an epoch, and stops.
 
-    Several processes receive the signal at different steps, and cannot save together; they resume from
-    the end of the last epoch.
+    Several processes receive the signal at different steps and cannot save together; they resume
+    from the end of the last epoch.
     """
     if step and jax.process_count() == 1:
       self._save(state, runs, epoch * self._plan.num_batches + step)

@@ -58,7 +58,7 @@ class Pretraining:
     """One Adam step.
 
     Args:
-      inputs: the fold, and the batches of its epoch [num_batches, B]; the step count says which is next.
+      inputs: the fold, and the batches of its epoch [num_batches, B]; the step count selects one.
     """
     fold, epoch = inputs
     batch = jax.tree.map(lambda batches: batches[state.step % len(batches)], epoch)
