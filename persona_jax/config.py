@@ -30,8 +30,8 @@ def paper() -> Config:
       normalise=dict(  # see persona_jax.data.normalize
         modalities=('audio', 'vision'),  # standardised per column; word vectors are left unchanged
         deviation=0.2,  # of a standardised column over the training clips
-        limit=3.0,
-      ),  # standard deviations at which a value is clipped
+        limit=3.0,  # standard deviations at which a value is clipped
+      ),
       model=dict(
         name='mult',  # an entry of persona_jax.model.registry.BASE_MODELS
         attention='masked',  # or 'reference': attend to padding, as the public code does
@@ -51,16 +51,16 @@ def paper() -> Config:
         clip_norm=0.8,
         plateau_patience=20,  # epochs without a better validation loss before the rate falls
         plateau_factor=0.1,
-        train_fraction=0.7,
-      ),  # of the other speakers' clips; the rest is for validation
+        train_fraction=0.7,  # of the other speakers' clips; the rest is for validation
+      ),
       adapt=dict(
         num_steps=20,
         base_learning_rate=1e-4,
         adapter_learning_rate=1e-3,
         weight=0.6,  # the paper's lambda: weight of the labels against the teacher
         distillation='l1',  # an entry of persona_jax.training.losses.DISTILLATIONS
-        temperature=1.0,
-      ),  # of the distillation functions over classes: cross_entropy and kl
+        temperature=1.0,  # of the distillation functions over classes: cross_entropy and kl
+      ),
       study=dict(
         arms=(BASELINE, 'fs_ua', 'fs_ua_kd'),  # any of persona_jax.arms.ARMS
         seeds=(),  # repeat the study with each, such as (0, 1, 2); empty: config.seed alone
@@ -68,13 +68,14 @@ def paper() -> Config:
         first_user=0,  # skip this many speakers, to choose settings on speakers who are no users
         num_draws=20,
         num_support=5,
-        shots=(),  # for a curve, such as (1, 2, 5, 10), with num_support among them; empty: num_support
+        # For a curve, such as (1, 2, 5, 10), with num_support among them; empty: num_support alone.
+        shots=(),
         num_query=_optional(int),  # the most query clips; None: all
         folds=(),  # indices of the users to run, such as (0, 3); empty: all
-        attention=True,
+        attention=True,  # record the attention of one clip; compiles one more program
       ),
     )
-  )  # record the attention of one clip for the report; compiles one more program
+  )
 
 
 def seeds(config: Config) -> tuple[int, ...]:
@@ -104,9 +105,9 @@ def csd_data(**files: str) -> Config:
       frames_per_second=dict(
         language=_optional(float), audio=_optional(float, 12.5), vision=_optional(float, 15.0)
       ),
-      max_steps=dict(language=50, audio=375, vision=500),
+      max_steps=dict(language=50, audio=375, vision=500),  # longer sequences are cut at the end
     )
-  )  # longer sequences are cut at the end
+  )
 
 
 def _optional(kind: type, value=None) -> config_dict.FieldReference:
@@ -115,7 +116,10 @@ def _optional(kind: type, value=None) -> config_dict.FieldReference:
 
 
 def apply_mode(config: Config, mode: str) -> Config:
-  """Applies the mode behind a config file's colon: '' for none, 'smoke' for a study of under a minute.
+  """Applies the mode that follows a config file's colon.
+
+  Args:
+    mode: '' for none, or 'smoke' for a study of under a minute.
 
   Raises:
     UserError: any other mode.

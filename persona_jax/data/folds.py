@@ -1,4 +1,4 @@
-"""Leave-one-speaker-out folds as index arrays, their common sizes, and the few-shot draws of a fold."""
+"""Leave-one-speaker-out folds as index arrays, the sizes they share, and their few-shot draws."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -43,7 +43,9 @@ class Fold:
 def make_folds(
   corpus: Corpus, num_users: int, train_fraction: float, seeds: Sequence[int], first_user: int = 0
 ) -> tuple[Fold, ...]:
-  """Makes one fold per seed for each of the `num_users` speakers with most clips (paper, section 5.1).
+  """Makes one fold per seed for each of the `num_users` speakers with the most clips.
+
+  Source: the paper, section 5.1.
 
   Args:
     first_user: how many speakers with still more clips to skip. They then train like any other
@@ -115,8 +117,8 @@ def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -
   """Plans the folds of `config.study`.
 
   Args:
-    num_batches: the steps per epoch of the study's existing teachers. When users are added to a study,
-      its teachers are kept and the added ones take as many steps. None for a new study.
+    num_batches: the steps per epoch of the study's existing teachers; None for a new study. When
+      users are added to a study, its teachers are kept and the added ones take as many steps.
 
   Raises:
     UserError: the corpus has too few speakers, or a fold too few training clips.
@@ -162,8 +164,10 @@ class Draws:
   """Random few-shot trials of one user, as places in `Fold.user_clips`.
 
   Attributes:
-    support: [R, K] clips to personalise on; K is the most shots, and fewer shots take the first ones.
-    query: [R, Q] clips to score on, the same for every arm and number of shots, none in the support.
+    support: [R, K] clips to personalise on. K is the largest number of shots; fewer shots take the
+      first clips.
+    query: [R, Q] clips to score on, the same for every arm and number of shots. None of them is in
+      the support.
   """
 
   support: np.ndarray
@@ -197,5 +201,8 @@ def draw_supports(fold: Fold, num_draws: int, num_support: int, num_query: int |
 
 
 def epoch_order(fold: Fold, epoch: int) -> np.ndarray:
-  """Returns the training clips [n] in the order of one epoch; depends on (seed, rank, epoch) alone."""
+  """Returns the training clips [n] in the order of one epoch.
+
+  The order depends on (seed, rank, epoch) alone.
+  """
   return np.random.default_rng([fold.seed, _EPOCH, fold.rank, epoch]).permutation(fold.train)

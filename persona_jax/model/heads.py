@@ -22,7 +22,7 @@ class ResidualHead(nn.Module):
 
 
 class Heads(nn.Module):
-  """A `ResidualHead` for each step that is read out: the user's token, then the distillation token."""
+  """A `ResidualHead` per step that is read out: the user's token, then the distillation token."""
 
   dropout_rate: float
   names = ('head', 'distillation_head')
@@ -33,7 +33,7 @@ class Heads(nn.Module):
     return jnp.stack(
       [
         ResidualHead(self.dropout_rate, name=name)(read[:, step], train)
-        for step, name in zip(range(read.shape[1]), self.names)
+        for step, name in enumerate(self.names[: read.shape[1]])
       ],
       axis=1,
     )

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from persona_jax.data import normalize
-from persona_jax.model.build import PersonalPredictor
+from persona_jax.model.build import PersonalPredictor, call
 from persona_jax.types import Array, Clips, Normaliser, Params
 
 CHUNK = 32  # clips predicted at a time: the activations of more would leave the caches
@@ -27,6 +27,6 @@ def predict(
   padded = jnp.pad(indices, (0, -count % chunk)).reshape(-1, chunk)
 
   def one_chunk(chosen):
-    return model.apply({'params': params}, gather(clips, normaliser, chosen))
+    return call(model, params, gather(clips, normaliser, chosen))
 
   return lax.map(one_chunk, padded).reshape(-1)[:count]

@@ -1,4 +1,4 @@
-"""The study's second stage: fine-tune and predict with every arm, one group of folds after the other."""
+"""The study's second stage: fine-tune and predict with every arm, one group of folds at a time."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -160,16 +160,16 @@ class StudyPersonaliser:
     shared: pretrain.Shared,
     size: int,
   ) -> None:
-    """Runs one program for a group of at most `size` folds: each fold's cells and draws still to do."""
+    """Runs one program for the cells and draws that a group of at most `size` folds still lacks."""
     folds = [self._study.folds.chosen[i] for i in group]
     todos = [self._todo(fold, program) for fold in folds]
     most = max(map(len, todos))
     vmapped = parallel.vmapped_trials(most, size, self._mesh, self._trial_bytes(teachers[0]))
     length = parallel.padded_trials(most, vmapped, self._mesh)
-    tasks = [self._task(fold, teacher) for fold, teacher in zip(folds, teachers)]
+    tasks = [self._task(fold, teacher) for fold, teacher in zip(folds, teachers, strict=True)]
     supports = [
       program.supports(fold, self._study.draws(fold), todo, length)
-      for fold, todo in zip(folds, todos)
+      for fold, todo in zip(folds, todos, strict=True)
     ]
     predictions = parallel.fetch(
       program.run(
@@ -179,15 +179,15 @@ class StudyPersonaliser:
         shared,
       )
     )
-    for fold, todo, rows in zip(folds, todos, predictions):
+    for fold, todo, rows in zip(folds, todos, predictions[: len(folds)], strict=True):
       self._keep(fold, program, todo, rows[: len(todo), : len(fold.user_clips)])
 
   def _keep(
     self, fold: Fold, program: _Program, todo: Sequence[tuple[Cell, int]], rows: np.ndarray
   ) -> None:
-    """Appends the predictions [num_supports, n] of `todo` to the fold's, and saves the program's."""
+    """Appends the predictions [num_supports, n] of `todo`, and saves those of the program."""
     results = self._results[fold.name]
-    for (cell, draw), row in zip(todo, rows):
+    for (cell, draw), row in zip(todo, rows, strict=True):
       expect_finite(fold, cell.arm, row, draw)
     for cell in dict.fromkeys(cell for cell, _ in todo):
       new = rows[[place for place, (other, _) in enumerate(todo) if other == cell]]

@@ -24,8 +24,8 @@ from persona_jax.types import Config
 def opened(config: Config, workdir: pathlib.Path) -> Iterator[Study]:
   """Opens a study with the workdir locked: this process is its one writer.
 
-  Nothing is written before config, data and folds are known to work and to fit what the folder already
-  holds: a study that cannot start leaves nothing behind.
+  Nothing is written before config, data and folds are known to work and to fit what the folder
+  already holds: a study that cannot start leaves nothing behind.
 
   Raises:
     UserError: the config, the folder or the data are not as expected.
@@ -63,7 +63,7 @@ def run(config: Config, workdir: pathlib.Path, tensorboard: bool = False) -> str
     predictions = teacher_predictions.predict_with_teacher(study, teachers)
     recorder = Recorder(study)
     for results in StudyPersonaliser(study).run(teachers):
-      for fold, of_teacher in zip(study.folds.chosen, predictions):
+      for fold, of_teacher in zip(study.folds.chosen, predictions, strict=True):
         if fold.name in results and fold.name not in recorder.trials:
           recorder.trials[fold.name] = list(
             fold_trials(study, fold, of_teacher, results[fold.name])
@@ -93,7 +93,7 @@ def pretrain_folds(study: Study, tensorboard: bool) -> list[Pretrained]:
       study.workdir,
       {
         (fold.user, fold.seed): teacher.curves
-        for fold, teacher in zip(study.folds.chosen, teachers)
+        for fold, teacher in zip(study.folds.chosen, teachers, strict=True)
       },
     )
   return teachers

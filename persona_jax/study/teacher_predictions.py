@@ -1,4 +1,4 @@
-"""What the folds' teachers predict of their users: the baseline, and what the mean shift starts from."""
+"""What the folds' teachers predict for their users: the baseline, and the mean shift's start."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -38,20 +38,24 @@ def predict_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[T
   So a fold's baseline stays the same to the last bit when users or arms are added to a study.
   """
   folds, with_valid = study.folds.chosen, MEAN_SHIFT in study.config.study.arms
-  saved = [_load(study, fold) for fold in folds]
+  results = {fold.name: saved for fold in folds if (saved := _load(study, fold)) is not None}
   todo = [
-    i for i, known in enumerate(saved) if known is None or with_valid and not len(known.valid)
+    i
+    for i, fold in enumerate(folds)
+    if fold.name not in results or with_valid and not len(results[fold.name].valid)
   ]
   for group in _groups(study, todo, teachers):
     predicted = _predict_folds(
       study, [folds[i] for i in group], [teachers[i] for i in group], with_valid
     )
     for i, new in zip(group, predicted, strict=True):
-      expect_finite(folds[i], BASELINE, new.user_clips)
-      known = saved[i]
-      saved[i] = new if known is None else new._replace(user_clips=known.user_clips)
-      _save(study, folds[i], saved[i])
-  return saved
+      fold = folds[i]
+      expect_finite(fold, BASELINE, new.user_clips)
+      if fold.name in results:
+        new = new._replace(user_clips=results[fold.name].user_clips)
+      _save(study, fold, new)
+      results[fold.name] = new
+  return [results[fold.name] for fold in folds]
 
 
 def _groups(
@@ -85,8 +89,8 @@ def _predict_folds(
 ) -> list[TeacherPredictions]:
   """Predicts all of `folds` in one compiled call."""
   mesh, model = parallel.fold_mesh(), build(study.config.model)
-  # At least two folds per device: XLA drops a loop of one and rounds otherwise, and a fold's records
-  # would depend on how many devices and neighbours it had.
+  # At least two folds per device: XLA removes a loop of one iteration and then rounds differently,
+  # so a fold's records would depend on how many devices and neighbours it had.
   size = parallel.padded(max(len(folds), 2 * mesh.size), mesh.size)
 
   def one_fold(params, inputs, shared):
@@ -100,18 +104,17 @@ def _predict_folds(
   length = study.folds.num_user_clips + (study.folds.num_valid if with_valid else 0)
   inputs = [
     (study.normaliser(fold), batching.pad(indices, length).clips)
-    for fold, indices in zip(folds, clips)
+    for fold, indices in zip(folds, clips, strict=True)
   ]
-  stacked = [
-    parallel.shard(parallel.stack(trees, size), mesh)
-    for trees in ([teacher.params for teacher in teachers], inputs)
-  ]
+  params = [teacher.params for teacher in teachers]
   predictions = parallel.fetch(
     parallel.over_folds(one_fold, mesh)(
-      *stacked, parallel.replicate(pretrain.shared_corpus(study.corpus), mesh)
+      parallel.shard(parallel.stack(params, size), mesh),
+      parallel.shard(parallel.stack(inputs, size), mesh),
+      parallel.replicate(pretrain.shared_corpus(study.corpus), mesh),
     )
   )
   return [
     TeacherPredictions(*np.split(row[: len(indices)], [len(fold.user_clips)]))
-    for fold, indices, row in zip(folds, clips, predictions)
+    for fold, indices, row in zip(folds, clips, predictions[: len(folds)], strict=True)
   ]

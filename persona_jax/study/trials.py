@@ -60,7 +60,7 @@ def fold_trials(
   """
   config, corpus, draws = study.config, study.corpus, study.draws(fold)
   queries = []
-  for support, query in zip(draws.support, draws.query):
+  for support, query in zip(draws.support, draws.query, strict=True):
     assert not set(support) & set(query)
     clips = fold.user_clips[query]
     queries.append((query, tuple(corpus.names[clip] for clip in clips), corpus.labels[clips]))
@@ -72,7 +72,8 @@ def fold_trials(
         rows = _mean_shifted(study, fold, draws, of_teacher, shots)
       else:
         rows = personal[Cell(arm, shots)]
-      for draw, (row, (query, names, labels)) in enumerate(zip(rows, queries)):
+      # Rows are more than queries where an earlier run personalised on more draws.
+      for draw, (row, (query, names, labels)) in enumerate(zip(rows, queries, strict=False)):
         yield records.Trial(
           user=fold.user,
           arm=arm,
