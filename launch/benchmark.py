@@ -1,10 +1,11 @@
-"""Times a training step, an evaluation and the compilation, and prints a JSON line a shape.
+"""Times a training step, an evaluation and the compilation; prints one line of JSON per shape.
 
   python -m launch.benchmark --shape=utterance --shape=aligned
 
-Seconds are medians, a fold and a batch; peak_rss_mb is the whole process's, compiler included. Named
-shapes take the paper's model (5 layers, 10 heads, width 30, batch 24), the shape "config" the corpus
-and model of --config. Keep the machine idle, and compare figures of one run only.
+Seconds are medians, per fold and batch. `peak_rss_mb` is that of the whole process, including the
+compiler. Named shapes use the paper's model (5 layers, 10 heads, width 30, batch size 24); the
+shape "config" uses the corpus and model of --config. Keep the machine idle, and compare numbers
+within one run only.
 """
 
 import concurrent.futures
@@ -43,8 +44,8 @@ def main() -> None:
       print(json.dumps(result.result()), flush=True)
 
 
-def measure(shape: str, config: str, folds: int, repeats: int) -> dict:
-  config = ml_collections.ConfigDict(json.loads(config))
+def measure(shape: str, config_json: str, folds: int, repeats: int) -> dict:
+  config = ml_collections.ConfigDict(json.loads(config_json))
   common.start_jax(config, folds)
   jax.config.update('jax_enable_compilation_cache', False)  # compile_s is to be a first run's
   return benchmark.measure(shape, config, folds, repeats)

@@ -6,6 +6,7 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 import jax
 from absl import app, flags, logging
@@ -88,7 +89,7 @@ def start_jax(config: Config, num_folds: int, distributed: bool = False) -> None
   if distributed:
     _join()
   if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
-    side_by_side = 1 if jax.config.jax_disable_jit else max(1, min(num_cores(), num_folds))
+    side_by_side = 1 if parallel.without_jit() else max(1, min(num_cores(), num_folds))
     jax.config.update('jax_num_cpu_devices', side_by_side)
   if config.quick_compile:
     jax.config.update('jax_disable_most_optimizations', True)
@@ -98,7 +99,7 @@ def start_jax(config: Config, num_folds: int, distributed: bool = False) -> None
 
 def num_cores() -> int:
   """The cores that this process may use."""
-  return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+  return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def num_folds(config: Config) -> int:
@@ -153,7 +154,7 @@ def _guarded(main: Callable[[], None], grace: float) -> None:
     _fail(error, DEBUG.value)
 
 
-def _fail(error: Exception, with_traceback: bool) -> None:
+def _fail(error: Exception, with_traceback: bool) -> NoReturn:
   if with_traceback:
     traceback.print_exception(error)
   else:

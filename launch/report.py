@@ -2,9 +2,9 @@
 
   python -m launch.report --workdir=runs/demo
 
-Several workdirs, each with other folds or seeds of one study, are merged into the first one's report;
-they must have one config and one corpus. Runs of the same trials, say of two configs, are compared with
-the first on the screen; they must have been scored on the same clips.
+Workdirs with different folds or seeds of one study are merged into the report of the first; they
+must share one config and one corpus. Workdirs with the same trials, for example of two configs, are
+compared with the first on the screen; they must have been scored on the same clips.
 """
 
 import pathlib

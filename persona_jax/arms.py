@@ -19,7 +19,7 @@ NAMES = {
 
 
 def headline_arm(arms: Collection[str]) -> str | None:
-  """Returns the arm of `arms` that stands for personalisation where only one fits; None if there is none."""
+  """Returns the arm of `arms` to show where only one fits; None if none of them personalises."""
   return next(
     (arm for arm in ('fs_ua_kd', *reversed(ARMS)) if arm in arms and arm != BASELINE), None
   )

@@ -30,8 +30,8 @@ def paper() -> Config:
       normalise=dict(  # see persona_jax.data.normalize
         modalities=('audio', 'vision'),  # standardised per column; word vectors are left unchanged
         deviation=0.2,  # of a standardised column over the training clips
-        limit=3.0,
-      ),  # standard deviations at which a value is clipped
+        limit=3.0,  # standard deviations at which a value is clipped
+      ),
       model=dict(
         name='mult',  # an entry of persona_jax.model.registry.BASE_MODELS
         attention='masked',  # or 'reference': attend to padding, as the public code does
@@ -61,8 +61,8 @@ def paper() -> Config:
         adapter_learning_rate=1e-3,
         weight=0.6,  # the paper's lambda: weight of the labels against the teacher
         distillation='l1',  # an entry of persona_jax.training.losses.DISTILLATIONS
-        temperature=1.0,
-      ),  # of the distillation functions over classes: cross_entropy and kl
+        temperature=1.0,  # of the distillation functions over classes: cross_entropy and kl
+      ),
       study=dict(
         protocol='leave_one_out',  # or 'grouped': hold out groups of speakers, all of them users
         num_groups=10,  # of the grouped protocol
@@ -72,13 +72,14 @@ def paper() -> Config:
         first_user=0,  # skip this many speakers, to choose settings on speakers who are no users
         num_draws=20,
         num_support=5,
-        shots=(),  # for a curve, such as (1, 2, 5, 10), with num_support among them; empty: num_support
+        # For a curve, such as (1, 2, 5, 10), with num_support among them; empty: num_support alone.
+        shots=(),
         num_query=_optional(int),  # the most query clips; None: all
         folds=(),  # indices of the users, or groups, to run, such as (0, 3); empty: all
         attention=True,
       ),
     )
-  )  # record the attention of one clip for the report; compiles one more program
+  )
 
 
 def seeds(config: Config) -> tuple[int, ...]:
@@ -108,9 +109,9 @@ def csd_data(**files: str) -> Config:
       frames_per_second=dict(
         language=_optional(float), audio=_optional(float, 12.5), vision=_optional(float, 15.0)
       ),
-      max_steps=dict(language=50, audio=375, vision=500),
+      max_steps=dict(language=50, audio=375, vision=500),  # longer sequences are cut at the end
     )
-  )  # longer sequences are cut at the end
+  )
 
 
 def _optional(kind: type, value=None) -> config_dict.FieldReference:
@@ -124,8 +125,8 @@ MODES = ('grouped', 'smoke')
 def apply_mode(config: Config, mode: str) -> Config:
   """Applies the modes behind a config file's colon, such as 'smoke' or 'grouped,smoke'.
 
-  'grouped' holds out groups of speakers and validates on speakers. 'smoke' shrinks the study to under
-  a minute.
+  'grouped' holds out groups of speakers and validates on speakers. 'smoke' shrinks the study to
+  under a minute.
 
   Raises:
     UserError: any other mode.

@@ -2,4 +2,7 @@
 
 
 class UserError(ValueError):
-  """Bad input: one sentence that names the file, clip or field, what was expected, and what to do."""
+  """Bad input.
+
+  The text is one sentence: the file, clip or field, what was expected, and what to do.
+  """

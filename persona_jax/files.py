@@ -8,8 +8,8 @@ import csv
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TextIO
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TextIO
 
 from persona_jax.errors import UserError
 
@@ -20,20 +20,23 @@ REPORT, PAGE, FIGURES = 'report.md', 'report.html', 'figures'
 LOCK = '.lock'
 CHECKPOINTS, TEACHERS, ADAPTED = 'checkpoints', 'teachers', 'personal'
 
-# Names from feature files may hold half surrogate pairs, which UTF-8 proper has no bytes for.
-_TEXT = dict(encoding='utf-8', errors='surrogatepass')
+
+def _open(path: pathlib.Path, mode: Literal['r', 'w'] = 'r') -> TextIO:
+  """Opens text as it is: no newline is translated."""
+  # Names from feature files may hold half surrogate pairs, which UTF-8 proper has no bytes for.
+  return path.open(mode, newline='', encoding='utf-8', errors='surrogatepass')
 
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[TextIO]:
-  """Opens a file to write that takes the place of `path` when the block ends, and never a part of it.
+  """Opens a file that replaces `path` as a whole when the block ends.
 
   Raises:
     UserError: it cannot be written; the old one is still there, and nothing else.
   """
   temporary = path.with_name(f'.{path.name}.tmp')
   try:
-    with temporary.open('w', newline='', **_TEXT) as file:
+    with _open(temporary, 'w') as file:
       yield file
       file.flush()
       os.fsync(file.fileno())
@@ -61,7 +64,7 @@ def write_json(path: pathlib.Path, content: dict) -> None:
 
 def read_text(path: pathlib.Path) -> str:
   """What `write_text` wrote."""
-  with path.open(newline='', **_TEXT) as file:
+  with _open(path) as file:
     return file.read()
 
 
@@ -81,7 +84,11 @@ def read_json(path: pathlib.Path) -> dict:
 
 
 def read_lines(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
-  """The numbers (from 1) and objects of a file of JSON lines; raises `UserError` for a broken one."""
+  """Yields the line number (from 1) and the object of every line of a file of JSON lines.
+
+  Raises:
+    UserError: a line is not a JSON object.
+  """
   with path.open('rb') as file:
     for number, line in enumerate(file, start=1):
       try:
@@ -101,8 +108,8 @@ class CsvWriter:
 
   def __init__(self, file: TextIO):
     self._file = file
-    # With '\n' as its end of line, Python 3.11's writer leaves '\r' in a name unquoted, and readers end
-    # the row there. So it ends lines in '\r\n', one call of `write` per row.
+    # If lines end in '\n', Python 3.11's writer leaves '\r' in a name unquoted, and readers end the
+    # row there. So this one ends lines in '\r\n'; it calls `write` once per row.
     self._writer = csv.writer(self, lineterminator='\r\n')
     self.writerow = self._writer.writerow
 
@@ -113,12 +120,12 @@ class CsvWriter:
 def read_csv(
   path: pathlib.Path, fields: Sequence[str], optional: Sequence[str] = ()
 ) -> Iterator[list[str | None]]:
-  """The rows of a table: values of `fields`, then of `optional`, None where there is no such column.
+  """Yields a table's rows: the values of `fields`, then of `optional`, None for an absent column.
 
   Raises:
     UserError: a column is missing, or a row has more or fewer values than the header.
   """
-  with path.open(newline='', **_TEXT) as file:
+  with _open(path) as file:
     rows = csv.reader(file)
     header = _next(path, rows) or []
     missing = [field for field in fields if field not in header]
@@ -134,7 +141,7 @@ def read_csv(
       yield [None if place is None else row[place] for place in order]
 
 
-def _next(path: pathlib.Path, rows: Iterable[list[str]]) -> list[str] | None:
+def _next(path: pathlib.Path, rows: Iterator[list[str]]) -> list[str] | None:
   try:
     return next(rows, None)
   except (csv.Error, UnicodeDecodeError) as error:
@@ -146,7 +153,7 @@ def _next(path: pathlib.Path, rows: Iterable[list[str]]) -> list[str] | None:
 def as_numbers(path: pathlib.Path, kinds: Sequence[type], values: Sequence[str]) -> list[Any]:
   """The values as these kinds of numbers; raises `UserError` for one that is none."""
   try:
-    return [kind(value) for kind, value in zip(kinds, values)]
+    return [kind(value) for kind, value in zip(kinds, values, strict=True)]
   except ValueError as error:
     raise UserError(
       f'{path}: {error}; expected a number, run launch.study with this workdir again.'

@@ -13,7 +13,8 @@ Shapes are written in square brackets with these letters, everywhere in the pack
   R   draws of a support set       K   support clips (shots)
   Q   query clips
 
-A small n is a length that only its docstring needs; other axes are spelled out, as in [num_batches, B].
+A small n is a length that only its docstring needs; other axes are spelled out, as in
+[num_batches, B].
 
 Sentiment is in the corpus's own unit, -3 (strongly negative) to 3 (strongly positive).
 """
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
   import jax
 
   Array: TypeAlias = np.ndarray | jax.Array
+  Scalar: TypeAlias = Array | np.number  # a [] array; numpy's scalars are arrays to JAX
 else:
-  Array = np.ndarray  # reporting and evaluation run without jax
+  Array = Scalar = np.ndarray  # reporting and evaluation run without jax
 
-Config: TypeAlias = Any  # a checker knows no fields of a ConfigDict
+Config: TypeAlias = Any  # an ml_collections.ConfigDict, whose fields a type checker cannot know
 
 MODALITIES = ('language', 'audio', 'vision')
 

@@ -1,20 +1,33 @@
 """Runs the tests on two CPU devices, and finds the real data where it is at hand."""
 
 import os
+from importlib import metadata
 
 os.environ['JAX_PLATFORMS'] = 'cpu'
-# Tests compile much and compute little: a third less time to compile, the launchers' processes too.
-os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_backend_optimization_level=0'
+# Tests compile much and compute little: a fourth of the time to compile, the launchers' processes too.
+_QUICK = ['--xla_backend_optimization_level=0', '--xla_llvm_disable_expensive_passes=true']
+if metadata.version('jaxlib').startswith('0.10.'):  # XLA aborts at flags that it does not know
+  _QUICK.append('--xla_cpu_use_fusion_emitters=false')
+os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *_QUICK])
+# Every program of one process is read by the others: even small ones, by default compiled again.
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 
+import dataclasses
 import pathlib
 
 import jax
+import makers
 import pytest
 
 from launch import common
+from persona_jax.data import loading
+from persona_jax.data.study import Study
+from persona_jax.training import pretrain
 
 jax.config.update('jax_num_cpu_devices', 2)
-jax.config.update('jax_compilation_cache_dir', str(common.CACHE.expanduser()))
+if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
+  jax.config.update('jax_compilation_cache_dir', str(common.CACHE.expanduser()))
 
 SHARED_DATA = pathlib.Path(__file__).parents[2] / 'shared' / 'data'
 
@@ -25,3 +38,37 @@ def mosi_root() -> pathlib.Path:
   if not root.is_dir():
     pytest.skip(f'real CMU-MOSI is not at {root}')
   return root
+
+
+# The smallest study, pre-trained once for all tests of a file.
+
+
+@pytest.fixture(scope='module')
+def config():
+  config = makers.smallest_config()
+  config.pretrain.num_epochs = 3
+  return config
+
+
+@pytest.fixture(scope='module')
+def corpus(config):
+  return loading.load(config)
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory, corpus, config):
+  """A study whose pre-training is done."""
+  study = Study.plan(config, corpus, tmp_path_factory.mktemp('run'))
+  pretrain.pretrain(study)
+  return study
+
+
+@pytest.fixture(scope='module')
+def teachers(finished):
+  return pretrain.pretrain(finished)  # read, not trained
+
+
+@pytest.fixture
+def study(finished, tmp_path):
+  """The same study in an empty folder."""
+  return dataclasses.replace(finished, workdir=tmp_path)

@@ -1,9 +1,12 @@
-"""Small corpora and files that tests are made on."""
+"""Small configs, corpora and files that tests are made on."""
 
 import pathlib
 
 import h5py
 import numpy as np
+import pooling
+
+from configs import synthetic
 
 MOSI_FILES = dict(
   labels='CMU_MOSI_Opinion_Labels.csd',
@@ -11,6 +14,22 @@ MOSI_FILES = dict(
   audio='CMU_MOSI_openSMILE_utterance.csd',
   vision='CMU_MOSI_Visual_3DCNN_utterance.csd',
 )
+
+
+# The flags of `smallest_config`.
+SMALLEST = [
+  '--config=configs/synthetic.py:smoke',
+  f'--config.model.name={pooling.NAME}',
+  "--config.model.modalities=('language',)",
+]
+
+
+def smallest_config(**study):
+  """A smoke study that compiles in seconds: one modality, and a base model without attention."""
+  config = synthetic.get_config('smoke')
+  config.model.update(name=pooling.NAME, modalities=('language',))
+  config.study.update(study)
+  return config
 
 
 def write_csd(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from persona_jax.data.resample import Sampling
-from persona_jax.types import Clips
+from persona_jax.types import Array, Clips
 
 LABEL_RANGE = 3.0
 
@@ -60,24 +60,24 @@ def pad_clips(
     length = steps[modality] if steps else max(1, lengths.max())
     sequences[modality] = np.zeros((len(frames), length, width), np.float32)
     masks[modality] = np.arange(length) < lengths[:, None]
-    for padded, clip in zip(sequences[modality], frames):
+    for padded, clip in zip(sequences[modality], frames, strict=True):
       padded[: len(clip[modality])] = clip[modality]
   return Clips(sequences, masks)
 
 
 def fingerprint(corpus: Corpus) -> dict[str, str]:
   """SHA-256 of what a result depends on: clip names and speakers, labels, each modality."""
-  names = repr(list(zip(corpus.names, corpus.speakers))).encode()
-  parts: dict[str, list[bytes | np.ndarray]] = {'clips': [names], 'labels': [corpus.labels]}
+  names = repr(list(zip(corpus.names, corpus.speakers, strict=True))).encode()
+  parts: dict[str, list[bytes | Array]] = {'clips': [names], 'labels': [corpus.labels]}
   for modality, sequence in corpus.clips.sequences.items():
     parts[modality] = [repr(sequence.shape).encode(), sequence, corpus.clips.masks[modality]]
   return {part: _sha256(contents) for part, contents in parts.items()}
 
 
-def _sha256(contents: Iterable[bytes | np.ndarray]) -> str:
+def _sha256(contents: Iterable[bytes | Array]) -> str:
   digest = hashlib.sha256()
   for content in contents:
-    digest.update(content if isinstance(content, bytes) else np.ascontiguousarray(content))
+    digest.update(content if isinstance(content, bytes) else np.ascontiguousarray(content).data)
   return digest.hexdigest()
 
 

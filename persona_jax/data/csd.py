@@ -37,19 +37,19 @@ class ComputationalSequence:
       self._file = h5py.File(self.path, 'r')
     try:
       with _damage_named(self.path, 'a .csd computational sequence'):
-        self.root = self._find_root()
-        self._data = self._file[self.root]['data']
+        self.root, self._data = self._find_root()
         self.videos = sorted(map(self._checked, self._data))
     except UserError:
       self.close()
       raise
 
-  def _find_root(self) -> str:
-    roots = [
-      name
-      for name, group in self._file.items()
-      if isinstance(group, h5py.Group) and isinstance(group.get('data'), h5py.Group)
-    ]
+  def _find_root(self) -> tuple[str, h5py.Group]:
+    """The name of the root group, and the "data" group inside."""
+    roots = []
+    for name, group in self._file.items():
+      data = group.get('data') if isinstance(group, h5py.Group) else None
+      if isinstance(data, h5py.Group):
+        roots.append((name, data))
     if len(roots) != 1:
       raise UserError(
         f'{self.path}: expected one root group with a "data" group inside, found '
@@ -100,7 +100,7 @@ class ComputationalSequence:
 
 @contextlib.contextmanager
 def _damage_named(where: pathlib.Path | str, expected: str) -> Iterator[None]:
-  """Raises a `UserError` for what h5py raises on broken chunks, links that lead nowhere, odd types."""
+  """Turns what h5py raises on broken chunks, dangling links or odd types into a `UserError`."""
   try:
     yield
   except UserError:
@@ -111,17 +111,18 @@ def _damage_named(where: pathlib.Path | str, expected: str) -> Iterator[None]:
     ) from error
 
 
-def _numbers(group: h5py.Group, name: str, where: str) -> np.ndarray:
-  """One of a video's arrays, whatever its shape."""
-  if not isinstance(group, h5py.Group) or not isinstance(group.get(name), h5py.Dataset):
+def _numbers(video: object, name: str, where: str) -> np.ndarray:
+  """One of the arrays of a video's group, whatever its shape."""
+  dataset = video.get(name) if isinstance(video, h5py.Group) else None
+  if not isinstance(dataset, h5py.Dataset):
     raise UserError(f'{where}: expected the datasets "features" and "intervals".')
-  if group[name].dtype.kind not in 'fiu':
+  if dataset.dtype.kind not in 'fiu':
     raise UserError(
-      f'{where}/{name}: holds {group[name].dtype}, expected numbers'
+      f'{where}/{name}: holds {dataset.dtype}, expected numbers'
       + (
         '; name a file of vectors (for language, word vectors rather than words).'
         if name == 'features'
         else ' (start and end in seconds).'
       )
     )
-  return np.asarray(group[name][()])
+  return np.asarray(dataset[()])

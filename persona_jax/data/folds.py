@@ -1,4 +1,4 @@
-"""Leave-one-speaker-out folds as index arrays, their common sizes, and the few-shot draws of a fold."""
+"""Leave-one-speaker-out folds as index arrays, the sizes they share, and their few-shot draws."""
 
 import dataclasses
 from collections.abc import Collection, Sequence
@@ -231,8 +231,8 @@ def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -
   """Plans the folds of `config.study`.
 
   Args:
-    num_batches: the steps per epoch of the study's existing teachers. When users are added to a study,
-      its teachers are kept and the added ones take as many steps. None for a new study.
+    num_batches: the steps per epoch of the study's existing teachers; None for a new study. When
+      users are added to a study, its teachers are kept and the added ones take as many steps.
 
   Raises:
     UserError: the corpus has too few speakers, or a fold too few training clips.
@@ -248,6 +248,12 @@ def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -
       f'the fold of {smallest.label} has {fewest} training clips, too few for '
       f'{max(1, num_batches)} batches per epoch; give it more speakers to learn from, or '
       'name another --workdir.'
+    )
+  least = min(folds, key=lambda fold: len(fold.valid))
+  if not len(least.valid):
+    raise UserError(
+      f'the fold of {least.label} has no validation clip; lower '
+      f'config.pretrain.train_fraction = {config.pretrain.train_fraction:g}.'
     )
   users = [user for fold in folds for user in fold.users]
   if not users:
@@ -272,8 +278,10 @@ class Draws:
   """Random few-shot trials of one user, as places in `User.clips`.
 
   Attributes:
-    support: [R, K] clips to personalise on; K is the most shots, and fewer shots take the first ones.
-    query: [R, Q] clips to score on, the same for every arm and number of shots, none in the support.
+    support: [R, K] clips to personalise on. K is the largest number of shots; fewer shots take the
+      first clips.
+    query: [R, Q] clips to score on, the same for every arm and number of shots. None of them is in
+      the support.
   """
 
   support: np.ndarray
@@ -309,5 +317,8 @@ def draw_supports(case: Case, num_draws: int, num_support: int, num_query: int |
 
 
 def epoch_order(fold: Fold, epoch: int) -> np.ndarray:
-  """Returns the training clips [n] in the order of one epoch; depends on (seed, rank, epoch) alone."""
+  """Returns the training clips [n] in the order of one epoch.
+
+  The order depends on (seed, rank, epoch) alone.
+  """
   return np.random.default_rng([fold.seed, _EPOCH, fold.rank, epoch]).permutation(fold.train)

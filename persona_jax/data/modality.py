@@ -54,12 +54,12 @@ class ModalityReader(contextlib.AbstractContextManager):
     rate = resample.rate_of(spans)
     self._rates += [rate] if rate is not None else []
     member = align.frames_of_clips(intervals, spans)
-    if resample.is_faster(rate, self._rate):
+    if self._rate and resample.is_faster(rate, self._rate):
       self._num_averaged += 1
       self._counts['non-finite values left out of means'] += int((~np.isfinite(features)).sum())
       clips = [
         resample.average(features[row], spans[row], clip, self._rate)
-        for row, clip in zip(member, intervals)
+        for row, clip in zip(member, intervals, strict=True)
       ]
       return [self._cut(self._finite(clip)) for clip in clips]
     features = self._finite(features)

@@ -3,9 +3,9 @@
 CMU's files hold COVAREP at 100 frames a second
 (https://github.com/A2Zadeh/CMU-MultimodalSDK/issues/186) and Facet at 30
 (https://github.com/A2Zadeh/CMU-MultimodalSDK/issues/225). The paper's sequences have 12.5 and 15
-(section 5.1), the rates of MulT's CMU-MOSI (Tsai et al. 2019, section 4), at which the public release's
-375 steps of audio and 500 of vision last 30 and 33 s. MulT's CMU-MOSEI has 20 and 15
-(https://github.com/yaohungt/Multimodal-Transformer/issues/21).
+(section 5.1), the rates of MulT's CMU-MOSI (Tsai et al. 2019, section 4). At these rates the 375
+steps of audio and 500 of vision in MulT's public release last 30 and 33 s. MulT's CMU-MOSEI has 20
+and 15 (https://github.com/yaohungt/Multimodal-Transformer/issues/21).
 """
 
 import dataclasses
@@ -38,15 +38,15 @@ def rate_of(spans: np.ndarray) -> float | None:
 
 def is_faster(file_rate: float | None, wanted: float | None) -> bool:
   """Whether frames of a file have to be averaged; None or 0 wants them as they are."""
-  return bool(file_rate and wanted) and file_rate > TOLERANCE * wanted
+  return bool(file_rate and wanted and file_rate > TOLERANCE * wanted)
 
 
 def average(features: np.ndarray, spans: np.ndarray, clip: np.ndarray, rate: float) -> np.ndarray:
   """Averages a clip's frames in bins of 1 / `rate` seconds, counted from the clip's start.
 
-  A frame belongs to the bin that its middle lies in; a frame that reaches over the clip's edge counts
-  where it is inside. Values that are not finite are left out of their column's mean. A bin without a
-  frame makes no step.
+  A frame belongs to the bin that its middle lies in; of a frame that crosses the clip's edge, only
+  the part inside the clip counts. Values that are not finite are left out of their column's mean. A
+  bin without a frame makes no step.
 
   Args:
     features: [n, D], of the frames that share time with the clip.

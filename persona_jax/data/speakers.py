@@ -13,8 +13,8 @@ HEADER = ['video', 'speaker']
 def speakers_of(videos: Collection[str], path: pathlib.Path | None) -> tuple[dict[str, str], str]:
   """Maps videos to speakers, and says in a sentence how.
 
-  Names are stripped of space around them and written in Unicode's composed form (NFC), so that one person
-  is one speaker.
+  Names are stripped of surrounding space and brought into Unicode's composed form (NFC), so that
+  one person is one speaker.
 
   Args:
     path: the CSV; None counts every video as a speaker.
@@ -36,13 +36,13 @@ def speakers_of(videos: Collection[str], path: pathlib.Path | None) -> tuple[dic
         f'{line_of[video]} of {speaker_of[video]!r}; give every video one speaker.'
       )
     line_of.setdefault(video, line)
-  found = {video: speaker_of.get(_normal(video)) for video in videos}
-  unmapped = sorted(video for video, speaker in found.items() if speaker is None)
+  unmapped = sorted(video for video in videos if _normal(video) not in speaker_of)
   if unmapped:
     raise UserError(
       f'{path}: no speaker for video {unmapped[0]} (and {len(unmapped) - 1} more); '
       'give every video a line.'
     )
+  found = {video: speaker_of[_normal(video)] for video in videos}
   return found, f'{len(set(found.values()))} speakers in {len(found)} videos, from {path.name}.'
 
 
@@ -68,7 +68,8 @@ def _lines(path: pathlib.Path) -> Iterator[tuple[int, str, str]]:
             f'{path}, line {rows.line_num}: {ascii(row)} holds characters that cannot be '
             'printed; expected names of printable text on one line.'
           )
-        yield rows.line_num, *fields
+        video, speaker = fields
+        yield rows.line_num, video, speaker
   except OSError as error:
     raise UserError(
       f'{path}: not readable ({error.strerror}); expected a CSV with the header '

@@ -14,14 +14,15 @@ s shows only during a burst of a third of the steps, anywhere, unaligned between
   label = round to 0.2 of clip(b_u + g_u s + N(0, 0.6^2), -3, 3)
 
 with fixed unit vectors c_m and d_m [D_m] shared by all speakers, at right angles to each other. So
-the feeling can be read from anyone, but its score cannot: nothing in a new speaker's sequences tells
-b_u and g_u, a generalist must err, and a few labelled clips can mend much of it.
+the feeling can be read from any speaker, but the score cannot: nothing in a new speaker's sequences
+reveals b_u and g_u. A model of all speakers must err there, and a few labelled clips can correct
+much of the error.
 
-The personas are no stranger than people. On CMU-MOSI the speakers' mean labels vary with a variance of
-0.67, and labels within a speaker with 1.8; here the offsets vary with 0.56, and labels within a speaker
-with 1.9 before clipping. Offsets and gains are bounded, and a habit is one number per modality that
-does not look like a feeling. So a model taught by 29 speakers can hardly learn their offsets by heart,
-and no newcomer is so odd that one user's error carries the mean over users.
+The personas vary about as much as people do. On CMU-MOSI, speakers' mean labels have a variance of
+0.67, and labels within a speaker 1.8. Here the offsets have a variance of 0.56, and labels within a
+speaker 1.9 before clipping. Offsets and gains are bounded, and a habit is one number per modality
+that does not look like a feeling. So a model trained on 29 speakers can hardly memorise their
+offsets, and no new speaker is so unusual that one user's error dominates the mean over users.
 
 The *oracle* knows the personas, the directions and the bursts, and sees the same noisy sequences;
 it predicts from the posterior mean of s,
@@ -128,7 +129,7 @@ def _directions(seed: int) -> dict[str, _Directions]:
   for m in MODALITIES:
     feeling, habit = random.normal(size=(2, WIDTH[m]))
     feeling = _unit(feeling)
-    # fsum and hypot round alike on every machine, which a BLAS does not; the corpus has a fingerprint.
+    # The corpus has a fingerprint: fsum and hypot round alike on every machine, a BLAS does not.
     directions[m] = _Directions(feeling, _unit(habit - math.fsum(habit * feeling) * feeling))
   return directions
 

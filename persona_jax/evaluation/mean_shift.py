@@ -1,9 +1,10 @@
 """The trivial personaliser: add the support clips' mean residual to the baseline, shrunken.
 
-A method that does not beat it has learned nothing personal but an offset. How much to shrink follows
-from the other speakers: with residuals e = mu_speaker + noise, the best linear guess of mu from n clips
-is n / (n + k) times their mean, k = var(noise) / var(mu) (the James-Stein shrinkage of empirical Bayes;
-Efron and Morris 1975). k is estimated on the fold's validation clips by one-way analysis of variance.
+A method that does not beat it has learned nothing personal but an offset. How much to shrink
+follows from the other speakers. With residuals e = mu_speaker + noise, the best linear estimate of
+mu from n clips is n / (n + k) times their mean, where k = var(noise) / var(mu). This is the
+James-Stein shrinkage of empirical Bayes (Efron and Morris 1975). k is estimated on the fold's
+validation clips by one-way analysis of variance.
 """
 
 import numpy as np

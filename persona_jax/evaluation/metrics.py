@@ -1,4 +1,4 @@
-"""The paper's figures of merit for one set of query clips (section 5.1, as MulT's code has them)."""
+"""The paper's metrics of one set of query clips (section 5.1, computed as in MulT's code)."""
 
 import warnings
 
@@ -10,7 +10,7 @@ METRICS = ('mae', 'corr', 'acc7', 'acc2_non0', 'acc2_has0', 'f1_non0', 'f1_has0'
 
 
 def evaluate(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float | None]:
-  """All figures of [n] labels and predictions; None where a figure is undefined.
+  """All metrics of [n] labels and predictions; None where a metric is undefined.
 
   mae: mean |y_hat - y|. corr: Pearson. acc7: both clipped to -3..3 and rounded, equal. non0: clips
   with y = 0 are left out and positive means > 0. has0: all clips, non-negative means >= 0. F1 is
@@ -38,7 +38,8 @@ def correlation(labels: np.ndarray, predictions: np.ndarray) -> float | None:
     return None
   with warnings.catch_warnings():
     warnings.simplefilter('ignore', stats.ConstantInputWarning)  # answered by the None below
-    value = stats.pearsonr(labels, predictions).statistic
+    result = stats.pearsonr(labels, predictions)
+    value = result.statistic  # pyright: ignore[reportAttributeAccessIssue]  # added at run time
   return None if np.isnan(value) else float(value)
 
 
@@ -47,5 +48,12 @@ def _binary(suffix: str, truth: np.ndarray, guess: np.ndarray) -> dict[str, floa
     return {f'acc2_{suffix}': None, f'f1_{suffix}': None}
   return {
     f'acc2_{suffix}': float((truth == guess).mean()),
-    f'f1_{suffix}': float(metrics.f1_score(truth, guess, average='weighted', zero_division=0)),
+    f'f1_{suffix}': float(
+      metrics.f1_score(
+        truth,
+        guess,
+        average='weighted',
+        zero_division=0,  # pyright: ignore[reportArgumentType]  # takes 0 as well as 'warn'
+      )
+    ),
   }

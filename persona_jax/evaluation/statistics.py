@@ -27,10 +27,10 @@ class Interval:
 def bootstrap(values: np.ndarray) -> Interval:
   """Mean over users of their mean over seeds of their mean over draws, with its 95 % interval.
 
-  A hierarchical bootstrap: users are drawn with replacement, then seeds within each, then draws within
-  each. The percentiles are those of Hesterberg 2015 (https://doi.org/10.1080/00031305.2015.1089789,
-  "expanded percentile"), which for few users are as wide as Student's t would have them; plain ones
-  are too narrow.
+  A hierarchical bootstrap: users are drawn with replacement, then seeds within each user, then
+  draws within each seed. The percentiles are the "expanded" ones of Hesterberg 2015
+  (https://doi.org/10.1080/00031305.2015.1089789), which for few users are as wide as Student's t
+  interval; plain percentiles are too narrow.
 
   Args:
     values: [U, S, R], NaN where a metric is undefined; those are left out, and counted.
@@ -53,7 +53,7 @@ def bootstraps(tables: Sequence[np.ndarray]) -> list[Interval]:
       for number in same:
         means[number][start : start + len(chosen)] = _resampled_means(tables[number], chosen)
       start += len(chosen)
-  return [_interval(table, sample_means) for table, sample_means in zip(tables, means)]
+  return [_interval(table, sample_means) for table, sample_means in zip(tables, means, strict=True)]
 
 
 def _samples(users: int, seeds: int, draws: int) -> Iterator[np.ndarray]:
@@ -89,7 +89,7 @@ def _interval(table: np.ndarray, means: np.ndarray) -> Interval:
 def _percentiles(users: int) -> tuple[float, float]:
   if users == 1:
     return 0.0, 100.0  # one speaker says nothing of others; at least all that was seen
-  tail = 100 * stats.norm.cdf(-np.sqrt(users / (users - 1)) * stats.t.ppf(0.975, users - 1))
+  tail = float(100 * stats.norm.cdf(-np.sqrt(users / (users - 1)) * stats.t.ppf(0.975, users - 1)))
   return tail, 100 - tail
 
 
@@ -117,10 +117,10 @@ def sign_flip(differences: np.ndarray) -> float:
 def holm(p: np.ndarray) -> np.ndarray:
   """P-values adjusted for being several, by Holm's step-down procedure.
 
-  If every difference whose adjusted value is at most alpha is called real, the chance that even one of
-  them is not is at most alpha, however the tests depend on each other. Of m values, the i-th smallest
-  (i from 0) becomes the largest of (m - j) p_j over j = 0..i, at most 1 (Holm 1979, "A simple
-  sequentially rejective multiple test procedure", https://www.jstor.org/stable/4615733).
+  If every difference whose adjusted value is at most alpha is called real, the chance that any of
+  them is not is at most alpha, however the tests depend on each other. Of m values, the i-th
+  smallest (i from 0) becomes the largest of (m - j) p_j over j = 0..i, at most 1 (Holm 1979, "A
+  simple sequentially rejective multiple test procedure", https://www.jstor.org/stable/4615733).
 
   Args:
     p: [m] p-values of one family; NaN stays NaN, and does not count.

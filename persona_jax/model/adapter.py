@@ -38,7 +38,10 @@ class UserAdapter(nn.Module):
   def __call__(
     self, sequences: dict[str, Array], masks: dict[str, Array], train: bool
   ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """{modality: [B, T_m, D_m]}, masks -> {modality: [B, T_m + P, E]}, masks; P + 1 if distilling."""
+    """{modality: [B, T_m, D_m]}, masks -> {modality: [B, T_m + P, E]}, masks.
+
+    P + 1 takes the place of P if `distilling`.
+    """
     projected, extended = {}, {}
     for modality, sequence in sequences.items():
       if modality == 'language':
@@ -65,7 +68,7 @@ class UserAdapter(nn.Module):
 
 
 class UserTokens(nn.Module):
-  """u = MLP(u'), [P, E]: the re-parametrisation of prefix tuning (Li and Liang 2021), for stability."""
+  """u = MLP(u'), [P, E]; re-parametrised for stability, as prefix tuning is (Li and Liang 2021)."""
 
   prompt_length: int
   width: int

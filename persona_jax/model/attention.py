@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -9,11 +10,7 @@ from persona_jax.model.softmax_attention import AttentionMask, attend, mean_weig
 from persona_jax.types import Array
 
 MAPS = 'maps'  # the collection of attention weights, filled where `apply` has it as mutable
-_PROJECTIONS = {
-  1: (3,),
-  2: (1, 2),
-  3: (1, 1, 1),
-}  # by number of streams: how many each is projected to
+_PROJECTIONS = {1: (3,), 2: (1, 2), 3: (1, 1, 1)}  # {streams: the projections of each}
 _NEVER = 2**30  # the rank of padding, which no query sees
 
 
@@ -66,9 +63,10 @@ class MultiHeadAttention(nn.Module):
     """Attends from the first stream to the last.
 
     Args:
-      streams: what queries, keys and values are projected from, [B, T, E] each: (x,) all three from one
-        sequence; (target, source) queries from the target, keys and values from the source; or (target,
-        key source, value source). What shares a stream is one matrix product.
+      streams: what queries, keys and values are projected from, [B, T, E] each. (x,) projects all
+        three from one sequence; (target, source) projects queries from the target, keys and values
+        from the source; (target, key source, value source) projects each from its own. Projections
+        of one stream are one matrix product.
 
     Returns:
       [B, T_q, E].
@@ -77,15 +75,15 @@ class MultiHeadAttention(nn.Module):
     kernel = self.param('kernel', nn.initializers.xavier_uniform(), (width, 3 * width))
     bias = self.param('bias', nn.initializers.zeros, (3 * width,))
 
-    projected = []
-    for inputs, count in zip(streams, _PROJECTIONS[len(streams)]):
+    projected: list[jax.Array] = []
+    for inputs, count in zip(streams, _PROJECTIONS[len(streams)], strict=True):
       columns = slice(len(projected) * width, (len(projected) + count) * width)
       projected += jnp.split(inputs @ kernel[:, columns] + bias[columns], count, axis=-1)
 
+    query, key, value = projected
     if self.is_mutable_collection(MAPS) and not self.is_initializing():
-      self.sow(MAPS, 'weights', mean_weights(*projected[:2], self.num_heads, mask))
+      self.sow(MAPS, 'weights', mean_weights(query, key, self.num_heads, mask))
     rate = self.dropout_rate if train else 0.0
-    mixed = attend(
-      *projected, self.num_heads, mask, rate, self.make_rng('dropout') if rate else None
-    )
+    dropout_key = self.make_rng('dropout') if rate else None
+    mixed = attend(query, key, value, self.num_heads, mask, rate, dropout_key)
     return nn.Dense(width, kernel_init=nn.initializers.xavier_uniform(), name='output')(mixed)

@@ -1,11 +1,11 @@
-"""What a predictor attended to: the crossmodal attention of one clip (Tsai et al. 2019, figure 6)."""
+"""What a predictor attends to: crossmodal attention of one clip (Tsai et al. 2019, figure 6)."""
 
 import jax
 import numpy as np
 
 from persona_jax.model.attention import MAPS
 from persona_jax.model.build import PersonalPredictor
-from persona_jax.types import Clips, Params
+from persona_jax.types import Array, Clips, Params
 
 
 def has_crossmodal(model: PersonalPredictor, params: Params, clips: Clips) -> bool:
@@ -26,8 +26,8 @@ def onto_language(model: PersonalPredictor, params: Params, clips: Clips) -> dic
     clips: B = 1, standardised.
 
   Returns:
-    {modality: [T_q, T_k]} means over heads, rows of the modality's steps and columns of the words', the
-    tokens last, without padding; empty where the base model has no crossmodal encoders.
+    {modality: [T_q, T_k]} means over heads. Rows are the modality's steps and columns the words,
+    the tokens last, without padding. Empty if the base model has no crossmodal encoders.
   """
   _, state = jax.jit(lambda p: model.apply({'params': p}, clips, mutable=MAPS))(params)
   encoders = state[MAPS]['base']
@@ -43,7 +43,7 @@ def onto_language(model: PersonalPredictor, params: Params, clips: Clips) -> dic
   return maps
 
 
-def _steps(mask: np.ndarray, length: int) -> np.ndarray:
+def _steps(mask: Array, length: int) -> np.ndarray:
   """[length] bool: the valid frames of the one clip, and the tokens behind all frames."""
   frames = np.asarray(mask)[0]
   return np.concatenate([frames, np.ones(length - len(frames), bool)])

@@ -1,7 +1,9 @@
 """From a config to a model: the User Adapter in front of a base model of the registry."""
 
 from collections.abc import Mapping
+from typing import Any, cast
 
+import jax
 from flax import linen as nn
 
 from persona_jax.errors import UserError
@@ -32,6 +34,11 @@ class PersonalPredictor(nn.Module):
     sequences = {m: sequence * clips.masks[m][..., None] for m, sequence in clips.sequences.items()}
     masks = {m: mask | self.attend_to_padding for m, mask in clips.masks.items()}
     return self.base(*self.adapter(sequences, masks, train), train)
+
+
+def call(module: nn.Module, params: Params, *args: Any, **kwargs: Any) -> jax.Array:
+  """`module.apply` of a module that returns one array and changes no variable."""
+  return cast(jax.Array, module.apply({'params': params}, *args, **kwargs))
 
 
 def build(config: Config, distilling: bool = False) -> PersonalPredictor:
@@ -70,7 +77,11 @@ def expect_kernels_fit(config: Config, steps: Mapping[str, int]) -> None:
 
 
 def with_distillation_token(params: Params) -> Params:
-  """A teacher's parameters with a distillation token and head, copies of its last token and head."""
+  """Adds a distillation token and head to a teacher's parameters, copies of its last ones.
+
+  Args:
+    params: of a predictor without them.
+  """
   adapter, heads = dict(params['adapter']), params['base']['heads']
   for name, tokens in params['adapter'].items():
     if name.endswith('_tokens'):

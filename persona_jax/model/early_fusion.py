@@ -25,10 +25,13 @@ class EarlyFusion(nn.Module):
 
   @nn.compact
   def __call__(self, sequences: dict[str, Array], masks: dict[str, Array], train: bool) -> Array:
-    """{modality: [B, T_m, E]}, masks [B, T_m] bool -> [B, num_read] sentiment read at the last `num_read` steps."""
+    """{modality: [B, T_m, E]}, masks [B, T_m] bool -> sentiment [B, num_read].
+
+    Each of the last `num_read` steps gives one score.
+    """
     width = next(iter(sequences.values())).shape[-1]
     marks = self.param('modality', nn.initializers.normal(1.0), (len(sequences), width))
-    marked = [sequence + mark for sequence, mark in zip(sequences.values(), marks)]
+    marked = [sequence + mark for sequence, mark in zip(sequences.values(), marks, strict=True)]
     num_tokens = self.num_read * len(sequences)
     encoder = SelfAttentionEncoder(
       self.num_layers, self.num_heads, self.rates, num_tokens, name='encoder'
@@ -39,7 +42,10 @@ class EarlyFusion(nn.Module):
     )
 
   def _join(self, parts: list[Array]) -> Array:
-    """Last steps go to the end of the whole, where causal attention sees everything; user's first."""
+    """Joins the parts in time, their last steps at the end, where causal attention sees everything.
+
+    Of these the user tokens of all parts come first.
+    """
     last = [part[:, step][:, None] for step in range(-self.num_read, 0) for part in parts]
     return jnp.concatenate([part[:, : -self.num_read] for part in parts] + last, axis=1)
 

@@ -97,7 +97,7 @@ def _scanned(step: type[nn.Module], length: int) -> type[nn.Module]:
     nn.remat(step, prevent_cse=False, policy=policy),
     variable_axes={'params': 0, attention.MAPS: 0},
     split_rngs={'params': True, 'dropout': True},
-    in_axes=nn.broadcast,
+    in_axes=nn.broadcast,  # pyright: ignore[reportArgumentType]  # Flax documents it, untyped
     length=length,
   )
 

@@ -1,9 +1,9 @@
 """A fast random generator for dropout, registered with JAX as a key implementation.
 
 At MulT's sizes, JAX's default generator takes a third of a training step to draw dropout masks, and
-most of the compiler's time. A mask needs no cryptographic strength: here bits are an integer hash of
-(key, position), a few operations that XLA fuses into their consumer. They depend on key and position
-alone, so they are the same under vmap, scan and sharding, and on every backend.
+most of the compiler's time. A mask needs no cryptographic strength. Here bits are an integer hash
+of (key, position), a few operations that XLA fuses into their consumer. They depend on key and
+position alone, so they are the same under vmap, scan and sharding, and on every backend.
 """
 
 import math
@@ -13,34 +13,37 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import random as extend_random
 
-from persona_jax.types import Array
+from persona_jax.types import Scalar
 
 _GOLDEN = 0x9E3779B9  # 2^32 / golden ratio: spreads consecutive numbers
 
 
-def _mix(bits: Array, twist: Array | int = 0) -> Array:
-  """The hash lowbias32 of uint32, https://github.com/skeeto/hash-prospector, a number added half-way."""
+def _mix(bits: jax.Array, twist: jax.Array | int = 0) -> jax.Array:
+  """The hash lowbias32 of uint32, with `twist` added half-way.
+
+  Source: https://github.com/skeeto/hash-prospector.
+  """
   bits = (bits ^ (bits >> 16)) * jnp.uint32(0x7FEB352D) + jnp.uint32(twist)
   bits = (bits ^ (bits >> 15)) * jnp.uint32(0x846CA68B)
   return bits ^ (bits >> 16)
 
 
-def _seed(seed: Array) -> Array:
+def _seed(seed: jax.Array) -> jax.Array:
   return _fold_in(jnp.zeros(2, jnp.uint32), seed)
 
 
-def _fold_in(key: Array, number: Array) -> Array:
+def _fold_in(key: jax.Array, number: int | jax.Array) -> jax.Array:
   """[2] uint32 key and a number [...] -> keys [..., 2]."""
   steps = jnp.asarray(number).astype(jnp.uint32) * jnp.uint32(_GOLDEN) + jnp.uint32(1)
   first = _mix(key[0] + steps, key[1])
   return jnp.stack([first, key[1] + first * steps], axis=-1)
 
 
-def _split(key: Array, shape: tuple[int, ...]) -> Array:
+def _split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
   return _fold_in(key, _positions(shape))
 
 
-def _positions(shape: tuple[int, ...]) -> Array:
+def _positions(shape: tuple[int, ...]) -> jax.Array:
   """[*shape] uint32, 0 and up in row-major order."""
   positions = jnp.zeros(shape, jnp.uint32)
   for axis in range(len(shape)):
@@ -49,7 +52,7 @@ def _positions(shape: tuple[int, ...]) -> Array:
   return positions
 
 
-def _random_bits(key: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
+def _random_bits(key: jax.Array, bit_width: int, shape: tuple[int, ...]) -> jax.Array:
   if bit_width != 32:
     raise ValueError(f'this generator draws 32-bit words, not {bit_width}-bit ones')
   return _mix(_positions(shape) * jnp.uint32(_GOLDEN) + key[0], key[1])
@@ -66,6 +69,6 @@ _IMPLEMENTATION = extend_random.define_prng_impl(
 )
 
 
-def fast_key(seed: int | Array) -> Array:
+def fast_key(seed: int | Scalar) -> jax.Array:
   """A typed key, to be used like any other with `jax.random` and Flax."""
   return jax.random.key(seed, impl=_IMPLEMENTATION)

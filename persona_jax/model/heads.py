@@ -6,7 +6,6 @@ from flax import linen as nn
 from persona_jax.model.initialisers import torch_uniform
 from persona_jax.types import Array
 
-
 READ = 'read'  # the collection of what the heads read, filled where `apply` has it as mutable
 
 
@@ -25,7 +24,7 @@ class ResidualHead(nn.Module):
 
 
 class Heads(nn.Module):
-  """A `ResidualHead` for each step that is read out: the user's token, then the distillation token."""
+  """A `ResidualHead` per step that is read out: the user's token, then the distillation token."""
 
   dropout_rate: float
   names = ('head', 'distillation_head')
@@ -38,7 +37,7 @@ class Heads(nn.Module):
     return jnp.stack(
       [
         ResidualHead(self.dropout_rate, name=name)(read[:, step], train)
-        for step, name in zip(range(read.shape[1]), self.names)
+        for step, name in enumerate(self.names[: read.shape[1]])
       ],
       axis=1,
     )

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from persona_jax.errors import UserError
+from persona_jax.model.build import call
 from persona_jax.model.encoder import DropoutRates
 from persona_jax.model.mult import MIN_SELF_ATTENTION_LAYERS, MulT
 from persona_jax.types import MODALITIES, Array
@@ -35,10 +36,12 @@ def load_torch_mult(
 
   The function computes what the reference computes: padding is attended to, attention is causal
   with an offset, a projected frame whose first channel is 0 has no position, and a modality that is
-  already as wide as the model is not projected. It can be jitted, and differentiated with respect to
-  `parameters` where those are traced. MMSA 2.2.1 trains MulT without positions unless told otherwise
-  (`position_embedding` of its encoder). Weights trained so would be run wrongly: they are refused where
-  the state dict still has its buffers, by which alone they are told.
+  already as wide as the model is not projected. It can be jitted, and differentiated with respect
+  to `parameters` where those are traced.
+
+  MMSA 2.2.1 trains MulT without positions unless told otherwise (`position_embedding` of its
+  encoder). Such weights would give wrong results here. They can be recognised by the state dict's
+  buffers alone, and are refused if it still has them.
 
   Args:
     parameters: {name: array}, all of them; the reference's buffers are passed over.
@@ -65,10 +68,10 @@ def load_torch_mult(
   mult = MulT(num_layers, num_heads, DropoutRates(0, 0, 0, 0), 0, reference_positions=True)
 
   def predict(language: Array, audio: Array, vision: Array) -> Array:
-    frames = dict(zip(MODALITIES, (language, audio, vision)))
+    frames = dict(zip(MODALITIES, (language, audio, vision), strict=True))
     sequences = {m: _project(m, parameters[_projection(m)], x) for m, x in frames.items()}
     masks = {m: jnp.ones(x.shape[:2], bool) for m, x in sequences.items()}
-    return mult.apply({'params': params}, sequences, masks, train=False)
+    return call(mult, params, sequences, masks, train=False)
 
   return predict
 
@@ -90,7 +93,7 @@ def _projection(modality: str) -> str:
 
 
 def _project(modality: str, weight: Array, frames: Array) -> Array:
-  """The reference's Conv1d without bias; weight [E, D, k], frames [B, T, D] -> [B, T - k + 1, E]."""
+  """The reference's Conv1d, no bias: weight [E, D, n], frames [B, T, D] -> [B, T - n + 1, E]."""
   width, feature_width, steps = weight.shape
   if frames.shape[-1] != feature_width:
     raise UserError(
@@ -105,7 +108,7 @@ def _project(modality: str, weight: Array, frames: Array) -> Array:
       f'of {_projection(modality)} spans; pad it to at least {steps}.'
     )
   conv = nn.Conv(width, (steps,), padding='VALID', use_bias=False)
-  return conv.apply({'params': {'kernel': weight.transpose(2, 1, 0)}}, frames)
+  return call(conv, {'kernel': weight.transpose(2, 1, 0)}, frames)
 
 
 def _model_width(parameters: Mapping[str, Array]) -> int:
@@ -120,12 +123,14 @@ def _model_width(parameters: Mapping[str, Array]) -> int:
 
 def _expected_shapes(width: int, num_layers: int) -> dict[str, tuple[int | None, ...]]:
   """{name: shape} of a whole reference model; None is free."""
-  shapes = {_projection(modality): (width, None, None) for modality in MODALITIES}
+  shapes: dict[str, tuple[int | None, ...]] = {
+    _projection(modality): (width, None, None) for modality in MODALITIES
+  }
   for name in _ENCODERS.values():
     shapes |= _encoder_shapes(name, width, num_layers)
   for name in _MEMORIES.values():
     shapes |= _encoder_shapes(name, 2 * width, max(num_layers, MIN_SELF_ATTENTION_LAYERS))
-  for name, outputs in zip(_HEAD.values(), (6 * width, 6 * width, 1)):
+  for name, outputs in zip(_HEAD.values(), (6 * width, 6 * width, 1), strict=True):
     shapes |= {f'{name}.weight': (outputs, 6 * width), f'{name}.bias': (outputs,)}
   return shapes
 
@@ -169,7 +174,9 @@ def _check(parameters: Mapping[str, Array], expected: dict[str, tuple[int | None
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
-  return len(shape) == len(expected) and all(e in (None, s) for s, e in zip(shape, expected))
+  return len(shape) == len(expected) and all(
+    e in (None, s) for s, e in zip(shape, expected, strict=True)
+  )
 
 
 def _to_flax(parameters: Mapping[str, Array], num_layers: int) -> dict:

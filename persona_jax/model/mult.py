@@ -40,7 +40,10 @@ class MulT(nn.Module):
 
   @nn.compact
   def __call__(self, sequences: dict[str, Array], masks: dict[str, Array], train: bool) -> Array:
-    """{modality: [B, T_m, E]}, masks [B, T_m] bool -> [B, num_read] sentiment read at the last `num_read` steps."""
+    """{modality: [B, T_m, E]}, masks [B, T_m] bool -> sentiment [B, num_read].
+
+    Each of the last `num_read` steps gives one score.
+    """
     last_steps = []
     for target in sequences:
       joined = self._reinforce(target, sequences, masks, train)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from persona_jax.data import normalize
-from persona_jax.model.build import PersonalPredictor
+from persona_jax.model.build import PersonalPredictor, call
 from persona_jax.model.heads import READ
 from persona_jax.types import Array, Clips, Normaliser, Params
 
@@ -29,7 +29,7 @@ def predict(
   """Predicts sentiment [n] of the clips at `indices` [n], without dropout."""
 
   def one_chunk(chosen):
-    return model.apply({'params': params}, gather(clips, normaliser, chosen))
+    return call(model, params, gather(clips, normaliser, chosen))
 
   return _in_chunks(one_chunk, indices)
 
@@ -44,7 +44,7 @@ def predict_and_read(
       {'params': params}, gather(clips, normaliser, chosen), mutable=READ
     )
     (steps,) = state[READ]['base']['heads']['steps']
-    return predictions, steps[:, 0]
+    return predictions, jnp.asarray(steps)[:, 0]
 
   return _in_chunks(one_chunk, indices)
 

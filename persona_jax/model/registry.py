@@ -1,20 +1,23 @@
 """The base models, and what a base model must be.
 
-A base model of your own is one file with a Flax module and one entry in `BASE_MODELS`. The contract:
+A base model of your own is a file with a Flax module, and one entry in `BASE_MODELS`. Its contract:
 
-  the entry    `build(config, num_read) -> nn.Module`; `config` is `config.model`, and `num_read` is the
-               number of steps that are read out: 1, or 2 where a distillation token follows the user's
+  the entry    `build(config, num_read) -> nn.Module`. `config` is `config.model`. `num_read` is the
+               number of steps that are read out: 1, or 2 if a distillation token follows the
+               user's.
   its call     `module(sequences, masks, train) -> [B, num_read]`, from the adapter's sequences
-               `{modality: [B, T_m, E]}` and masks `{modality: [B, T_m]}` to the sentiment read at the last
-               `num_read` steps of each sequence. Those are always valid: the user's token, then the distillation token.
-               Steps where a mask is False must change nothing
-  its heads    the scores are what `persona_jax.model.heads.Heads`, in a submodule of the name 'heads', makes of
-               what was read, [B, num_read, n]. So its parameters have `heads/head`, and with `num_read` = 2 also
-               `heads/distillation_head` of the same shapes, and nothing else depends on `num_read`
-  its state    parameters alone, no other variables; dropout draws from the key 'dropout' where `train` is set
+               `{modality: [B, T_m, E]}` and masks `{modality: [B, T_m]}` to the sentiment read at
+               the last `num_read` steps of each sequence. Those steps are always valid: the user's
+               token, then the distillation token. Steps where a mask is False must change nothing.
+  its heads    `persona_jax.model.heads.Heads`, in a submodule named 'heads', makes the scores of
+               what was read, [B, num_read, n]. So the parameters have `heads/head`, and with
+               `num_read` = 2 also `heads/distillation_head` of the same shapes. Nothing else
+               depends on `num_read`.
+  its state    parameters alone, no other variables. Dropout draws from the key 'dropout' if `train`
+               is set.
 
-`persona_jax.model.early_fusion` is the smallest example. `base_model` checks an entry once per process, by tracing
-it over shapes.
+`persona_jax.model.early_fusion` is the smallest example. `base_model` checks an entry once per
+process, by tracing it over shapes.
 """
 
 import functools
@@ -75,7 +78,8 @@ def _check(name: str, build: BaseModel) -> None:
       name,
       heads == expected,
       f"with num_read = {num_read} its parameters have {sorted(heads) or 'nothing'} under 'heads', "
-      f'expected {sorted(expected)}: read the scores out with persona_jax.model.heads.Heads(name="heads")',
+      f'expected {sorted(expected)}: read the scores out with '
+      'persona_jax.model.heads.Heads(name="heads")',
     )
   head = params[1]['heads']['head']
   both = params[1] | {'heads': {'head': head, 'distillation_head': head}}
@@ -94,7 +98,7 @@ def _traced(name: str, build: BaseModel, num_read: int) -> tuple[dict[str, Any],
   masks = {m: jax.ShapeDtypeStruct((_BATCH, steps), bool) for m, steps in _STEPS.items()}
   key = jax.eval_shape(fast_key, 0)
 
-  def create_and_call(sequences: dict[str, Array], masks: dict[str, Array], key: Array):
+  def create_and_call(sequences: dict[str, Array], masks: dict[str, Array], key: jax.Array):
     scores, variables = build(_small_config(), num_read).init_with_output(
       key, sequences, masks, False
     )

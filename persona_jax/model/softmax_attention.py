@@ -1,9 +1,10 @@
 """Softmax attention that never holds the scores of a whole batch.
 
-MulT's heads are 3 to 6 channels wide, so attention moves memory rather than computes: at 500 x 500
-steps, 10 heads and 24 clips the scores alone are 240 MB, written and read several times a layer. Here
-a few heads at a time are computed from start to end while their scores are in the cache, and the
-backward pass recomputes the scores from the logarithm of each query's softmax normaliser (Dao et al. 2022, FlashAttention, https://arxiv.org/abs/2205.14135).
+MulT's heads are 3 to 6 channels wide, so attention is bound by memory traffic: at 500 x 500 steps,
+10 heads and 24 clips the scores alone are 240 MB, written and read several times per layer. Here a
+few heads at a time are computed from start to end while their scores are in the cache. The backward
+pass recomputes the scores from the logarithm of each query's softmax normaliser (Dao et al. 2022,
+FlashAttention, https://arxiv.org/abs/2205.14135).
 
 cuDNN's fused attention (`jax.nn.dot_product_attention`) takes half precision and head widths that
 are multiples of 8 only, so accelerators run this as well, with larger chunks.
@@ -12,7 +13,7 @@ are multiples of 8 only, so accelerators run this as well, with larger chunks.
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +43,9 @@ class AttentionMask(NamedTuple):
 
 
 class _Operands(NamedTuple):
-  """B H heads, each by itself. Scores are [B H, T_k, T_q], so that sums run along contiguous queries.
+  """B H heads, each by itself.
+
+  Scores are [B H, T_k, T_q], so that sums run along contiguous queries.
 
   Attributes:
     query: [B H, C, T_q], scaled for exponents of 2.
@@ -67,9 +70,9 @@ def attend(
   dropout_rate: float = 0.0,
   dropout_key: Array | None = None,
 ) -> Array:
-  """Multi-head softmax attention over the keys that the mask lets each query see; zeros where there are none.
+  """Multi-head softmax attention over the keys that the mask lets each query see.
 
-  Scores are scaled by 1/sqrt(C), C = E/H.
+  Scores are scaled by 1/sqrt(C), C = E/H. A query that sees no key gets zeros.
 
   Args:
     query: [B, T_q, E].
@@ -82,29 +85,37 @@ def attend(
   """
   num_clips, num_queries, width = query.shape
   head_width = width // num_heads
-  columns = lambda array: array.swapaxes(1, 2).reshape(-1, head_width, array.shape[1])
-  rows = lambda array: (
-    array.reshape(*array.shape[:2], num_heads, head_width)
-    .swapaxes(1, 2)
-    .reshape(-1, array.shape[1], head_width)
-  )
+
+  def columns(array: Array) -> Array:
+    return array.swapaxes(1, 2).reshape(-1, head_width, array.shape[1])
+
+  def rows(array: Array) -> Array:
+    by_head = array.reshape(*array.shape[:2], num_heads, head_width).swapaxes(1, 2)
+    return by_head.reshape(-1, array.shape[1], head_width)
+
   operands = _Operands(
     columns(query * (_LOG2_E * head_width**-0.5)),
     rows(key),
     rows(value),
     jax.tree.map(lambda ranks: jnp.repeat(ranks, num_heads, axis=0), mask),
-    jax.random.split(dropout_key, num_clips * num_heads) if dropout_rate else None,
+    dropout_keys=None,
   )
-  attended = _attend(dropout_rate, operands)
+  if dropout_rate:
+    assert dropout_key is not None, 'dropout needs a key'
+    operands = operands._replace(dropout_keys=jax.random.split(dropout_key, num_clips * num_heads))
+  attended = cast(jax.Array, _attend(dropout_rate, operands))
   return attended.reshape(num_clips, width, num_queries).swapaxes(1, 2)
 
 
 def mean_weights(query: Array, key: Array, num_heads: int, mask: AttentionMask) -> Array:
-  """The attention weights themselves, [B, T_q, T_k], mean over heads: for figures, not for training.
+  """The attention weights, [B, T_q, T_k], mean over heads; for figures, not for training.
 
-  Args: as of `attend`.
+  Arguments are those of `attend`.
   """
-  split = lambda array: array.reshape(*array.shape[:2], num_heads, -1)
+
+  def split(array: Array) -> Array:
+    return array.reshape(*array.shape[:2], num_heads, -1)
+
   scores = jnp.einsum('bqhd,bkhd->bhqk', split(query), split(key))
   visible = (mask.key_rank[:, None, :] <= mask.last_seen[:, :, None])[:, None]
   weights = jax.nn.softmax(scores * (query.shape[2] // num_heads) ** -0.5, axis=-1, where=visible)
@@ -135,7 +146,8 @@ def _backward(rate: float, residuals, gradient: Array):
     log_normaliser,
     gradient,
   )
-  return (_Operands(query, key, value, None, None),)
+  # Ranks and keys are integers, which have no gradient.
+  return (operands._replace(query=query, key=key, value=value, mask=None, dropout_keys=None),)
 
 
 _attend.defvjp(_forward, _backward)
@@ -193,7 +205,8 @@ def _scores(operands: _Operands) -> Array:
 def _products(left: Array, right: Array) -> Array:
   """[B H, T_k, C] and [B H, C, T_q] -> [B H, T_k, T_q], inner products over C."""
   if min(left.shape[1], right.shape[2]) < _FEW:
-    return sum(left[:, :, d, None] * right[:, d, None, :] for d in range(left.shape[2]))
+    terms = (left[:, :, d, None] * right[:, d, None, :] for d in range(left.shape[2]))
+    return cast(jax.Array, sum(terms))  # of at least one term, so never the integer 0
   return jnp.einsum('nkd,ndq->nkq', left, right)
 
 
@@ -208,8 +221,9 @@ def _dropped(rate: float, operands: _Operands, weights: Array) -> Array:
 def _in_chunks(function: Callable, operands: _Operands, *arrays: Array) -> Any:
   """Maps over equal chunks of heads, as many at a time as the budget of scores holds.
 
-  On accelerators folds and trials are vmapped around this by the hundred, and would multiply a chunk's
-  scores: there their heads join these before chunks are cut. On CPUs only a few are.
+  On accelerators, hundreds of folds and trials are vmapped around this, and would multiply a
+  chunk's scores. So the heads of all are joined before chunks are cut. On CPUs only a few are
+  vmapped.
   """
   loop = functools.partial(_loop_over_chunks, function)
   if jax.default_backend() in _CHUNK_BYTES:

@@ -11,7 +11,7 @@ from persona_jax.reporting import provenance
 # What parts of one study were asked for differently; everything else changes its results.
 _PARTS_DIFFER = provenance.MAY_DIFFER | {'seed', 'study.folds', 'study.seeds'}
 # Of `corpus.json`. The counts stand for the fingerprint in workdirs of version 0.1, which have none.
-_DATA = ('fingerprint', 'num_clips', 'num_speakers', 'users')
+_DATA = ('fingerprint', 'num_clips', 'num_speakers', 'users', 'num_batches')
 _MOST = 6  # fields that a sentence names
 
 

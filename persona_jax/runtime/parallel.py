@@ -22,8 +22,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 Tree = Any
 FOLD, TRIAL = AXES = ('fold', 'trial')
 
-# Of an accelerator's memory, for the copies of the model that learn at a time. With attention's scores (3
-# GB), the corpus and the folds' states they fit into 12 GB: what JAX takes of a card of 16.
+# The share of an accelerator's memory for the copies of the model that learn at a time. With
+# attention's scores (3 GB), the corpus and the folds' states they fit into 12 GB, which is what JAX
+# takes of a card of 16 GB.
 ACCELERATOR_BYTES = 6 * 10**9
 
 
@@ -41,14 +42,19 @@ def trial_mesh(num_folds: int) -> Mesh:
 def group_size(num_folds: int, mesh: Mesh, fold_bytes: int) -> int:
   """How many folds one program holds: a multiple of the mesh's fold axis.
 
-  On CPUs one a row of devices, so that a group is done soon and little is lost when a run is killed;
-  on accelerators all folds, or as many as memory holds.
+  On CPUs one per row of devices, so that a group is done soon and little is lost when a run is
+  killed. On accelerators all folds, or as many as memory holds.
 
   Args:
     fold_bytes: what a fold takes, by `persona_jax.training.memory`.
   """
   rows = mesh.shape[FOLD]
   return rows if _loops() else rows * _even_share(-(-num_folds // rows), fold_bytes)
+
+
+def prediction_group_size(num_folds: int, mesh: Mesh, fold_bytes: int) -> int:
+  """How many folds' predictions one call makes: all on CPUs, else as many as memory holds."""
+  return num_folds if _loops() else group_size(num_folds, mesh, fold_bytes)
 
 
 def padded(count: int, multiple: int) -> int:
@@ -59,8 +65,8 @@ def padded(count: int, multiple: int) -> int:
 def vmapped_trials(num_trials: int, num_folds: int, mesh: Mesh, trial_bytes: int) -> int:
   """How many of a fold's personalisations a device batches into one.
 
-  On CPUs a few in turn; on accelerators all of its share, or as many as memory holds beside those of
-  the other folds that are batched with them.
+  On CPUs a few in turn. On accelerators all of its share, or as many as memory holds beside those
+  of the other folds that are batched with them.
 
   Args:
     num_trials: of every fold.
@@ -83,7 +89,8 @@ def _even_share(count: int, each_bytes: int) -> int:
 def padded_trials(num_trials: int, vmapped: int, mesh: Mesh) -> int:
   """The length of a trial axis on which a trial's result doesn't depend on its neighbours.
 
-  On CPUs every device gets at least two whole batches: XLA drops a loop of one and rounds otherwise.
+  On CPUs every device gets at least two whole batches, since XLA removes a loop of one iteration
+  and then rounds differently.
 
   Args:
     num_trials: of every fold.
@@ -91,6 +98,12 @@ def padded_trials(num_trials: int, vmapped: int, mesh: Mesh) -> int:
   """
   share = padded(-(-num_trials // mesh.shape[TRIAL]), vmapped)
   return mesh.shape[TRIAL] * max(share, 2 * vmapped if _loops() else 0)
+
+
+def without_jit() -> bool:
+  """Whether JAX compiles nothing, as with --debug_nans."""
+  # JAX adds the attribute at run time.
+  return jax.config.jax_disable_jit  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _loops() -> bool:
@@ -111,12 +124,13 @@ def over_folds(
 
   def local(state, inputs, shared):
     def one(pair):
-      return function(*pair, shared)
+      own_state, own_inputs = pair
+      return function(own_state, own_inputs, shared)
 
     pairs = (state, inputs)
     return _loop(one, pairs) if _loops() else jax.vmap(one)(pairs)
 
-  if jax.config.jax_disable_jit:  # shard_map would compile every operation by itself
+  if without_jit():  # shard_map would compile every operation by itself
     return local
   laid = PartitionSpec(*mesh.axis_names)
   mapped = jax.shard_map(
@@ -183,4 +197,8 @@ def stack(trees: list[Tree], size: int) -> Tree:
 def unstack(tree: Tree, count: int) -> list[Tree]:
   """The first `count` folds of a stacked tree, as host trees."""
   host = fetch(tree)
-  return [jax.tree.map(lambda leaf: np.asarray(leaf[index]), host) for index in range(count)]
+
+  def fold(index: int) -> Tree:
+    return jax.tree.map(lambda leaf: np.asarray(leaf[index]), host)
+
+  return [fold(index) for index in range(count)]

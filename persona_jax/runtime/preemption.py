@@ -1,7 +1,7 @@
 """Leaving in good order: a cluster sends SIGTERM before it takes a machine, a user presses Ctrl-C.
 
-The work runs in a thread of its own, so that the main thread can hear a signal even while XLA compiles
-or computes. Loops ask `requested()` at every step boundary, save, and raise `Preempted`.
+The work runs in a thread of its own, so that the main thread can handle a signal even while XLA
+compiles or computes. Loops ask `requested()` at every step boundary, save, and raise `Preempted`.
 """
 
 import os
@@ -27,10 +27,11 @@ def requested() -> bool:
 
 
 def run(work: Callable[[], None], name: str, grace: float) -> None:
-  """Runs `work` to its end, raising what it raises; asked to stop, ends the process with 128 + signal.
+  """Runs `work` to its end, and raises what it raises.
 
-  After SIGTERM or SIGINT `work` has `grace` seconds to save and raise `Preempted`. A step that takes
-  longer is given up: what was saved before it stays. A second SIGINT ends the process at once.
+  After SIGTERM or SIGINT, `work` has `grace` seconds to save and raise `Preempted`; then the
+  process ends with exit code 128 + signal. A step that takes longer is abandoned, and what was
+  saved before it stays. A second SIGINT ends the process at once.
   """
   received, raised = [], []
 

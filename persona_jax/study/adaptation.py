@@ -1,4 +1,4 @@
-"""The study's second stage: fine-tune and predict with every arm, one group of users after the other."""
+"""The study's second stage: fine-tune and predict with every arm, a group of users at a time."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -194,7 +194,7 @@ class StudyPersonaliser:
   def _keep(
     self, case: Case, program: _Program, todo: Sequence[tuple[Cell, int]], rows: np.ndarray
   ) -> None:
-    """Appends the predictions [num_supports, n] of `todo` to the user's, and saves the program's."""
+    """Appends the predictions [num_supports, n] of `todo`, and saves those of the program."""
     results = self._results[case.name]
     for (cell, draw), row in zip(todo, rows, strict=True):
       expect_finite(f'{case.name} ({case.user.name})', cell.arm, row, draw)

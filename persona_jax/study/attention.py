@@ -1,4 +1,4 @@
-"""`attention.json`: what the audio and vision of one clip attended to, before and after personalising."""
+"""`attention.json`: what a clip's audio and vision attend to, before and after personalising."""
 
 import numpy as np
 

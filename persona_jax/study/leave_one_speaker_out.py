@@ -24,8 +24,8 @@ from persona_jax.types import Config
 def opened(config: Config, workdir: pathlib.Path) -> Iterator[Study]:
   """Opens a study with the workdir locked: this process is its one writer.
 
-  Nothing is written before config, data and folds are known to work and to fit what the folder already
-  holds: a study that cannot start leaves nothing behind.
+  Nothing is written before config, data and folds are known to work and to fit what the folder
+  already holds: a study that cannot start leaves nothing behind.
 
   Raises:
     UserError: the config, the folder or the data are not as expected.
@@ -96,7 +96,7 @@ def pretrain_folds(study: Study, tensorboard: bool) -> list[Pretrained]:
       study.workdir,
       {
         (fold.label, fold.seed): teacher.curves
-        for fold, teacher in zip(study.folds.chosen, teachers)
+        for fold, teacher in zip(study.folds.chosen, teachers, strict=True)
       },
     )
   return teachers

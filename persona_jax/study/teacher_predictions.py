@@ -1,6 +1,6 @@
-"""What the folds' teachers predict of their users: the baseline, and what the mean shift starts from."""
+"""What the folds' teachers predict for their users: the baseline, and the mean shift's start."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.runtime import parallel
 from persona_jax.study.adaptation import expect_finite
-from persona_jax.training import pretrain
+from persona_jax.training import memory, pretrain
 from persona_jax.training.checkpoint import Checkpoints
 from persona_jax.training.pretrain import Pretrained
 
@@ -38,20 +38,36 @@ def predict_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[T
   So a fold's baseline stays the same to the last bit when users or arms are added to a study.
   """
   folds, with_valid = study.folds.chosen, MEAN_SHIFT in study.config.study.arms
-  saved = [_load(study, fold) for fold in folds]
+  results = {fold.name: saved for fold in folds if (saved := _load(study, fold)) is not None}
   todo = [
-    i for i, known in enumerate(saved) if known is None or with_valid and not len(known.valid)
+    i
+    for i, fold in enumerate(folds)
+    if fold.name not in results or with_valid and not len(results[fold.name].valid)
   ]
-  if todo:
+  for group in _groups(study, todo, teachers):
     predicted = _predict_folds(
-      study, [folds[i] for i in todo], [teachers[i] for i in todo], with_valid
+      study, [folds[i] for i in group], [teachers[i] for i in group], with_valid
     )
-    for i, new in zip(todo, predicted):
-      expect_finite(f'{folds[i].name} ({folds[i].label})', BASELINE, new.held_out)
-      known = saved[i]
-      saved[i] = new if known is None else new._replace(held_out=known.held_out)
-      _save(study, folds[i], saved[i])
-  return saved
+    for i, new in zip(group, predicted, strict=True):
+      fold = folds[i]
+      expect_finite(f'{fold.name} ({fold.label})', BASELINE, new.held_out)
+      if fold.name in results:
+        new = new._replace(held_out=results[fold.name].held_out)
+      _save(study, fold, new)
+      results[fold.name] = new
+  return [results[fold.name] for fold in folds]
+
+
+def _groups(
+  study: Study, todo: Sequence[int], teachers: Sequence[Pretrained]
+) -> Iterator[Sequence[int]]:
+  """Splits the folds to predict into those that one call holds."""
+  if not todo:
+    return
+  fold_bytes = memory.copy_bytes(teachers[0].params, study.corpus.clips, 1, study.config.model)
+  size = parallel.prediction_group_size(len(todo), parallel.fold_mesh(), fold_bytes)
+  for start in range(0, len(todo), size):
+    yield todo[start : start + size]
 
 
 def _load(study: Study, fold: Fold) -> TeacherPredictions | None:
@@ -73,8 +89,8 @@ def _predict_folds(
 ) -> list[TeacherPredictions]:
   """Predicts all of `folds` in one compiled call."""
   mesh, model = parallel.fold_mesh(), build(study.config.model)
-  # At least two folds per device: XLA drops a loop of one and rounds otherwise, and a fold's records
-  # would depend on how many devices and neighbours it had.
+  # At least two folds per device: XLA removes a loop of one iteration and then rounds differently,
+  # so a fold's records would depend on how many devices and neighbours it had.
   size = parallel.padded(max(len(folds), 2 * mesh.size), mesh.size)
 
   def one_fold(params, inputs, shared):
@@ -87,18 +103,17 @@ def _predict_folds(
   length = study.folds.num_held_out + (study.folds.num_valid if with_valid else 0)
   inputs = [
     (study.normaliser(fold), batching.pad(indices, length).clips)
-    for fold, indices in zip(folds, clips)
+    for fold, indices in zip(folds, clips, strict=True)
   ]
-  stacked = [
-    parallel.shard(parallel.stack(trees, size), mesh)
-    for trees in ([teacher.params for teacher in teachers], inputs)
-  ]
+  params = [teacher.params for teacher in teachers]
   predictions = parallel.fetch(
     parallel.over_folds(one_fold, mesh)(
-      *stacked, parallel.replicate(pretrain.shared_corpus(study.corpus), mesh)
+      parallel.shard(parallel.stack(params, size), mesh),
+      parallel.shard(parallel.stack(inputs, size), mesh),
+      parallel.replicate(pretrain.shared_corpus(study.corpus), mesh),
     )
   )
   return [
     TeacherPredictions(*np.split(row[: len(indices)], [len(fold.held_out)]))
-    for fold, indices, row in zip(folds, clips, predictions)
+    for fold, indices, row in zip(folds, clips, predictions[: len(folds)], strict=True)
   ]

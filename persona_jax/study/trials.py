@@ -72,7 +72,8 @@ def case_trials(
         rows = _mean_shifted(study, case, draws, of_teacher, shots)
       else:
         rows = personal[Cell(arm, shots)]
-      for draw, (row, (query, names, labels)) in enumerate(zip(rows, queries, strict=True)):
+      # Rows are more than queries where an earlier run personalised on more draws.
+      for draw, (row, (query, names, labels)) in enumerate(zip(rows, queries, strict=False)):
         yield records.Trial(
           user=user.name,
           arm=arm,

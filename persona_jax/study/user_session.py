@@ -117,7 +117,10 @@ class UserSession:
     return Adapted(arm, params, indices)
 
   def save(self, adapted: Adapted) -> None:
-    """Keeps a predictor in the workdir, in place of the arm's previous one; the workdir is locked."""
+    """Saves a predictor in the workdir, in place of the arm's previous one.
+
+    The caller has locked the workdir.
+    """
     before = self._saved(adapted.arm)
     number = int(before[-1].name) + 1 if before else 0
     items.write(

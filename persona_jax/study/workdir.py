@@ -113,7 +113,7 @@ def expect_config(
   config: Config,
   stages: Collection[str] = provenance.STAGES,
 ) -> None:
-  """Raises `UserError`, naming the fields, if the folder's results of `stages` had another config."""
+  """Raises `UserError`, naming the fields, if the results of `stages` had another config."""
   begun = files.read_json(workdir / CONFIG)
   differing = {
     field: values

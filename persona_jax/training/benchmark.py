@@ -16,11 +16,11 @@ from persona_jax.data import batching, loading, normalize
 from persona_jax.data.batching import Indices
 from persona_jax.data.study import Study
 from persona_jax.model import predict
-from persona_jax.model.build import build
+from persona_jax.model.build import build, call
 from persona_jax.runtime import parallel
 from persona_jax.training import pretrain
 from persona_jax.training.steps import FoldInputs, Pretraining, Shared
-from persona_jax.types import MODALITIES, Clips, Config
+from persona_jax.types import MODALITIES, Array, Clips, Config
 
 SHAPES = {  # steps and widths of language, audio, vision
   'utterance': ((50, 1, 1), (100, 73, 100)),
@@ -40,7 +40,8 @@ def measure(shape: str, config: Config, num_folds: int, repeats: int) -> dict[st
     repeats: of which the median is taken.
 
   Returns:
-    What `launch.benchmark` prints. `peak_rss_mb` is of the whole process: measure one shape in each.
+    What `launch.benchmark` prints. `peak_rss_mb` is that of the whole process, so measure one shape
+    per process.
   """
   if shape == OF_CONFIG:
     shared, inputs, clips = _of_corpus(config)
@@ -62,7 +63,7 @@ def measure(shape: str, config: Config, num_folds: int, repeats: int) -> dict[st
   def evaluate(params, fold: tuple[FoldInputs, Indices], shared: Shared):
     inputs, batch = fold
     clips = predict.gather(shared.clips, inputs.normaliser, batch.clips[0])
-    return model.apply({'params': params}, clips)
+    return call(model, params, clips)
 
   train = parallel.over_folds(steps.train_step, mesh, donate_state=True).lower(state, folds, shared)
   started = time.perf_counter()
@@ -110,11 +111,13 @@ def _peak_rss_mb() -> int:
 def _random(sizes, batch_size: int) -> tuple[Shared, FoldInputs, np.ndarray]:
   random, clips = np.random.default_rng(0), np.arange(batch_size)
   steps, widths = sizes
-  sequences = {
+  sequences: dict[str, Array] = {
     modality: random.normal(size=(batch_size, length, width)).astype(np.float32)
-    for modality, length, width in zip(MODALITIES, steps, widths)
+    for modality, length, width in zip(MODALITIES, steps, widths, strict=True)
   }
-  masks = {modality: np.ones(x.shape[:2], bool) for modality, x in sequences.items()}
+  masks: dict[str, Array] = {
+    modality: np.ones(x.shape[:2], bool) for modality, x in sequences.items()
+  }
   corpus = Clips(sequences, masks)
   normaliser = normalize.fit(corpus, clips, config_lib.paper().normalise)
   labels = random.uniform(-3, 3, batch_size).astype(np.float32)

@@ -58,6 +58,6 @@ def other_format(folder: pathlib.Path, found: int, expected: int) -> UserError:
 
 
 def reason(error: Exception) -> str:
-  """The last clause of an error, which with TensorStore is the cause, behind paths and addresses."""
+  """The last clause of an error; TensorStore puts the cause there, after paths and addresses."""
   text = ' '.join(str(error).split()).split(' [tensorstore_spec')[0]
   return text.rsplit(': ', 1)[-1][:200] or type(error).__name__

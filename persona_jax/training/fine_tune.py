@@ -1,17 +1,17 @@
 """Fine-tuning: a few full-batch steps on a user's support clips, many trials in one program."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import optax
 from jax import lax
 
 from persona_jax.model import predict
-from persona_jax.model.build import GROUPS, build, with_distillation_token
+from persona_jax.model.build import GROUPS, build, call, with_distillation_token
 from persona_jax.training import losses, optimizer
 from persona_jax.training.steps import Shared
-from persona_jax.types import Array, Config, Normaliser, Params
+from persona_jax.types import Array, Config, Normaliser, Params, Scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Supports(NamedTuple):
 
   clips: Array
   weights: Array
-  label_weight: Array
+  label_weight: Scalar
 
 
 class FineTuner:
@@ -82,13 +82,13 @@ class FineTuner:
     """Fine-tunes from the teacher's parameters on one support set, without dropout."""
     clips = predict.gather(shared.clips, normaliser, support.clips)
     labels = shared.labels[support.clips]
-    teacher = self._teacher.apply({'params': params}, clips)
+    teacher = call(self._teacher, params, clips)
     params, trained = self.start(params), self._recipe.trained
     frozen = {group: tree for group, tree in params.items() if group not in trained}
     learning = {group: params[group] for group in trained}
 
     def loss_of(learning):
-      scores = self.model.apply({'params': learning | frozen}, clips, method='scores')
+      scores = call(self.model, learning | frozen, clips, method='scores')
       return losses.distillation_loss(
         scores,
         labels,
@@ -105,8 +105,8 @@ class FineTuner:
       return (optax.apply_updates(learning, updates), state), None
 
     carry = (learning, self._optimizer.init(learning))
-    (learning, _), _ = lax.scan(step, carry, length=self._config.num_steps)
-    return learning | frozen
+    (learned, _), _ = lax.scan(step, carry, length=self._config.num_steps)
+    return cast(Params, learned) | frozen
 
 
 class FoldTask(NamedTuple):

@@ -1,7 +1,7 @@
 """Finished parameters: a folder each, with an ordinary Orbax item and a manifest.
 
-  <folder>/params/     `ocp.StandardCheckpointer().restore(<folder>/params)` gives the parameters, with no
-                       word from this package
+  <folder>/params/     `ocp.StandardCheckpointer().restore(<folder>/params)` gives the parameters,
+                       without this package
   <folder>/about.json  what is known of them, and the SHA-256 of every file in `params`
 
 A folder is written under another name and renamed when it is whole.

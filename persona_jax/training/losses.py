@@ -9,7 +9,7 @@ import optax
 from jax import lax
 
 from persona_jax.errors import UserError
-from persona_jax.types import Array
+from persona_jax.types import Array, Scalar
 
 Distillation = Callable[[Array, Array, float], Array]
 
@@ -47,7 +47,7 @@ def distillation_loss(
   labels: Array,
   teacher: Array,
   weights: Array,
-  label_weight: Array,
+  label_weight: Scalar,
   function: Distillation,
   temperature: float,
 ) -> Array:
@@ -91,18 +91,18 @@ def log_classes(score: Array, temperature: float) -> Array:
   """Log-probabilities [..., 7] of the seven sentiment classes, nearer classes likelier.
 
   p(c) ~ exp(-(y - c)^2 / (2 T)): a Gaussian around the score y, of variance 1 at temperature T = 1
-  (Diaz and Marathe 2019, "Soft Labels for Ordinal Regression", CVPR, with squared distance). Scores are
-  clipped to [-3, 3] as for Acc7.
+  (Diaz and Marathe 2019, "Soft Labels for Ordinal Regression", CVPR, with squared distance). Scores
+  are clipped to [-3, 3] as for Acc7.
   """
   distance = jnp.clip(score, -3, 3)[..., None] - CLASSES
   return jax.nn.log_softmax(-(distance**2) / (2 * temperature))
 
 
 def _cross_entropy(student: Array, teacher: Array, temperature: float) -> Array:
-  """T^2 (H(p_t, p_y) - H(p_t)), p as in `log_classes`: less the teacher's own entropy it is 0 at y = t.
+  """T^2 (H(p_t, p_y) - H(p_t)), p as in `log_classes`.
 
-  Its gradient is that of the soft cross entropy of Hinton et al. 2015
-  (https://arxiv.org/abs/1503.02531), T^2 keeping its size as there.
+  Subtracting the teacher's own entropy makes it 0 at y = t. Its gradient is that of the soft cross
+  entropy of Hinton et al. 2015 (https://arxiv.org/abs/1503.02531). T^2 keeps its size, as there.
   """
   return _divergence(teacher, student, student - teacher, temperature)
 

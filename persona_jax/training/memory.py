@@ -1,8 +1,9 @@
 """How much memory a copy of the model takes while it learns, estimated from shapes.
 
-The constants lie somewhat above what `compiled.memory_analysis()` found for MulT and early fusion with 1
-to 20 clips, 1 to 10 layers and 1 to 500 steps a modality. That was of XLA's programs for CPUs, and
-without attention's scores, which have a budget of their own (`persona_jax.model.softmax_attention`).
+The constants lie somewhat above what `compiled.memory_analysis()` found for MulT and early fusion
+with 1 to 20 clips, 1 to 10 layers and 1 to 500 steps per modality. Those were XLA's
+programs for CPUs, without attention's scores, which have a budget of their own
+(`persona_jax.model.softmax_attention`).
 """
 
 import jax
@@ -12,10 +13,8 @@ from persona_jax.types import Clips, Config, Params
 
 _COPIES = 6  # of the parameters: gradients, Adam's two moments, and what a step reads and writes
 _GATHERED = 2  # copies of a clip's features: raw and standardised
-_LEARNING, _LEARNING_A_LAYER = (
-  120,
-  10,
-)  # a clip's activations a step of its sequences, in model widths
+# A clip's activations per step of its sequences, in model widths: fixed, and per layer.
+_LEARNING, _LEARNING_A_LAYER = 120, 10
 _PREDICTING = 8  # the same where no gradient is taken
 
 

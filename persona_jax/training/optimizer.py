@@ -30,7 +30,11 @@ def group_labels(params: Params) -> Params:
   """
   if not set(params) <= set(GROUPS):
     raise ValueError(f'parameters {sorted(params)}, expected of the groups {sorted(GROUPS)}')
-  return {group: jax.tree.map(lambda _: group, tree) for group, tree in params.items()}
+  return {group: _filled(tree, group) for group, tree in params.items()}
+
+
+def _filled(tree: Params, label: str) -> Params:
+  return jax.tree.map(lambda _: label, tree)
 
 
 def personalising(config: Config) -> optax.GradientTransformation:

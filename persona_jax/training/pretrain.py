@@ -68,14 +68,17 @@ def pretrain(study: Study, log: EpochLog | None = None) -> list[Pretrained]:
   """
   folds, epochs = study.folds.chosen, study.config.pretrain.num_epochs
   like = state_shapes(study)
-  results = {fold.name: _load_or_set_aside(study, fold, like.params) for fold in folds}
-  todo = [fold for fold in folds if results[fold.name] is None]
+  results: dict[str, Pretrained] = {}
+  for fold in folds:
+    if (teacher := _load_or_set_aside(study, fold, like.params)) is not None:
+      results[fold.name] = teacher
+  todo = [fold for fold in folds if fold.name not in results]
   with Progress('pre-training', len(folds) * epochs, 'epochs') as progress:
     progress.advance((len(folds) - len(todo)) * epochs)
     if todo:
       trainer = _Trainer(study, like, log, progress)
       for group in (todo[i : i + trainer.size] for i in range(0, len(todo), trainer.size)):
-        results |= zip((fold.name for fold in group), trainer.train(group))
+        results |= zip((fold.name for fold in group), trainer.train(group), strict=True)
   return [results[fold.name] for fold in folds]
 
 
@@ -108,7 +111,7 @@ def _load_or_set_aside(study: Study, fold: Fold, like: Params) -> Pretrained | N
 
 
 def state_shapes(study: Study) -> TrainState:
-  """Shapes and types of a fold's state, which are the same for all folds; a checkpoint is read by them."""
+  """Shapes and types of a fold's state, by which a checkpoint is read; the same for all folds."""
   steps = Pretraining(build(study.config.model), study.config)
   inputs = fold_inputs(study, study.folds.all[0])
   return jax.eval_shape(steps.create_state, inputs, shared_corpus(study.corpus))
@@ -152,8 +155,8 @@ class _Trainer:
   def train(self, folds: Sequence[Fold]) -> list[Pretrained]:
     """Trains at most `size` folds to their ends, each from its own newest checkpoint.
 
-    Folds that share a program take their steps together. So folds that are behind first catch up with the
-    next ones, in a program whose other places are idle; no saved step is repeated.
+    Folds that share a program take their steps together. So folds that are behind first catch up
+    with the next ones, in a program whose other places are idle. No saved step is repeated.
 
     Raises:
       Preempted: the process is asked to stop; the state is saved.
@@ -169,7 +172,7 @@ class _Trainer:
       while (step := min(run.step for run in runs)) < self._last:
         until = min((run.step for run in runs if run.step > step), default=self._last)
         self._advance([run for run in runs if run.step == step], until)
-    return [_result(run.state) for run in runs]
+    return [_result(run) for run in runs]
 
   def _begin(self, fold: Fold, saved: Checkpoints) -> _Run:
     begun = bool(saved.steps())
@@ -203,10 +206,10 @@ class _Trainer:
         state = self._end_epoch(state, (inputs, batches), self._shared)
         self._save(state, runs, step)
         self._progress.advance(len(runs), self._report(runs, state, epoch))
-    for run, run_state in zip(runs, parallel.unstack(state, len(runs))):
+    for run, run_state in zip(runs, parallel.unstack(state, len(runs)), strict=True):
       run.step, run.state = step, run_state
 
-  def _put(self, trees: list) -> object:
+  def _put(self, trees: list) -> parallel.Tree:
     """Puts one tree per fold on the devices; the first is repeated to fill the program."""
     return parallel.shard(parallel.stack(trees, self.size), self._mesh)
 
@@ -231,13 +234,12 @@ class _Trainer:
   def _save(self, state: TrainState, runs: list[_Run], step: int) -> None:
     """Saves the states, or after the last step the teachers, which are all that is needed then."""
     states = parallel.unstack(state, len(runs))
-    for run, run_state in zip(runs, states):
+    for run, run_state in zip(runs, states, strict=True):
       _expect_finite(run.fold, run_state, self._plan.num_batches)
-    for run, run_state in zip(runs, states):
+    for run, run_state in zip(runs, states, strict=True):
       if step < self._last:
-        if (
-          step not in run.saved.steps()
-        ):  # it may be, where a fold was stopped before its first step
+        # If this run took no step yet, the previous run has saved this one already.
+        if step not in run.saved.steps():
           run.saved.save(step, run_state)
       elif parallel.is_primary_process():
         items.write(
@@ -251,9 +253,9 @@ class _Trainer:
         )
 
   def _report(self, runs: list[_Run], state: TrainState, epoch: int) -> str:
-    """The losses of a finished epoch, logged by fold, and their means as the progress line's text."""
+    """Logs the losses of a finished epoch per fold; returns their means for the progress line."""
     losses = [curve[epoch] for curve in parallel.fetch(state.curves)[: len(runs)]]
-    for run, (train, valid) in zip(runs, losses):
+    for run, (train, valid) in zip(runs, losses, strict=True):
       _LOG.info(
         '%s, epoch %d: training loss %.3f, validation loss %.3f',
         run.fold.name,
@@ -270,8 +272,8 @@ class _Trainer:
   def _stop(self, state: TrainState, runs: list[_Run], epoch: int, step: int) -> NoReturn:
     """Saves in the middle of an epoch, and stops.
 
-    Several processes receive the signal at different steps, and cannot save together; they resume from
-    the end of the last epoch.
+    Several processes receive the signal at different steps and cannot save together; they resume
+    from the end of the last epoch.
     """
     if step and jax.process_count() == 1:
       self._save(state, runs, epoch * self._plan.num_batches + step)
@@ -299,5 +301,10 @@ def _expect_finite(fold: Fold, state: TrainState, num_batches: int) -> None:
   )
 
 
-def _result(state: TrainState) -> Pretrained:
-  return Pretrained(state.best_params, int(state.best_epoch), float(state.best_loss), state.curves)
+def _result(run: _Run) -> Pretrained:
+  """The teacher of a fold that has done its last step."""
+  state = run.state
+  assert state is not None
+  return Pretrained(
+    state.best_params, int(state.best_epoch), float(state.best_loss), np.asarray(state.curves)
+  )

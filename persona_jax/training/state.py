@@ -1,11 +1,12 @@
 """The state of one fold's pre-training, a pytree that a checkpoint holds whole."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from flax import struct
+from optax.contrib import ReduceLROnPlateauState
 
 from persona_jax.types import Array, Params
 
@@ -22,8 +23,7 @@ class Fault(NamedTuple):
   groups: dict[str, Array]
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(struct.PyTreeNode):
   """Everything that an uninterrupted run would carry into the next step.
 
   Attributes:
@@ -40,7 +40,7 @@ class TrainState:
 
   params: Params
   optimizer: optax.OptState
-  plateau: optax.OptState
+  plateau: ReduceLROnPlateauState
   step: Array
   epoch: Array
   train_loss: Array
@@ -61,7 +61,7 @@ def create(
   return TrainState(
     params=params,
     optimizer=optimizer.init(params),
-    plateau=plateau.init(params),
+    plateau=cast(ReduceLROnPlateauState, plateau.init(params)),
     step=jnp.int32(0),
     epoch=jnp.int32(0),
     train_loss=jnp.float32(0),

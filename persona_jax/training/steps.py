@@ -8,12 +8,12 @@ import optax
 
 from persona_jax.data.batching import Indices
 from persona_jax.model import predict
-from persona_jax.model.build import PersonalPredictor
+from persona_jax.model.build import PersonalPredictor, call
 from persona_jax.model.fast_prng import fast_key
 from persona_jax.training import losses, optimizer
 from persona_jax.training import state as state_lib
 from persona_jax.training.state import Fault, TrainState
-from persona_jax.types import Array, Clips, Config, Normaliser, Params
+from persona_jax.types import Array, Clips, Config, Normaliser, Params, Scalar
 
 _INIT, _DROPOUT = range(2)  # the uses of a fold's keys
 
@@ -28,8 +28,8 @@ class Shared(NamedTuple):
 class FoldInputs(NamedTuple):
   """What defines a fold: its seed [] and rank [], its normaliser, its validation clips [V]."""
 
-  seed: Array
-  rank: Array
+  seed: Scalar
+  rank: Scalar
   normaliser: Normaliser
   valid: Indices
 
@@ -43,14 +43,14 @@ class Pretraining:
     self._optimizer = optimizer.pretraining(config.pretrain)
     self._plateau = optimizer.plateau(config.pretrain)
 
-  def _key(self, inputs: FoldInputs, use: int) -> Array:
+  def _key(self, inputs: FoldInputs, use: int) -> jax.Array:
     return jax.random.fold_in(jax.random.fold_in(fast_key(inputs.seed), inputs.rank), use)
 
   def create_state(self, inputs: FoldInputs, shared: Shared) -> TrainState:
     """Fresh parameters, from the seed and the fold's rank."""
     example = predict.gather(shared.clips, inputs.normaliser, jnp.zeros(1, jnp.int32))
     params = self._model.init(self._key(inputs, _INIT), example)['params']
-    return state_lib.create(params, self._optimizer, self._plateau, self._num_epochs)
+    return state_lib.create(dict(params), self._optimizer, self._plateau, self._num_epochs)
 
   def train_step(
     self, state: TrainState, inputs: tuple[FoldInputs, Indices], shared: Shared
@@ -58,7 +58,7 @@ class Pretraining:
     """One Adam step.
 
     Args:
-      inputs: the fold, and the batches of its epoch [num_batches, B]; the step count says which is next.
+      inputs: the fold, and the batches of its epoch [num_batches, B]; the step count selects one.
     """
     fold, epoch = inputs
     batch = jax.tree.map(lambda batches: batches[state.step % len(batches)], epoch)
@@ -67,9 +67,7 @@ class Pretraining:
     dropout_key = jax.random.fold_in(self._key(fold, _DROPOUT), state.step)
 
     def loss_of(params):
-      predictions = self._model.apply(
-        {'params': params}, clips, train=True, rngs={'dropout': dropout_key}
-      )
+      predictions = call(self._model, params, clips, train=True, rngs={'dropout': dropout_key})
       return losses.l1(predictions, labels, batch.weights)
 
     loss, gradients = jax.value_and_grad(loss_of)(state.params)
@@ -94,9 +92,8 @@ class Pretraining:
     loss = losses.l1(predictions, shared.labels[fold.valid.clips], fold.valid.weights)
     better = loss < state.best_loss
     _, plateau = self._plateau.update((), state.plateau, value=loss)
-    curves = state.curves.at[state.epoch].set(
-      jnp.stack([state.train_loss / len(epoch.clips), loss])
-    )
+    row = jnp.stack([state.train_loss / len(epoch.clips), loss])
+    curves = jnp.asarray(state.curves).at[state.epoch].set(row)
     return state.replace(
       epoch=state.epoch + 1,
       train_loss=jnp.float32(0),
@@ -112,7 +109,9 @@ class Pretraining:
 
 def _first_fault(state: TrainState, loss: Array, gradients: Params) -> Fault:
   """The state's fault, or this step's if it is the first."""
-  groups = {group: ~jnp.isfinite(optax.tree.norm(tree)) for group, tree in gradients.items()}
+  groups: dict[str, Array] = {
+    group: ~jnp.isfinite(optax.tree.norm(tree)) for group, tree in gradients.items()
+  }
   wrong = ~jnp.isfinite(loss) | jnp.any(jnp.stack(list(groups.values())))
   now = Fault(jnp.where(wrong, state.step + 1, 0), groups)
   return jax.tree.map(lambda old, new: jnp.where(state.fault.step > 0, old, new), state.fault, now)

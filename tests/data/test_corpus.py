@@ -1,190 +1,61 @@
+"""The container: padding, who has how many clips, and what changes its fingerprint."""
+
+import dataclasses
+
 import numpy as np
 import pytest
-from makers import MOSI_FILES, write_corpus, write_csd
 
-from configs import mosi, synthetic
-from persona_jax.data import corpus, loading
-from persona_jax.data.resample import Sampling
-from persona_jax.errors import UserError
-from persona_jax.reporting import summaries
+from persona_jax.data import corpus as corpus_lib
+from persona_jax.data.corpus import Corpus
 
 
-def config_of(root, files):
-  config = mosi.get_config()
-  config.data.update(root=str(root), **files)
-  return config
+def made(**fields) -> Corpus:
+  """Three clips of two speakers; frames are 2 wide."""
+  frames = [{'audio': np.full((steps, 2), steps, np.float32)} for steps in (1, 3, 2)]
+  names, speakers = ('v[0]', 'v[1]', 'w[0]'), ('v', 'v', 'w')
+  clips = corpus_lib.pad_clips(frames, {'audio': 2})
+  corpus = Corpus(names, speakers, np.float32([0, 1, 2]), clips, left_out={}, notes=())
+  return dataclasses.replace(corpus, **fields)
 
 
-@pytest.fixture
-def small(tmp_path):
-  return config_of(tmp_path, write_corpus(tmp_path, {'va': 3, 'vb': 2, 'vc': 4}))
+def test_sequences_are_padded_to_the_longest_or_to_what_is_asked():
+  clips = made().clips
+  np.testing.assert_array_equal(clips.sequences['audio'][..., 0], [[1, 0, 0], [3, 3, 3], [2, 2, 0]])
+  np.testing.assert_array_equal(clips.masks['audio'], [[1, 0, 0], [1, 1, 1], [1, 1, 0]])
+  assert clips.sequences['audio'].dtype == np.float32
+  longer = corpus_lib.pad_clips([{'audio': np.ones((1, 2))}], {'audio': 2}, {'audio': 5})
+  assert longer.sequences['audio'].shape == (1, 5, 2) and longer.masks['audio'].sum() == 1
+  nothing = corpus_lib.pad_clips([{'audio': np.ones((0, 2))}], {'audio': 2})
+  assert nothing.sequences['audio'].shape == (1, 1, 2) and not nothing.masks['audio'].any()
 
 
-def test_loads_long_sequences_of_any_width(small):
-  loaded = loading.load(small)
-  assert loaded.names[:4] == ('va[0]', 'va[1]', 'va[2]', 'vb[0]')
-  assert loaded.speakers[3] == 'vb'
-  assert {m: x.shape[1:] for m, x in loaded.clips.sequences.items()} == {
-    'language': (4, 5),
-    'audio': (25, 74),
-    'vision': (30, 47),
-  }
-  assert loaded.clips.masks['audio'].sum(axis=1).tolist()[:2] == [25, 25]  # 12.5 Hz over 2 s
-  assert 'every video counts as a speaker (3)' in loaded.notes[0]
+def test_names_and_lengths_are_checked():
+  with pytest.raises(AssertionError):
+    made(names=('v[0]', 'v[0]', 'w[0]'))
+  with pytest.raises(AssertionError):
+    made(labels=np.zeros(2))
 
 
-def test_cuts_to_max_steps_and_says_so(small):
-  small.data.max_steps.audio = 10
-  loaded = loading.load(small)
-  assert loaded.clips.sequences['audio'].shape == (9, 10, 74)
-  assert 'covarep.csd: clips cut to 10 steps: 9.' in loaded.notes
+def test_users_come_by_clips_and_then_by_name():
+  assert corpus_lib.users_by_clips(made()) == [('v', 2), ('w', 1)]
+  assert corpus_lib.users_by_clips(made(speakers=('b', 'c', 'a'))) == [('a', 1), ('b', 1), ('c', 1)]
 
 
-def test_a_file_of_a_hundred_frames_a_second_keeps_its_whole_clips(tmp_path, small):
-  """Three clips of 2 s: 200 frames each become 25 means of 8, none of them beyond the first seconds lost."""
-  starts = np.arange(600) / 100
-  features = np.arange(600.0)[:, None] + [0, 1000]
-  features[8] = np.nan  # left out of the second mean
-  write_csd(tmp_path / 'covarep.csd', {'va': (features, np.stack([starts, starts + 0.01], axis=1))})
-  small.data.max_steps.audio = 25
-  loaded = loading.load(small)
-  assert loaded.clips.masks['audio'].sum(axis=1).tolist()[:3] == [25, 25, 25]
-  expected = 3.5 + 8 * np.arange(75)
-  expected[1] = np.mean(range(9, 16))
-  np.testing.assert_allclose(loaded.clips.sequences['audio'][:3, :, 0].ravel(), expected)
-  np.testing.assert_allclose(loaded.clips.sequences['audio'][:3, :, 1].ravel(), expected + 1000)
-  assert loaded.sampling['audio'] == Sampling(pytest.approx(100), 12.5, 0)
-  assert any(
-    'covarep.csd: 100 frames a second (median over videos), averaged to 12.5 in 1 of 1' in note
-    for note in loaded.notes
-  )
-  assert 'covarep.csd: non-finite values left out of means: 2.' in loaded.notes
-  small.data.frames_per_second.audio = 0  # as they are: the first quarter of a second
-  loaded = loading.load(small)
-  np.testing.assert_allclose(loaded.clips.sequences['audio'][1, :, 0], 200 + np.arange(25))
-  assert loaded.sampling['audio'] == Sampling(pytest.approx(100), pytest.approx(100), 3)
-  assert 'covarep.csd: clips cut to 25 steps: 3.' in loaded.notes
+def test_a_fingerprint_names_the_part_that_differs():
+  before = corpus_lib.fingerprint(made())
+  assert before.keys() == {'clips', 'labels', 'audio'}
+  assert corpus_lib.fingerprint(made(notes=('other words',))) == before
 
+  def differing(corpus):
+    after = corpus_lib.fingerprint(corpus)
+    return {part for part in before if before[part] != after[part]}
 
-def test_what_is_not_faster_passes_as_it_is(small, tmp_path):
-  """Words, audio at MulT's own rate, and one frame a clip."""
-  spans = np.arange(3)[:, None] * 2.0 + [0, 2]
-  write_csd(
-    tmp_path / 'facet.csd', {'va': (np.arange(6, dtype=np.float32).reshape(3, 2) / 3, spans)}
-  )
-  resampled = loading.load(small)
-  small.data.frames_per_second = dict(language=None, audio=None, vision=None)
-  as_it_is = loading.load(small)
-  for modality, sequence in resampled.clips.sequences.items():
-    np.testing.assert_array_equal(sequence, as_it_is.clips.sequences[modality])
-  assert corpus.fingerprint(resampled) == corpus.fingerprint(as_it_is)
-  assert resampled.sampling['vision'] == Sampling(0.5, 0.5, 0)
-
-
-def test_single_videos_that_are_faster_are_averaged_and_told(small, tmp_path):
-  """va and vc at 10 frames a second, vb at 20: the file's median stays, and vb is averaged to 10."""
-  videos = {}
-  for video, rate in (('va', 10), ('vb', 20), ('vc', 10)):
-    starts = np.arange(8 * rate) / rate
-    videos[video] = (np.arange(8.0 * rate)[:, None], np.stack([starts, starts + 1 / rate], axis=1))
-  write_csd(tmp_path / 'facet.csd', videos)
-  small.data.frames_per_second.vision = 10
-  loaded = loading.load(small)
-  assert loaded.clips.masks['vision'].sum(axis=1).tolist() == [20] * 9
-  first = loaded.names.index('vb[0]')
-  np.testing.assert_allclose(loaded.clips.sequences['vision'][first, :3, 0], [0.5, 2.5, 4.5])
-  assert loaded.sampling['vision'] == Sampling(pytest.approx(10), pytest.approx(10), 0)
-  assert (
-    'facet.csd: 10 frames a second (median over videos), averaged to 10 in 1 of 3 videos '
-    '(config.data.frames_per_second).'
-  ) in loaded.notes
-
-
-def test_check_data_shows_the_rates(small):
-  small.data.frames_per_second.vision, small.data.max_steps.audio = 5, 20
-  table = summaries.corpus(loading.load(small), 0, 1)
-  assert '| clips without | frames/s in the file | frames/s used | clips cut |' in table
-  assert '| audio | 74 | 20 | 20 | 20 | 0 | 12.5 | 12.5 | 9 |' in table
-  assert '| vision | 47 | 10 | 10 | 10 | 0 | 15 | 5 | 0 |' in table
-
-
-def test_a_frame_that_straddles_clips_belongs_to_both(tmp_path, small):
-  write_csd(
-    tmp_path / 'words.csd',
-    {'va': (np.array([[1.0], [2.0], [3.0]]), np.array([[0, 1.5], [1.5, 2.5], [2.5, 6.0]]))},
-  )
-  loaded = loading.load(small)
-  words = loaded.clips.sequences['language'][:3, :, 0] * loaded.clips.masks['language'][:3]
-  np.testing.assert_array_equal(words, [[1, 2], [2, 3], [3, 0]])
-
-
-@pytest.mark.parametrize('missing, kept', [('mask', 9), ('drop', 5)])
-def test_clips_without_a_modality_are_masked_or_dropped_by_name(tmp_path, small, missing, kept):
-  write_csd(
-    tmp_path / 'facet.csd', {v: (np.ones((1, 47)), np.array([[0.0, 99.0]])) for v in ('va', 'vb')}
-  )
-  small.data.missing = missing
-  loaded = loading.load(small)
-  assert len(loaded.names) == kept
-  if missing == 'mask':
-    assert not loaded.clips.masks['vision'][5:].any()
-    assert any('vision 4 (first: vc[0])' in note for note in loaded.notes)
-  else:
-    assert list(loaded.left_out) == ['vc[0]', 'vc[1]', 'vc[2]', 'vc[3]']
-    assert 'no frame of vision' in loaded.left_out['vc[0]']
-
-
-def test_non_finite_values_become_zero_and_are_counted(tmp_path, small):
-  features = np.ones((3, 2), np.float32)
-  features[1] = [np.nan, -np.inf]
-  spans = np.array([[0, 2], [2, 4], [4, 6]], float)
-  write_csd(tmp_path / 'covarep.csd', {v: (features, spans) for v in ('va', 'vb', 'vc')})
-  loaded = loading.load(small)
-  np.testing.assert_array_equal(loaded.clips.sequences['audio'][1, 0], [0, 0])
-  assert 'covarep.csd: non-finite values set to 0: 6.' in loaded.notes
-
-
-def test_unlabelled_clips_are_left_out_by_name(tmp_path, small):
-  spans = np.array([[0, 2], [2, 4], [4, 3]], float)
-  write_csd(tmp_path / 'y.csd', {'va': (np.array([[1.0], [np.nan], [2.0]]), spans)})
-  loaded = loading.load(small)
-  assert loaded.names == ('va[0]',)
-  assert list(loaded.left_out) == ['va[1]', 'va[2]']
-  assert any('2 labelled clips left out: va[1]: its label is nan' in note for note in loaded.notes)
-
-
-def test_label_out_of_range_is_refused(tmp_path, small):
-  write_csd(tmp_path / 'y.csd', {'va': (np.array([[7.0]]), np.array([[0.0, 1.0]]))})
-  with pytest.raises(UserError, match=r'y.csd: clip va\[0\] has sentiment 7, expected -3 to 3'):
-    loading.load(small)
-
-
-def test_speakers_file_joins_videos(tmp_path, small):
-  (tmp_path / 'who.csv').write_text('video,speaker\nva,ann\nvb,bob\nvc,ann \n')
-  small.data.speakers = 'who.csv'
-  loaded = loading.load(small)
-  assert corpus.users_by_clips(loaded) == [('ann', 7), ('bob', 2)]
-  assert '2 speakers in 3 videos, from who.csv.' in loaded.notes
-
-
-def test_empty_root_is_explained():
-  with pytest.raises(UserError, match='config.data.root is empty'):
-    loading.load(mosi.get_config())
-
-
-def test_synthetic_takes_the_modalities_of_the_model():
-  config = synthetic.get_config('smoke')
-  config.model.modalities = ('language', 'vision')
-  assert list(loading.load(config).clips.sequences) == ['language', 'vision']
-
-
-def test_real_mosi_loses_no_clip(mosi_root):
-  loaded = loading.load(config_of(mosi_root, MOSI_FILES))
-  assert len(loaded.names) == 2199 and not loaded.left_out
-  assert len(set(loaded.speakers)) == 93
-  instant = loaded.names.index('2WGyTLYerpo[43]')
-  # Its two words at one instant, and the word that begins there.
-  assert loaded.clips.masks['language'][instant].sum() == 3
-  assert all(mask.any(axis=1).all() for mask in loaded.clips.masks.values())
-  assert corpus.users_by_clips(loaded)[0] == ('2WGyTLYerpo', 63)
-  assert 'clips of zero length: 2WGyTLYerpo[43].' in loaded.notes
+  assert differing(made(speakers=('v', 'v', 'x'))) == {'clips'}
+  assert differing(made(names=('v[0]', 'v[2]', 'w[0]'))) == {'clips'}
+  assert differing(made(labels=np.float32([0, 1, 2.5]))) == {'labels'}
+  other = made()
+  other.clips.sequences['audio'][1, 2, 1] += 1
+  assert differing(other) == {'audio'}
+  other = made()
+  other.clips.masks['audio'][0, 1] = True
+  assert differing(other) == {'audio'}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from configs import synthetic
-from persona_jax.data import batching, folds, loading
+from persona_jax.data import folds, loading
 from persona_jax.errors import UserError
 
 
@@ -81,10 +81,3 @@ def test_epochs_shuffle_all_training_clips(loaded):
   first, again, second = (folds.epoch_order(fold, epoch) for epoch in (0, 0, 1))
   np.testing.assert_array_equal(first, again)
   assert (first != second).any() and sorted(second) == sorted(fold.train)
-
-
-def test_batches_are_even_and_hold_every_clip_once():
-  batches = batching.split(np.arange(100, 110), 3, 4)
-  assert batches.clips.shape == (3, 4)
-  np.testing.assert_array_equal(batches.weights.sum(axis=1), [4, 3, 3])
-  assert sorted(batches.clips[batches.weights == 1]) == list(range(100, 110))

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from sklearn import linear_model
 
-from persona_jax.data import synthetic
+from configs import synthetic as synthetic_config
+from persona_jax.data import loading, synthetic
 from persona_jax.types import MODALITIES
 
 
@@ -82,3 +83,9 @@ def test_personas_are_worth_knowing_and_none_carries_the_mean(seed):
   gain = generalist - moved
   assert gain.mean() - 2.26 * gain.std(ddof=1) / 10**0.5 > 0  # Student's t, 9 degrees of freedom
   assert oracle.mean() < moved.mean() - 0.1
+
+
+def test_synthetic_takes_the_modalities_of_the_model():
+  config = synthetic_config.get_config('smoke')
+  config.model.modalities = ('language', 'vision')
+  assert list(loading.load(config).clips.sequences) == ['language', 'vision']

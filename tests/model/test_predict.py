@@ -20,9 +20,9 @@ def test_what_is_read_makes_the_prediction(name, monkeypatch):
   corpus = loading.load(config)
   normaliser = normalize.fit(corpus.clips, np.arange(9), config.normalise)
   model, chosen = build(config.model), np.array([3, 1, 4, 1, 5])
-  params = jax.jit(model.init)(
-    fast_key(0), predict.gather(corpus.clips, normaliser, chosen[:1])
-  )['params']
+  params = jax.jit(model.init)(fast_key(0), predict.gather(corpus.clips, normaliser, chosen[:1]))[
+    'params'
+  ]
   clips = jax.device_put(corpus.clips)
   predictions, read = jax.jit(
     lambda params: predict.predict_and_read(model, params, normaliser, clips, chosen)

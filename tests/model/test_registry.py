@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pooling
 import pytest
 from flax import linen as nn
 
@@ -39,8 +40,9 @@ def clips():
   )
 
 
-@pytest.mark.parametrize('name', [*registry.BASE_MODELS, 'newest'])
-def test_every_base_model_keeps_the_contract_and_takes_a_distillation_token(name, monkeypatch):
+@pytest.mark.parametrize('name', [pooling.NAME, 'newest'])
+def test_a_base_model_of_ones_own_takes_a_distillation_token(name, monkeypatch):
+  """As those of the registry do: see `test_build`."""
   monkeypatch.setitem(registry.BASE_MODELS, 'newest', newest)
   config = config_lib.paper().model
   config.update(name=name, num_layers=1, num_heads=2, width=6)
@@ -51,9 +53,13 @@ def test_every_base_model_keeps_the_contract_and_takes_a_distillation_token(name
   assert scores.shape == (4, 2)
   created = jax.eval_shape(distilling.init, fast_key(0), clips())['params']
   assert jax.tree.map(jnp.shape, grown) == jax.tree.map(jnp.shape, created)
-  np.testing.assert_array_equal(
-    *(grown['base']['heads'][head]['score']['kernel'] for head in ('head', 'distillation_head'))
-  )
+
+
+def test_an_unknown_name_is_explained():
+  config = config_lib.paper().model
+  config.name = 'transformer'
+  with pytest.raises(UserError, match="config.model.name = 'transformer': expected one of mult, e"):
+    build(config)
 
 
 class Headless(Newest):

@@ -1,6 +1,6 @@
 """A study killed, asked to stop, short of room or begun by two, in processes of their own.
 
-With the early-fusion model, which compiles in seconds: what is tested here does not look at the model.
+What is tested here does not look at the model.
 """
 
 import pathlib
@@ -10,24 +10,19 @@ import signal
 import time
 
 import pytest
-from launchers import complaint, run, start
+from launchers import complaint, fresh, run, start, wait_for
+from makers import SMALLEST
 
-FLAGS = [
-  '--config=configs/synthetic.py:smoke',
-  '--config.model.name=early_fusion',
-  '--config.pretrain.num_epochs=3',
-  '--config.pretrain.batch_size=8',
-]
+FLAGS = [*SMALLEST, '--config.pretrain.num_epochs=3', '--config.pretrain.batch_size=8']
 FILES = ('records.jsonl', 'predictions.csv')
 
 
 @pytest.fixture(scope='module')
-def whole(tmp_path_factory) -> tuple[pathlib.Path, float]:
-  """An uninterrupted study, and how long it takes once everything is compiled."""
-  run('study', *FLAGS, f'--workdir={tmp_path_factory.mktemp("compiling")}')
-  workdir, started = tmp_path_factory.mktemp('whole'), time.monotonic()
+def whole(tmp_path_factory) -> pathlib.Path:
+  """An uninterrupted study."""
+  workdir = tmp_path_factory.mktemp('whole')
   run('study', *FLAGS, f'--workdir={workdir}')
-  return workdir, time.monotonic() - started
+  return workdir
 
 
 def expect_same(workdir: pathlib.Path, whole: pathlib.Path) -> None:
@@ -43,57 +38,47 @@ def expect_prefix(workdir: pathlib.Path, whole: pathlib.Path) -> None:
       assert expected.startswith(written) and written.endswith(b'\n'), file
 
 
-def kill_again_and_again(whole, tmp_path, moments):
-  """Kills one study at each of the moments, as shares of the study's time, then lets it finish."""
-  workdir, seconds = whole
-  for number, moment in enumerate(moments):
-    target = tmp_path / str(number)
-    process = start('study', *FLAGS, f'--workdir={target}')
-    time.sleep(moment * seconds)
-    process.kill()
-    process.communicate()
-    if target.exists():
-      expect_prefix(target, workdir)
-    run('study', *FLAGS, f'--workdir={target}')
-    expect_same(target, workdir)
-
-
-def test_killed_at_a_handful_of_moments(whole, tmp_path):
-  kill_again_and_again(whole, tmp_path, [0.5, 0.75, 0.95])
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments(whole, tmp_path):
-  kill_again_and_again(whole, tmp_path, [random.uniform(0.05, 1) for _ in range(24)])
-
-
-def wait_for(process, marker: pathlib.Path) -> None:
-  while not marker.exists():
-    assert process.poll() is None
-    time.sleep(0.01)
+def kill_and_finish(process, workdir, whole):
+  """Kills a study, and lets it finish: the same bytes as an uninterrupted one."""
+  process.kill()
+  process.communicate()
+  expect_prefix(workdir, whole)
+  run('study', *FLAGS, f'--workdir={workdir}')
+  expect_same(workdir, whole)
 
 
 @pytest.mark.parametrize(
   'marker',
-  ['pretrain/fold_00_seed_0', 'pretrain/fold_02_seed_0/[0-9]*', 'adapt/fold_00_seed_0_*/1*'],
+  [
+    'checkpoints/pretrain/fold_00_seed_0',
+    'checkpoints/pretrain/fold_02_seed_0/[0-9]*',
+    'checkpoints/adapt/fold_00_seed_0_*/1*',
+    'records.jsonl',
+  ],
 )
 def test_killed_in_any_stage(marker, whole, tmp_path):
   """As soon as the stage's files begin to appear."""
   process = start('study', *FLAGS, f'--workdir={tmp_path}')
-  while not list(tmp_path.glob(f'checkpoints/{marker}')):
-    assert process.poll() is None
-    time.sleep(0.01)
-  process.kill()
-  process.communicate()
-  expect_prefix(tmp_path, whole[0])
-  run('study', *FLAGS, f'--workdir={tmp_path}')
-  expect_same(tmp_path, whole[0])
+  wait_for(process, tmp_path, marker)
+  kill_and_finish(process, tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(whole, tmp_path):
+  started = time.monotonic()
+  run('study', *FLAGS, f'--workdir={tmp_path / "timed"}')
+  seconds = time.monotonic() - started
+  for number in range(24):
+    workdir = tmp_path / str(number)
+    process = start('study', *FLAGS, f'--workdir={workdir}')
+    time.sleep(random.uniform(0.05, 1) * seconds)
+    kill_and_finish(process, workdir, whole)
 
 
 @pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_asked_to_stop_it_saves_and_says_how_to_go_on(number, code, whole, tmp_path):
   process = start('study', *FLAGS, '--config.study.num_draws=2', f'--workdir={tmp_path}')
-  wait_for(process, tmp_path / 'checkpoints' / 'pretrain' / 'fold_00_seed_0')
+  wait_for(process, tmp_path, 'checkpoints/pretrain/fold_00_seed_0')
   asked = time.monotonic()
   process.send_signal(number)
   _, errors = process.communicate()
@@ -101,18 +86,19 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(number, code, whole, tmp_p
   assert errors.startswith(f'study: stopped by {number.name} ') and len(errors.splitlines()) == 1
   assert 'Run the same command again to go on.' in errors
   run('study', *FLAGS, f'--workdir={tmp_path}')
-  expect_same(tmp_path, whole[0])
+  expect_same(tmp_path, whole)
 
 
 def test_a_second_interrupt_leaves_at_once(tmp_path):
   """While the first is still waiting for XLA to compile."""
-  process = start(
+  process = fresh(
     'pretrain',
     '--config=configs/synthetic.py:smoke',
     f'--workdir={tmp_path}',
     JAX_COMPILATION_CACHE_DIR=str(tmp_path / 'cache'),
+    XLA_FLAGS='',  # compiles slowly
   )
-  wait_for(process, tmp_path / 'checkpoints')
+  wait_for(process, tmp_path, 'checkpoints')
   time.sleep(2)
   process.send_signal(signal.SIGINT)
   time.sleep(0.5)
@@ -132,16 +118,16 @@ def test_a_full_disk_stops_with_one_sentence_and_can_be_mended(whole, tmp_path):
   assert process.returncode == 1 and len(errors.splitlines()) == 1
   assert errors.startswith('study: ') and ': cannot be saved (File too large' in errors
   run('study', *FLAGS, f'--workdir={tmp_path}')
-  expect_same(tmp_path, whole[0])
+  expect_same(tmp_path, whole)
 
 
 def test_a_second_study_in_the_same_workdir_is_refused(whole, tmp_path):
   first = start('study', *FLAGS, f'--workdir={tmp_path}')
-  wait_for(first, tmp_path / 'config.json')
+  wait_for(first, tmp_path, 'config.json')
   assert f'in use by process {first.pid}' in complaint('study', *FLAGS, f'--workdir={tmp_path}')
   first.communicate()
   assert first.returncode == 0
-  expect_same(tmp_path, whole[0])
+  expect_same(tmp_path, whole)
 
 
 WILD = '--config.pretrain.learning_rate=1e38'  # makes the parameters infinite
@@ -166,7 +152,8 @@ def test_a_personalisation_that_diverges_stops_with_one_sentence(tmp_path):
 
 @pytest.mark.slow
 def test_debug_nans_names_the_operation(tmp_path):
-  process = start('pretrain', *FLAGS, WILD, f'--workdir={tmp_path}', '--debug_nans')
+  flags = [*FLAGS, WILD, '--config.model.name=early_fusion']
+  process = start('pretrain', *flags, f'--workdir={tmp_path}', '--debug_nans')
   _, errors = process.communicate()
   assert process.returncode == 1
   assert 'FloatingPointError: invalid value (nan) encountered in reduce_sum' in errors

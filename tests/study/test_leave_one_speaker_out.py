@@ -1,26 +1,17 @@
 """A study that grows: what is there is kept, what is asked for beyond it is added, and no more."""
 
 import csv
-import types
 
 import pytest
-from makers import break_file
+from makers import smallest_config
 
-from configs import synthetic
-from persona_jax import files
 from persona_jax.errors import UserError
-from persona_jax.reporting import records
-from persona_jax.study import adaptation, leave_one_speaker_out, trials
-from persona_jax.study.user_session import UserSession
+from persona_jax.study import adaptation, leave_one_speaker_out
 from persona_jax.training import items
 
 
 def small(**asked):
-  """The smallest study, with the base model that compiles fast."""
-  config = synthetic.get_config('smoke')
-  config.model.name = 'early_fusion'
-  config.study.update(dict(arms=('baseline', 'fs_ua'), num_users=2) | asked)
-  return config
+  return smallest_config(**dict(arms=('baseline', 'fs_ua'), num_users=2) | asked)
 
 
 def lines(workdir):
@@ -123,27 +114,6 @@ def test_a_run_that_diverges_at_once_does_not_pin_its_learning_rate(tmp_path):
   leave_one_speaker_out.pretrain_only(config, tmp_path)
 
 
-def test_readers_name_damage_and_move_nothing(tmp_path):
-  config = small(num_users=1)
-  study, _ = leave_one_speaker_out.pretrain_only(config, tmp_path)
-  (fold,) = study.folds.chosen
-  session = UserSession.open(config, tmp_path, fold.user)
-  session.save(session.adapt(session.support_of_draw(0), 'fs_ua'))
-  session.save(session.adapt(session.support_of_draw(1), 'fs_ua'))  # which replaces it
-  (personal,) = (tmp_path / 'checkpoints' / 'personal').glob('*/*')
-  assert session.predict(session.load('fs_ua')).in_support.sum() == 5
-  whole = {path: path.read_bytes() for path in personal.rglob('*') if path.is_file()}
-  break_file(personal, 'truncated')
-  with pytest.raises(UserError, match='a checksum differs.; run launch.adapt again'):
-    session.load('fs_ua')
-  assert {path for path in personal.rglob('*') if path.is_file()} == set(whole)
-  teacher = tmp_path / 'checkpoints' / files.TEACHERS / fold.name
-  break_file(teacher, 'truncated')
-  with pytest.raises(UserError, match='a checksum differs.; run launch.study again'):
-    UserSession.open(config, tmp_path, fold.user)
-  assert teacher.is_dir() and not (tmp_path / 'checkpoints' / 'damaged').exists()
-
-
 def test_a_group_stopped_between_its_folds_personalises_the_rest(begun, tmp_path, monkeypatch):
   """Killed when one fold of a group of two was saved: the other alone is personalised again."""
 
@@ -172,27 +142,3 @@ def test_a_group_stopped_between_its_folds_personalises_the_rest(begun, tmp_path
   leave_one_speaker_out.run(config, tmp_path)
   assert kept == [0] and done == [1]
   assert lines(tmp_path) == begun[1]
-
-
-def test_records_are_written_in_time_linear_in_the_trials(tmp_path, monkeypatch):
-  """A user's records take a second each to write, and a user is done every second."""
-  now, rows = [0.0], []
-  monkeypatch.setattr(trials.time, 'monotonic', lambda: now[0])
-
-  def write(workdir, written):
-    rows.append(len(written))
-    now[0] += len(written)
-
-  monkeypatch.setattr(records, 'write', write)
-
-  folds = [types.SimpleNamespace(name=str(number)) for number in range(1000)]
-  recorder = trials.Recorder(
-    types.SimpleNamespace(workdir=tmp_path, folds=types.SimpleNamespace(chosen=folds))
-  )
-  for fold in folds:
-    recorder.trials[fold.name] = [fold]
-    now[0] += 1
-    recorder.write_if_due()
-  recorder.write()
-  assert rows[0] == 1 and rows[-1] == 1000 and rows == sorted(rows)
-  assert sum(rows) < 2.5 * 1000  # whole files after every user would be 500,500

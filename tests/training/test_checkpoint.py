@@ -25,14 +25,14 @@ def tree():
   }
 
 
-def save(workdir, trees):
-  with Checkpoints(workdir, 'stage', 'fold_00') as saved:
+def save(checkpoints, trees):
+  with Checkpoints(checkpoints, 'stage', 'fold_00') as saved:
     for step, tree in trees.items():
       saved.save(step, tree)
 
 
-def load(workdir, step, like):
-  with Checkpoints(workdir, 'stage', 'fold_00') as saved:
+def load(checkpoints, step, like):
+  with Checkpoints(checkpoints, 'stage', 'fold_00') as saved:
     return saved.load(step, like)
 
 
@@ -82,14 +82,14 @@ def test_whatever_file_is_damaged_no_wrong_number_is_read(how, tree, tmp_path, c
   num_files = sum(path.is_file() for path in (tmp_path / 'whole').rglob('5/**/*'))
   outcomes = []
   for which in range(num_files):
-    workdir = tmp_path / str(which)
-    save(workdir, {5: tree})
-    folder = workdir / 'checkpoints' / 'stage' / 'fold_00' / '5'
+    checkpoints = tmp_path / str(which)
+    save(checkpoints, {5: tree})
+    folder = checkpoints / 'stage' / 'fold_00' / '5'
     path = break_file(folder, how, which)
-    loaded = load(workdir, 5, tree)
+    loaded = load(checkpoints, 5, tree)
     outcomes.append(loaded is None)
     if loaded is None:
-      aside = workdir / 'checkpoints' / 'damaged' / 'stage-fold_00-5-0'
+      aside = checkpoints / 'damaged' / 'stage-fold_00-5-0'
       assert not folder.exists() and (aside / path.relative_to(folder)).is_file()
       assert f'{folder} is damaged' in caplog.text and str(aside) in caplog.text
     else:
@@ -99,7 +99,7 @@ def test_whatever_file_is_damaged_no_wrong_number_is_read(how, tree, tmp_path, c
 
 def test_the_newest_undamaged_is_found(tree, tmp_path):
   save(tmp_path, {step: tree | {'weights': tree['weights'] * step} for step in (1, 2, 3)})
-  break_file(tmp_path / 'checkpoints' / 'stage' / 'fold_00' / '3', 'truncated')
+  break_file(tmp_path / 'stage' / 'fold_00' / '3', 'truncated')
   with Checkpoints(tmp_path, 'stage', 'fold_00') as saved:
     step, found = saved.newest(tree)
     assert step == 2 and saved.steps() == {1, 2}
@@ -157,7 +157,7 @@ def test_older_formats_are_refused_by_name(tree, tmp_path, monkeypatch):
   monkeypatch.undo()
   with pytest.raises(UserError, match='fold_00/1: a checkpoint of format 4, .* reads format 3'):
     load(tmp_path, 1, tree)
-  (tmp_path / 'checkpoints' / 'stage' / 'fold_00' / '1' / 'default').mkdir()  # as version 0.1 saved
+  (tmp_path / 'stage' / 'fold_00' / '1' / 'default').mkdir()  # as version 0.1 saved
   with pytest.raises(UserError, match='a checkpoint of format 1'):
     load(tmp_path, 1, tree)
 
@@ -171,6 +171,6 @@ def test_another_model_is_refused(tree, tmp_path):
 def test_a_vanished_folder_stops_the_run(tree, tmp_path):
   with pytest.raises(UserError, match='fold_00: cannot be saved .the folder has vanished'):
     with Checkpoints(tmp_path, 'stage', 'fold_00') as saved:
-      (tmp_path / 'checkpoints' / 'stage' / 'fold_00').rmdir()
+      (tmp_path / 'stage' / 'fold_00').rmdir()
       saved.save(1, tree)
-  assert not (tmp_path / 'checkpoints' / 'stage' / 'fold_00').exists()
+  assert not (tmp_path / 'stage' / 'fold_00').exists()

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from persona_jax.errors import UserError
 from persona_jax.training import losses
 
 
@@ -110,3 +111,11 @@ def test_distillation_pulls_towards_the_teacher(name):
 def test_gradient_is_the_sign_elsewhere():
   gradient = jax.grad(lambda x: losses.absolute(x).sum())(jnp.array([-2.0, -1e-3, 0.0, 1e-3, 5.0]))
   np.testing.assert_array_equal(gradient, [-1, -1, 0, 1, 1])
+
+
+def test_an_unknown_distillation_is_explained():
+  assert losses.distillation('kl') is losses.DISTILLATIONS['kl']
+  with pytest.raises(
+    UserError, match="config.adapt.distillation = 'hints': expected one of l1, mse"
+  ):
+    losses.distillation('hints')

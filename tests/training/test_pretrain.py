@@ -14,10 +14,7 @@ from trees import leaves
 
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
-from persona_jax.model import predict
-from persona_jax.model.build import build
 from persona_jax.runtime import parallel, preemption
-from persona_jax.study.teacher_predictions import predict_with_teacher
 from persona_jax.training import items, pretrain, steps
 from persona_jax.training.checkpoint import Checkpoints
 
@@ -207,13 +204,20 @@ def test_stopped_again_while_a_fold_catches_up(teachers, study, monkeypatch):
   expect_same(pretrain.pretrain(study), teachers)
 
 
-def test_orbax_alone_restores_the_best_parameters_by_the_lines_in_readme(
+def documented(word: str) -> str:
+  """The one block of Python in the project's documents that has a word."""
+  root = pathlib.Path(__file__).parents[2]
+  documents = [*root.glob('*.md'), *root.glob('[a-z]*/*.md')]
+  texts = [path.read_text() for path in documents if path.parent.name != 'runs']
+  blocks = [block for text in texts for block in re.findall(r'```python\n(.*?)```', text, re.S)]
+  (found,) = [block for block in blocks if word in block]
+  return found
+
+
+def test_orbax_alone_restores_the_best_parameters_by_the_documented_lines(
   finished, teachers, tmp_path, monkeypatch
 ):
-  readme = (pathlib.Path(__file__).parents[2] / 'README.md').read_text()
-  (lines,) = [
-    block for block in re.findall(r'```python\n(.*?)```', readme, re.S) if 'orbax' in block
-  ]
+  lines = documented('orbax')
   assert 'persona_jax' not in lines
   (tmp_path / 'runs').mkdir()
   (tmp_path / 'runs' / 'demo').symlink_to(finished.workdir)
@@ -278,23 +282,3 @@ def test_a_fold_alone_is_the_fold_in_the_study(teachers, tmp_path, corpus, confi
   alone.study.folds = (2,)
   (result,) = pretrain.pretrain(Study.plan(alone, corpus, tmp_path))
   np.testing.assert_array_equal(result.curves, teachers[2].curves)
-
-
-def test_all_folds_predicted_in_one_call_are_each_predicted_alone(
-  teachers, tmp_path, corpus, config
-):
-  shifting = config.copy_and_resolve_references()
-  shifting.study.arms = ('baseline', 'mean_shift')  # which needs the validation clips as well
-  study = Study.plan(shifting, corpus, tmp_path / 'one')
-  together = predict_with_teacher(study, teachers)
-  shared = jax.device_put(pretrain.shared_corpus(corpus))
-  for fold, teacher, predictions in zip(study.folds.chosen, teachers, together):
-    for clips, ours in ((fold.user_clips, predictions.user_clips), (fold.valid, predictions.valid)):
-      alone = predict.predict(
-        build(config.model), teacher.params, study.normaliser(fold), shared.clips, clips
-      )
-      np.testing.assert_allclose(ours, alone, atol=1e-5)
-  without_valid = predict_with_teacher(Study.plan(config, corpus, tmp_path / 'two'), teachers)
-  for whole, without in zip(together, without_valid):
-    np.testing.assert_allclose(without.user_clips, whole.user_clips, atol=1e-5)
-    assert not len(without.valid)

@@ -82,6 +82,7 @@ def test_training_learns_a_batch_by_heart(fold, fresh, finished, config, corpus)
   _, inputs, shared = fold
   certain = config.copy_and_resolve_references()
   certain.model.dropout = {place: 0.0 for place in certain.model.dropout}
+  certain.pretrain.learning_rate = 1e-2
   training = steps.Pretraining(build(certain.model), certain)
   clips = finished.folds.all[0].train[:7]
   batch = jax.device_put(batching.split(clips, 1, 7))

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pooling
 import pytest
 
 from persona_jax import config as config_lib
@@ -12,6 +13,7 @@ from persona_jax.model.fast_prng import fast_key
 from persona_jax.model.registry import BASE_MODELS
 from persona_jax.types import Clips
 
+NAMES = [name for name in BASE_MODELS if name != pooling.NAME]
 STEPS = {'language': 5, 'audio': 11, 'vision': 7}
 WIDTHS = {'language': 13, 'audio': 3, 'vision': 17}
 LENGTHS = {'language': [5, 2, 3], 'audio': [11, 4, 0], 'vision': [7, 1, 6]}  # one clip lacks audio
@@ -38,13 +40,13 @@ def initialised(config, clips):
   return model, jax.jit(model.init)(fast_key(0), clips)
 
 
-VARIANTS = [config_of(name) for name in BASE_MODELS] + [
-  config_of(prompt_length=3),
-  config_of(kernel_sizes=dict(language=3, audio=5, vision=1)),
-]
+VARIANTS = {name: config_of(name) for name in NAMES} | {
+  'prompt3': config_of('early_fusion', prompt_length=3),
+  'kernels': config_of('early_fusion', kernel_sizes=dict(language=3, audio=5, vision=1)),
+}
 
 
-@pytest.fixture(params=VARIANTS, ids=['mult', 'early_fusion', 'prompt3', 'kernels'], scope='module')
+@pytest.fixture(params=VARIANTS.values(), ids=VARIANTS, scope='module')
 def predictor(request):
   clips = clips_of()
   model, variables = initialised(request.param, clips)
@@ -101,7 +103,7 @@ def test_parameters_are_adapter_and_base_and_all_are_used():
     assert np.abs(leaf).max() > 0, jax.tree_util.keystr(path)
 
 
-@pytest.mark.parametrize('name', BASE_MODELS)
+@pytest.mark.parametrize('name', NAMES)
 def test_a_distillation_token_is_read_beside_the_users(name):
   """It has a head of its own, and begins as a copy of the user's token and head."""
   clips = clips_of()
@@ -115,6 +117,9 @@ def test_a_distillation_token_is_read_beside_the_users(name):
   created = jax.eval_shape(distilling.init, fast_key(0), clips)['params']
   assert jax.tree.structure(created) == jax.tree.structure(params)
   assert jax.tree.map(jnp.shape, created) == jax.tree.map(jnp.shape, params)
+  np.testing.assert_array_equal(
+    *(params['base']['heads'][head]['score']['kernel'] for head in ('head', 'distillation_head'))
+  )
   gradients = jax.jit(jax.grad(lambda p: scores(p)[:, 1].sum()))(params)
   assert all(
     np.abs(leaf).max() > 0

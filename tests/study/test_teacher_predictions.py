@@ -1,0 +1,67 @@
+"""What teachers predict of their users: in one call or several, each as if predicted alone."""
+
+import jax
+import numpy as np
+import pytest
+
+from persona_jax.data.study import Study
+from persona_jax.model import predict
+from persona_jax.model.build import build
+from persona_jax.runtime import parallel
+from persona_jax.study import teacher_predictions
+from persona_jax.training import memory, pretrain
+
+
+@pytest.fixture(scope='module')
+def shifting(tmp_path_factory, corpus, config):
+  """A study with the mean shift, which needs the validation clips as well."""
+  config = config.copy_and_resolve_references()
+  config.study.arms = ('baseline', 'mean_shift')
+  return Study.plan(config, corpus, tmp_path_factory.mktemp('shifting'))
+
+
+@pytest.fixture(scope='module')
+def together(shifting, teachers):
+  return teacher_predictions.predict_with_teacher(shifting, teachers)
+
+
+def test_all_folds_predicted_in_one_call_are_each_predicted_alone(shifting, together, teachers):
+  shared = jax.device_put(pretrain.shared_corpus(shifting.corpus))
+  model = build(shifting.config.model)
+  for fold, teacher, predictions in zip(shifting.folds.chosen, teachers, together, strict=True):
+    for clips, ours in ((fold.user_clips, predictions.user_clips), (fold.valid, predictions.valid)):
+      alone = predict.predict(
+        model, teacher.params, shifting.normaliser(fold), shared.clips, clips
+      )
+      np.testing.assert_allclose(ours, alone, atol=1e-5)
+
+
+def test_validation_clips_are_predicted_for_the_mean_shift_alone(
+  together, teachers, tmp_path, corpus, config
+):
+  without_valid = teacher_predictions.predict_with_teacher(
+    Study.plan(config, corpus, tmp_path), teachers
+  )
+  for whole, without in zip(together, without_valid, strict=True):
+    np.testing.assert_allclose(without.user_clips, whole.user_clips, atol=1e-5)
+    assert not len(without.valid)
+
+
+def test_accelerators_predict_as_many_folds_as_memory_holds(
+  together, teachers, shifting, tmp_path, monkeypatch
+):
+  """With memory for one fold per device: three folds on two devices take two calls."""
+  calls, predict_folds = [], teacher_predictions._predict_folds
+  monkeypatch.setattr(
+    teacher_predictions,
+    '_predict_folds',
+    lambda study, folds, *rest: calls.append(len(folds)) or predict_folds(study, folds, *rest),
+  )
+  monkeypatch.setattr(parallel, '_loops', lambda: False)
+  each = memory.copy_bytes(teachers[0].params, shifting.corpus.clips, 1, shifting.config.model)
+  monkeypatch.setattr(parallel, 'ACCELERATOR_BYTES', each)
+  other = Study.plan(shifting.config, shifting.corpus, tmp_path)
+  apart = teacher_predictions.predict_with_teacher(other, teachers)
+  assert calls == [2, 1]
+  for ours, theirs in zip(apart, together, strict=True):
+    np.testing.assert_allclose(ours.user_clips, theirs.user_clips, atol=1e-4)
