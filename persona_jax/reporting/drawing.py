@@ -1,7 +1,7 @@
-"""How figures look, and how they become files: readable in black and white and by the colour-blind.
+"""How figures look, and how they become files: readable without colour vision, and in print.
 
-All are so narrow that a phone shows their words large enough to be read. Arms are told apart by marker
-and line as well as by colour (Okabe and Ito's palette, which all kinds of colour vision can tell apart,
+All are narrow enough for a phone to show their words at a readable size. Arms are told apart by
+marker and line as well as by colour (Okabe and Ito's palette, made for all kinds of colour vision,
 https://jfly.uni-koeln.de/color).
 """
 
@@ -10,7 +10,7 @@ import io
 import pathlib
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -21,12 +21,13 @@ from persona_jax.arms import ARMS, NAMES
 from persona_jax.files import FIGURES, write_text
 from persona_jax.reporting.markdown import visible
 
+MAE = 'MAE (sentiment points)'  # the label of an axis
 COLOURS = ('#000000', '#999999', '#D55E00', '#0072B2', '#009E73', '#CC79A7', '#E69F00')
 _MARKERS, _LINES = 'oxsD^vP', ('-', ':', '--', '-', '-.', ':', '--')
 _WIDTH = 4.4  # inches
 _LONGEST = 40  # characters of a name, beyond which it would leave no room for the axes
-# Names are no formulas, and no two runs may draw other identifiers.
-_SETTINGS = {
+# Names are not formulas, and every run draws the same identifiers.
+_SETTINGS: dict[Any, Any] = {
   'svg.hashsalt': 'persona_jax',
   'font.size': 9,
   'svg.fonttype': 'path',
@@ -43,7 +44,7 @@ class Picture(NamedTuple):
 
 
 def write(workdir: pathlib.Path, made: dict[str, Callable[[], Picture | None]]) -> dict[str, str]:
-  """Writes `figures/<name>.svg` of every figure there is data for; returns {name: caption} of those."""
+  """Writes `figures/<name>.svg` of every figure with data; returns {name: caption}."""
   folder = workdir / FIGURES
   folder.mkdir(exist_ok=True)
   captions = {}

@@ -16,7 +16,7 @@ _NUMBERED = re.compile(r'\A\d{1,9}[.)](?= |\Z)')
 
 
 def visible(text: str) -> str:
-  """`text` on one line that no terminal acts on: what cannot be printed becomes \\n, \\x1b, \\u200b.
+  """`text` on one line that no terminal acts on: what cannot be printed is shown as \\n or \\x1b.
 
   Invisible and direction-changing characters count as not printable, and spaces other than ' '.
   """
@@ -55,6 +55,11 @@ def number(value: float | None, signed: bool = False) -> str:
     return '–'
   value = round(float(value), 3) + 0.0
   return f'{value:+.3f}' if signed else f'{value:.3f}'
+
+
+def p_value(value: float) -> str:
+  """Three decimals; a dash where undefined."""
+  return literal('< 0.001') if value < 0.001 else number(value)
 
 
 def interval(given: Interval, signed: bool = False) -> str:

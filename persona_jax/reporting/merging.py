@@ -8,9 +8,9 @@ from persona_jax import files
 from persona_jax.errors import UserError
 from persona_jax.reporting import provenance
 
-# What parts of one study were asked for differently; everything else changes its results.
+# Fields in which parts of one study may differ; any other changes its results.
 _PARTS_DIFFER = provenance.MAY_DIFFER | {'seed', 'study.folds', 'study.seeds'}
-# Of `corpus.json`. The counts stand for the fingerprint in workdirs of version 0.1, which have none.
+# Of `corpus.json`. Workdirs of version 0.1 have no fingerprint, only the counts.
 _DATA = ('fingerprint', 'num_clips', 'num_speakers', 'users', 'num_batches')
 _MOST = 6  # fields that a sentence names
 
@@ -29,9 +29,8 @@ def expect_parts_of_one_study(workdirs: Sequence[pathlib.Path]) -> None:
     }
     if differing:
       raise UserError(
-        f'{first[0]} and {other[0]} are no parts of one study: {_listed(differing)}; '
-        'merge workdirs of one config and one corpus, which differ in study.folds and '
-        'seeds alone.'
+        f'{first[0]} and {other[0]} are not parts of one study: {_listed(differing)}; '
+        'merge workdirs of one config and one corpus, which differ only in study.folds and seeds.'
       )
 
 

@@ -1,35 +1,52 @@
-"""What somebody needs to know to make the same again: the notes at a report's end."""
+"""The notes at a report's end: how to read its numbers, and how they were made."""
 
 import collections
 import pathlib
 from collections.abc import Sequence
 
+from persona_jax.reporting.explanations import MEAN_SHIFT_NOTE, P_NOTE, caveat, holm_note
 from persona_jax.reporting.markdown import literal
+from persona_jax.reporting.results import Results
 from persona_jax.reporting.scores import Scores
 from persona_jax.types import MODALITIES
 
 REPRODUCIBILITY = (
-  'On the same machine, with the same versions and number of devices, the same command gives identical '
-  'bytes. Another number of devices rounds otherwise: predictions of a short run move by some 1e-7, and '
-  'training amplifies that. Another machine rounds otherwise too: expect single predictions to move '
-  'by some 0.1, and means to stay within the intervals here (measured on the synthetic corpus, compiled '
-  'for two kinds of CPU).'
+  'On the same machine, with the same versions and number of devices, the same command gives '
+  'identical bytes. Another number of devices rounds differently: predictions of a short run '
+  'change by about 1e-7, and training amplifies that. So does another machine: expect single '
+  'predictions to change by about 0.1, and means to stay within these intervals (measured on the '
+  'synthetic corpus, compiled for two kinds of CPU).'
 )
 
 
-def notes(environments: dict[pathlib.Path, dict], config: dict, scores: Scores) -> list[str]:
-  """The sentences, in Markdown.
+def notes(loaded: Results) -> list[str]:
+  """The sentences, in Markdown."""
+  return [
+    *_reading(loaded),
+    *_provenance(loaded.environments, loaded.all_scores),
+    *_preprocessing(loaded.config),
+    REPRODUCIBILITY,
+    *map(literal, loaded.corpus['notes']),
+  ]
 
-  Args:
-    environments: {workdir: its `environment.json`}.
-    config: `config.json`.
-    scores: the records.
-  """
-  return [*_provenance(environments, scores), *_preprocessing(config), REPRODUCIBILITY]
+
+def _reading(loaded: Results) -> list[str]:
+  """How to read the tables."""
+  compared = loaded.comparisons
+  return [
+    'Intervals come from a bootstrap over users, over seeds within each user, and over draws '
+    'within each seed.',
+    *([f'{P_NOTE} {holm_note(len(compared))}'] if compared else []),
+    *([MEAN_SHIFT_NOTE] if caveat(loaded.all_scores.arms) else []),
+    'F1 and Acc2 leave out clips labelled 0 (non0); `records.jsonl` also has the metrics that '
+    'count them (has0).',
+    "The paper's rows (CMU-MOSI with COVAREP, Facet and GloVe features; one draw, 30 query clips "
+    'per user, users unnamed) correspond to ours by rank only.',
+  ]
 
 
 def _provenance(environments: dict[pathlib.Path, dict], scores: Scores) -> list[str]:
-  """Seeds, config, commit, versions and devices; of parts that were made differently, each."""
+  """Seeds, config, commit, versions and devices; per workdir where these differ."""
   made = collections.defaultdict(list)
   for workdir, environment in environments.items():
     made[_commit(environment), _made_with(environment)].append(literal(str(workdir)))
@@ -68,7 +85,7 @@ def _made_with(environment: dict) -> str:
 
 
 def _preprocessing(config: dict) -> list[str]:
-  """How features were changed before the model saw them; nothing of workdirs that do not say."""
+  """How features were changed before the model saw them; nothing where the config lacks it."""
   used = config.get('model', {}).get('modalities', MODALITIES)
   return _normalised(config, used) + _averaged(config, used)
 
@@ -97,13 +114,13 @@ def _averaged(config: dict, used: Sequence[str]) -> list[str]:
     return []
   rates = config['data']['frames_per_second']
   averaged = [
-    f'{rates[modality]:g} a second ({modality})' for modality in used if rates.get(modality)
+    f'{rates[modality]:g} per second ({modality})' for modality in used if rates.get(modality)
   ]
   others = [modality for modality in used if not rates.get(modality)]
   if not averaged:
     return [f'Frames of {_and(others)} are taken at the rate of the files.']
   return [
-    f'Within each clip, frames that come faster are averaged to {_and(averaged)}'
+    f'Within each clip, frames at a higher rate are averaged to {_and(averaged)}'
     + (f'; frames of {_and(others)} are taken as they are.' if others else '.')
   ]
 

@@ -4,81 +4,99 @@ import functools
 import html
 import pathlib
 import re
+from collections.abc import Iterator, Sequence
 
 import markdown_it
+from markdown_it.token import Token
 
 from persona_jax.files import FIGURES, read_text
+from persona_jax.reporting.document import Beside, Figures, Folded, Part
+from persona_jax.reporting.page_style import STYLE
 
-# Should anything ever slip through as an element, the browser still runs and loads nothing. The figure
-# of attention holds its images as data.
+# Should anything ever slip through as an element, the browser still runs and loads nothing. The
+# figure of attention holds its images as data.
 _POLICY = (
   "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
   "form-action 'none'"
 )
 _NEVER = ('link', 'image', 'autolink', 'html_inline', 'html_block', 'reference')
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 1rem;
-  overflow-wrap: anywhere; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
-p, ul { max-width: 48rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: separate; border-spacing: 0; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid #8886; text-align: left; white-space: nowrap; }
-th:first-child, td:first-child { position: sticky; left: 0; background: Canvas; padding-left: 0; }
-figure { margin: 2rem 0; max-width: 38rem; } figcaption { font-size: .9rem; }
-figure svg { width: 100%; height: auto; background: white; }
-@media (max-width: 40rem) {
-  th, td { padding: .3rem; }
-  th:first-child, td:first-child { white-space: normal; min-width: 7.5rem; }
-}
-"""
 
 
-def page(before: str, captions: dict[str, str], after: str, workdir: pathlib.Path) -> str:
-  """A page of Markdown, then figures, then Markdown.
+def page(title: str, parts: Sequence[Part], workdir: pathlib.Path) -> str:
+  """A page of these parts.
 
-  Nothing in the Markdown becomes a link, an image or an element of its own: text from data cannot bring
-  anything into the page but text.
+  Nothing in their Markdown becomes a link, an image or an element of its own: text from data can
+  bring nothing into the page but text.
 
   Args:
-    before: opens with the title.
-    captions: {name: caption} of the SVG files in the workdir's folder of figures.
+    title: in plain text.
+    parts: of the report.
+    workdir: whose folder of figures has theirs.
   """
-  figures = [
-    _figure(workdir / FIGURES / f'{name}.svg', name, caption) for name, caption in captions.items()
-  ]
-  body = ''.join([_rendered(before), *figures, _rendered(after)])
-  title = html.escape(before.splitlines()[0].lstrip('# '))
+  body = ''.join(_rendered(part, workdir) for part in parts)
   return (
     '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
     '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    f'<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n'
+    f'<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n'
+    f'<body>\n<main>\n{body}</main>\n</body>\n</html>\n'
   )
 
 
-def _rendered(text: str) -> str:
-  return (
-    _parser()
-    .render(text)
-    .replace('<table>', '<div class="wide" tabindex="0"><table>')
-    .replace('</table>', '</table></div>')
-  )
+def _rendered(part: Part, workdir: pathlib.Path) -> str:
+  match part:
+    case Figures(captions):
+      drawn = (_figure(workdir, name, caption) for name, caption in captions.items())
+      return f'<div class="figures">\n{"".join(drawn)}</div>\n' if captions else ''
+    case Beside(text, figures):
+      side = _rendered(figures, workdir)
+      text = _rendered(text, workdir)
+      return f'<div class="beside">\n<div>\n{text}</div>\n{side}</div>\n' if side else text
+    case Folded(summary, text):
+      summary = html.escape(summary)
+      return f'<details>\n<summary>{summary}</summary>\n{_rendered(text, workdir)}</details>\n'
+    case text:
+      tokens = _parser().parse(text)
+      return _parser().renderer.render(list(_accessible(tokens)), _parser().options, {})
 
 
 @functools.cache
 def _parser() -> markdown_it.MarkdownIt:
-  return markdown_it.MarkdownIt('commonmark', {'html': False}).enable('table').disable(_NEVER)
+  parser = markdown_it.MarkdownIt('commonmark', {'html': False}).enable('table').disable(_NEVER)
+  parser.add_render_rule('table_open', _table_open)
+  parser.add_render_rule('table_close', lambda *_: '</table></div>\n')
+  return parser
 
 
-def _figure(path: pathlib.Path, name: str, caption: str) -> str:
+def _table_open(*_) -> str:
+  """A table in a box of its own, which scrolls sideways, by keyboard too."""
+  return '<div class="wide" role="region" aria-label="Table" tabindex="0"><table>\n'
+
+
+def _accessible(tokens: Sequence[Token]) -> Iterator[Token]:
+  """Says of every header cell what it heads; the first cell of a row heads the row."""
+  first = False
+  for token in tokens:
+    if token.type == 'tr_open':
+      first = True
+    elif token.type == 'th_open':
+      token.attrSet('scope', 'col')
+    elif token.type == 'td_open' and first:
+      token.tag = 'th'
+      token.attrSet('scope', 'row')
+    elif token.type == 'td_close' and first:
+      token.tag, first = 'th', False
+    yield token
+
+
+def _figure(workdir: pathlib.Path, name: str, caption: str) -> str:
   """The drawing itself, its names made its own: a page has several."""
-  svg = read_text(path)
+  svg = read_text(workdir / FIGURES / f'{name}.svg')
   svg = svg[svg.index('<svg') :]
   svg = re.sub(r'\bid="', f'id="{name}-', svg)
   svg = re.sub(r'(url\(#|href="#)', rf'\g<1>{name}-', svg)
-  caption = html.escape(caption)
+  described = f'<svg role="img" aria-labelledby="{name}-caption"'
   return (
-    f'<figure role="img" aria-label="{caption}">{svg}<figcaption>{caption}</figcaption></figure>\n'
+    f'<figure>{svg.replace("<svg", described, 1)}'
+    f'<figcaption id="{name}-caption">{html.escape(caption)}</figcaption></figure>\n'
   )

@@ -1,6 +1,6 @@
 """What a run was made from: its config's fields, and which of them differ from another run's.
 
-Nothing here knows of jax, so that a report can ask as well as a run.
+It does not import jax, so that reports can use it as well as runs.
 """
 
 import hashlib
@@ -10,13 +10,13 @@ from typing import Any
 
 from persona_jax.types import MODALITIES, Config
 
-# Where the files lie, whose content `corpus.json` has the fingerprints of; and a picture more or less.
+# Where the files are (`corpus.json` has their fingerprints), and whether to draw a figure.
 MAY_DIFFER = frozenset(
   {f'data.{field}' for field in ('root', 'labels', *MODALITIES, 'speakers')} | {'study.attention'}
 )
 
-# What a result depends on, stage by stage. The rest of a config says which folds, arms, shots and draws
-# are asked for, and may grow from run to run of one workdir.
+# What a result depends on, stage by stage. The other fields of a config say which folds, arms,
+# shots and draws to run, and may grow from run to run in one workdir.
 TRAINING, PERSONALISING = STAGES = ('training', 'personalising')
 _ASKED = ('seed', 'study.')
 _TRAINS = frozenset(
@@ -49,7 +49,7 @@ def flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
 
 
 def config_hash(config: Config) -> str:
-  """A short name of a config's values, but for those that cannot change a result."""
+  """A short hash of a config's values, without those that cannot change a result."""
   fields = {name: value for name, value in flat(plain(config)).items() if name not in MAY_DIFFER}
   return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -62,7 +62,10 @@ def differing_fields(
   A field that one of them lacks, because another version wrote it, is 'unknown' there.
   """
   left, right = flat(first), flat(second)
-  shown = lambda fields, name: repr(fields[name]) if name in fields else 'unknown'
+
+  def shown(fields: Mapping[str, Any], name: str) -> str:
+    return repr(fields[name]) if name in fields else 'unknown'
+
   return {
     name: (shown(left, name), shown(right, name))
     for name in sorted(set(left) | set(right))

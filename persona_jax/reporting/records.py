@@ -1,11 +1,12 @@
-"""The files that all tables and figures are made from: predictions.csv, records.jsonl, curves.csv."""
+"""The files that tables and figures are made from: predictions.csv, records.jsonl, curves.csv."""
 
 import dataclasses
 import functools
+import itertools
 import json
 import pathlib
-from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,7 +32,7 @@ _COUNTS = ('seed', 'draw', 'num_support', 'num_query')
 
 
 class TrialKey(NamedTuple):
-  """What a trial is called in every file."""
+  """What identifies a trial, in every file."""
 
   user: str
   arm: str
@@ -67,7 +68,7 @@ class Trial:
 
   @functools.cached_property
   def record(self) -> dict:
-    """The trial's line of `records.jsonl`, from the very numbers of `predictions.csv`."""
+    """The trial's line of `records.jsonl`, computed from the numbers in `predictions.csv`."""
     written = [_as_written(self.labels), _as_written(self.predictions)]
     return dict(
       user=self.user,
@@ -88,10 +89,10 @@ def _as_written(values: np.ndarray) -> np.ndarray:
 def write(workdir: pathlib.Path, trials: Collection[Trial]) -> None:
   """Writes both files whole and atomically, so that a reader never sees half a trial.
 
-  A study of several shots needs one more column in `predictions.csv`, `num_support`, its last. The
-  trials are gone through several times, one after the other; none is kept.
+  For a study of several shots `predictions.csv` has a last column, `num_support`. The trials are
+  iterated several times, and none is kept.
   """
-  assert isinstance(trials, Collection)  # of an iterator the second pass would find nothing
+  assert isinstance(trials, Collection)  # an iterator would be empty at the second pass
   several = len({trial.num_support for trial in trials}) > 1
   with replacing(workdir / PREDICTIONS) as file:
     table = CsvWriter(file)
@@ -99,7 +100,7 @@ def write(workdir: pathlib.Path, trials: Collection[Trial]) -> None:
     for trial in trials:
       shots = (trial.num_support,) if several else ()
       for clip, label, prediction in zip(
-        trial.clips, _as_written(trial.labels), _as_written(trial.predictions)
+        trial.clips, _as_written(trial.labels), _as_written(trial.predictions), strict=True
       ):
         table.writerow(
           (trial.user, trial.arm, trial.seed, trial.draw, clip, label, prediction, *shots)
@@ -123,12 +124,12 @@ def write_curves(workdir: pathlib.Path, curves: dict[tuple[str, int], np.ndarray
 
 
 def read_curves(workdirs: Iterable[pathlib.Path]) -> list[dict]:
-  """The epochs of the workdirs' folds, numbers as numbers; none where no stage has ended yet."""
+  """The epochs of the workdirs' folds; none where no fold's pre-training has ended yet."""
   return [
-    dict(zip(_CURVE, (user, *as_numbers(path, (int, int, float, float), numbers))))
+    dict(zip(_CURVE, (user, *as_numbers(path, (int, int, float, float), numbers)), strict=True))
     for path in (workdir / CURVES for workdir in workdirs)
     if path.exists()
-    for user, *numbers in read_csv(path, _CURVE)
+    for user, *numbers in _rows(path, _CURVE)
   ]
 
 
@@ -138,18 +139,26 @@ def read_predictions(workdir: pathlib.Path) -> Iterator[Prediction]:
   A study of one number of support clips has no column for it; `records.jsonl` says which it was.
 
   Raises:
-    UserError: a row is broken, or neither file says of how many support clips it is.
+    UserError: a row is broken, or neither file tells its number of support clips.
   """
   path = workdir / PREDICTIONS
   if not path.exists():
     return
-  before, trial, only = None, None, None
-  for user, arm, seed, draw, clip, label, prediction, count in read_csv(path, _FIELDS, _SHOTS):
-    if before != (before := (user, arm, seed, draw, count)):
-      if count is None:
-        count = only = only or _only_shots(workdir)
-      trial = TrialKey(user, arm, *as_numbers(path, (int,) * 3, (seed, draw, count)))
-    yield Prediction(trial, clip, *as_numbers(path, (float, float), (label, prediction)))
+  shots = functools.cache(lambda: str(_only_shots(workdir)))  # read where it is needed
+  rows = _rows(path, _FIELDS, _SHOTS)
+  for name, group in itertools.groupby(rows, key=lambda row: (*row[:4], row[-1])):
+    user, arm, seed, draw, count = name
+    count = shots() if count is None else count
+    trial = TrialKey(user, arm, *as_numbers(path, (int,) * 3, (seed, draw, count)))
+    for *_, clip, label, prediction, _ in group:
+      yield Prediction(trial, clip, *as_numbers(path, (float, float), (label, prediction)))
+
+
+def _rows(
+  path: pathlib.Path, fields: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[list[Any]]:
+  """`read_csv` for a type checker, which cannot tell that only an optional value may be None."""
+  return read_csv(path, fields, optional)
 
 
 def _only_shots(workdir: pathlib.Path) -> int:
@@ -163,7 +172,7 @@ def _only_shots(workdir: pathlib.Path) -> int:
 
 
 def read(workdirs: Iterable[pathlib.Path]) -> Iterator[dict]:
-  """The records of one or several workdirs, such as folds run as jobs of their own, one at a time.
+  """Yields the records of one or several workdirs, such as folds that ran as separate jobs.
 
   Raises:
     UserError: no records, a broken line, or one trial twice.

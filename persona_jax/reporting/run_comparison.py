@@ -10,8 +10,16 @@ from persona_jax import files
 from persona_jax.arms import NAMES
 from persona_jax.errors import UserError
 from persona_jax.evaluation import statistics
-from persona_jax.reporting import arm_comparison, records
-from persona_jax.reporting.markdown import interval, literal, number, table, visible
+from persona_jax.reporting import records
+from persona_jax.reporting.arm_comparison import p_values
+from persona_jax.reporting.explanations import (
+  MEAN_SHIFT_NOTE,
+  P_NOTE,
+  caveat,
+  holm_note,
+  interval_note,
+)
+from persona_jax.reporting.markdown import interval, literal, number, p_value, table, visible
 from persona_jax.reporting.records import TrialKey
 from persona_jax.reporting.scores import Scores, Values
 
@@ -35,7 +43,7 @@ def compare(workdirs: Sequence[pathlib.Path]) -> str:
   """Every later run against the first, arm by arm, on the trials that both have.
 
   Raises:
-    UserError: a trial of two runs was scored on different query clips, or one has no predictions of it.
+    UserError: two runs scored a trial on different query clips, or one lacks its predictions.
   """
   first, *others = workdirs
   ours = Scores.of(records.read([first]))
@@ -60,49 +68,49 @@ def _compared(first: tuple[pathlib.Path, Scores], other: tuple[pathlib.Path, Sco
   expect_same_queries(first[0], other[0], both)
   ours, theirs = (
     scores.rows(np.array([place[trial] for trial in both]))
-    for (_, scores), place in zip((first, other), places)
+    for (_, scores), place in zip((first, other), places, strict=True)
   )
-  cells = dict.fromkeys((trial.arm, trial.num_support) for trial in both)
+  cells = list(dict.fromkeys((trial.arm, trial.num_support) for trial in both))
+  header = ['arm', 'clips', f'MAE of {names[0]}', f'MAE of {names[1]}']
+  return [
+    f'## {names[1]}',
+    table([*header, 'difference', 'p', 'p (Holm)'], _rows(cells, ours, theirs)),
+    interval_note(ours),
+    f'{P_NOTE} {holm_note(len(cells))}',
+    *([MEAN_SHIFT_NOTE] if caveat([arm for arm, _ in cells]) else []),
+  ]
+
+
+def _rows(cells: Sequence[tuple[str, int]], ours: Scores, theirs: Scores) -> list[list[str]]:
+  """A row per arm and number of support clips, of the records of both runs."""
   pairs = [
     [scores.only(count, arm).values('mae', arm) for scores in (ours, theirs)]
     for arm, count in cells
   ]
   differences = [Values(mine.users, other.table - mine.table) for mine, other in pairs]
-  rows = [
+  intervals = statistics.bootstraps([each.table for each in differences])
+  return [
     [
       NAMES[arm],
       str(count),
-      *(number(statistics.mean_over_users(each.table)) for each in pair),
+      *(number(float(statistics.mean_over_users(each.table))) for each in pair),
       interval(mean, signed=True),
-      *p,
+      *map(p_value, p),
     ]
     for (arm, count), pair, mean, p in zip(
-      cells,
-      pairs,
-      statistics.bootstraps([each.table for each in differences]),
-      arm_comparison.p_values(differences),
+      cells, pairs, intervals, p_values(differences), strict=True
     )
-  ]
-  return [
-    f'## {names[1]}',
-    table(
-      ['arm', 'clips', f'MAE of {names[0]}', f'MAE of {names[1]}', 'difference', 'p', 'p (Holm)'],
-      rows,
-    ),
-    arm_comparison.over(ours),
-    arm_comparison.P_HOLM,
-    *arm_comparison.caveat([arm for arm, _ in cells]),
   ]
 
 
 def expect_same_queries(
   first: pathlib.Path, second: pathlib.Path, trials: Collection[TrialKey]
 ) -> None:
-  """Raises `UserError` for the first of `trials` that the runs scored on different clips or labels."""
+  """Raises `UserError` for the first trial that the runs scored on different clips or labels."""
   known = {}
   ours, theirs = (_queries(workdir, set(trials), known) for workdir in (first, second))
   for trial in trials:
-    for workdir, queries in zip((first, second), (ours, theirs)):
+    for workdir, queries in zip((first, second), (ours, theirs), strict=True):
       if trial not in queries:
         raise UserError(
           f'{workdir / files.PREDICTIONS}: no predictions of {trial}, though '
@@ -121,7 +129,7 @@ def _difference(ours: Queries, theirs: Queries) -> str:
   for clip in sorted(set(labels) ^ set(others)):
     return (
       f'scored on {len(labels)} clips in the first and on {len(others)} in the second, '
-      f'{visible(clip)} in the {"first" if clip in labels else "second"} alone'
+      f'{visible(clip)} only in the {"first" if clip in labels else "second"}'
     )
   clip = min(clip for clip, _ in ours ^ theirs)
   return (

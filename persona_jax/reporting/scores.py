@@ -1,4 +1,4 @@
-"""The records of a study as arrays, parsed once: what tables, comparisons and figures are made from."""
+"""The records of a study as arrays, parsed once, for tables, comparisons and figures."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Values(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-  """n records, in their order.
+  """n records, in order.
 
   Attributes:
-    names: {'user' or 'arm': the names that its column counts in}.
-    columns: {field: [n]}; names as their numbers, metrics as float64, NaN where undefined.
+    names: {'user' or 'arm': its distinct names}.
+    columns: {field: [n]}; a name as its index in `names`, metrics as float64, NaN where undefined.
   """
 
   names: dict[str, tuple[str, ...]]
@@ -65,7 +65,7 @@ class Scores:
     return Scores(self.names, {field: column[chosen] for field, column in self.columns.items()})
 
   def only(self, num_support: int | None = None, arm: str | None = None) -> Scores:
-    """The records of so many support clips, or of an arm."""
+    """The records of this number of support clips, of this arm, or of both."""
     chosen = np.full(len(self), True)
     if num_support is not None:
       chosen &= self.columns['num_support'] == num_support
@@ -114,26 +114,26 @@ class Scores:
     """[n] trials."""
     users, arms = ([self.names[name][number] for number in self.columns[name]] for name in _NAMES)
     numbers = (self.columns[field].tolist() for field in ('seed', 'draw', 'num_support'))
-    return [TrialKey(*values) for values in zip(users, arms, *numbers)]
+    return [TrialKey(*values) for values in zip(users, arms, *numbers, strict=True)]
 
   def num_query(self, trial: TrialKey) -> int:
     """How many query clips a trial has predictions of; 0 where it has no record."""
     user, arm, *numbers = trial
     chosen = self._is('user', user) & self._is('arm', arm)
-    for field, number in zip(('seed', 'draw', 'num_support'), numbers):
+    for field, number in zip(('seed', 'draw', 'num_support'), numbers, strict=True):
       chosen &= self.columns[field] == number
     return int(self.columns['num_query'][chosen].sum())
 
   def values(self, metric: str, arm: str) -> Values:
-    """An arm's metric over the seeds and draws that occur; no users where the arm has no records."""
-    layout = self._layouts.get(arm, _Layout((), np.zeros(0, int), (np.zeros(0, int),) * 3))
+    """An arm's metric over all seeds and draws; no users where the arm has no records."""
+    layout = self._layouts.get(arm, _NO_RECORDS)
     table = np.full((len(layout.users), *self._grid), np.nan)
     table[layout.places] = self.columns[metric][layout.rows]
     return Values(layout.users, table)
 
   @functools.cached_property
   def _grid(self) -> tuple[int, int]:
-    return tuple(len(np.unique(self.columns[field])) for field in ('seed', 'draw'))
+    return len(np.unique(self.columns['seed'])), len(np.unique(self.columns['draw']))
 
   @functools.cached_property
   def _layouts(self) -> dict[str, _Layout]:
@@ -157,8 +157,12 @@ class _Layout(NamedTuple):
   places: tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
+_NOTHING = np.zeros(0, int)
+_NO_RECORDS = _Layout((), _NOTHING, (_NOTHING, _NOTHING, _NOTHING))
+
+
 def _in_order(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """The distinct numbers in order of their first occurrence, and the place [n] of each number there."""
+  """Distinct numbers in order of first occurrence, and the place [n] of each number there."""
   distinct, first, places = np.unique(numbers, return_index=True, return_inverse=True)
   order = np.argsort(first)
   return distinct[order], np.argsort(order)[places]

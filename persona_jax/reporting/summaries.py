@@ -16,7 +16,7 @@ from persona_jax.reporting.tables import COLUMNS
 
 @dataclasses.dataclass(frozen=True)
 class UserPredictions:
-  """What a predictor says of one user's clips.
+  """What a predictor predicts for one user's clips.
 
   Attributes:
     clips: [n] names.
@@ -31,7 +31,7 @@ class UserPredictions:
 
 
 def corpus(loaded: Corpus, first_user: int, num_users: int) -> str:
-  """What a corpus holds, and every note that loading it made."""
+  """What a corpus holds, and every note from loading it."""
   rows = []
   for modality, sequence in loaded.clips.sequences.items():
     lengths = loaded.clips.masks[modality].sum(axis=1)
@@ -82,7 +82,7 @@ def _rate(frames_per_second: float | None) -> str:
 def pretraining(
   folds: Sequence[Fold], best_epochs: Sequence[int], best_losses: Sequence[float]
 ) -> str:
-  """One row per fold: who is held out, the best epoch from 1, and its validation MAE."""
+  """One row per fold: who is held out, the best epoch (from 1), and its validation MAE."""
   rows = [
     [
       str(fold.rank),
@@ -92,7 +92,7 @@ def pretraining(
       str(epoch),
       number(loss),
     ]
-    for fold, epoch, loss in zip(folds, best_epochs, best_losses)
+    for fold, epoch, loss in zip(folds, best_epochs, best_losses, strict=True)
   ]
   return (
     '# Pre-training\n\n'
@@ -124,7 +124,11 @@ def prediction_csv(prediction: UserPredictions) -> str:
   writer = CsvWriter(text)
   writer.writerow(('clip', 'label', 'prediction', 'in_support'))
   for clip, label, predicted, known in zip(
-    prediction.clips, prediction.labels, prediction.predictions, prediction.in_support
+    prediction.clips,
+    prediction.labels,
+    prediction.predictions,
+    prediction.in_support,
+    strict=True,
   ):
     writer.writerow((clip, label, predicted, int(known)))
   return text.getvalue()

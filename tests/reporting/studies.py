@@ -4,7 +4,8 @@ import numpy as np
 
 from persona_jax import files
 from persona_jax.evaluation.metrics import METRICS
-from persona_jax.reporting import records
+from persona_jax.reporting import records, report, results
+from persona_jax.reporting.document import as_markdown
 from persona_jax.reporting.scores import Scores
 
 USERS = ('ann', 'bo', 'cy')
@@ -22,6 +23,7 @@ def write(
   clips=9,
   gain=0.3,
   own=14,
+  draws=3,
   seed=0,
   everybody=USERS,
   config=CONFIG,
@@ -34,7 +36,7 @@ def write(
   for user in users:
     for arm in arms:
       for shots in (5,) if arm == 'baseline' else all_shots:
-        for draw in range(3):
+        for draw in range(draws):
           random = np.random.default_rng([draw, len(user)])
           labels = random.uniform(-3, 3, clips).astype(np.float32)
           noise = random.normal(size=clips) * (1 - gain * arms.index(arm) * shots / 5)
@@ -72,6 +74,25 @@ def write(
 
 def scores(workdir) -> Scores:
   return Scores.of(records.read([workdir]))
+
+
+def text(*workdirs) -> str:
+  """`report.md` of workdirs, without figures."""
+  return as_markdown(report.document(results.load(workdirs), {}))
+
+
+def sections(markdown) -> dict[str, str]:
+  """{title: text} of a report's sections, in order."""
+  return {part.split('\n')[0]: part for part in markdown.split('\n## ')}
+
+
+def of_maes(**maes) -> Scores:
+  """{arm: a MAE per user}, of users a, b... in one draw."""
+  return Scores.of(
+    of_mae('abcdefghij'[number], arm, 0, mae)
+    for arm, values in maes.items()
+    for number, mae in enumerate(values)
+  )
 
 
 def of_mae(user, arm, draw, mae, seed=0, num_support=5) -> dict:

@@ -3,11 +3,11 @@
 import copy
 
 import pytest
-from studies import CONFIG, ENVIRONMENT, write
+from studies import CONFIG, ENVIRONMENT, text, write
 
 from persona_jax import files
 from persona_jax.errors import UserError
-from persona_jax.reporting import report
+from persona_jax.reporting import report, results
 
 DATA = dict(fingerprint={'clips': 'c' * 64, 'labels': '1' * 64, 'audio': 'a' * 64})
 
@@ -44,8 +44,8 @@ def parts(tmp_path, first, second, data=DATA):
 )
 def test_parts_of_one_study_are_merged(tmp_path, fields):
   workdirs = parts(tmp_path, config(), config(**fields))
-  text = report.write(workdirs, workdirs[0])
-  assert '3 held-out speakers of 9' in text and 'No records yet' not in text
+  merged = text(*workdirs)
+  assert '3 held-out speakers of 9' in merged and 'No records yet' not in merged
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_parts_of_one_study_are_merged(tmp_path, fields):
 )
 def test_parts_of_two_configs_are_refused(tmp_path, fields, said):
   workdirs = parts(tmp_path, config(), config(**fields))
-  with pytest.raises(UserError, match='one and .*two are no parts of one study: ' + said):
+  with pytest.raises(UserError, match='one and .*two are not parts of one study: ' + said):
     report.write(workdirs, workdirs[0])
   assert not (workdirs[0] / files.REPORT).exists()
 
@@ -74,7 +74,7 @@ def test_parts_of_two_corpora_are_refused(tmp_path):
     match=r"data fingerprint.audio is 'aaaaaaaaaaa\.\.\. in the first and "
     r"'bbbbbbbbbbb\.\.\. in the second, data num_clips is 90 in the first and 89",
   ):
-    report.write(workdirs, workdirs[0])
+    results.load(workdirs)
 
 
 def test_a_part_of_version_0_1_is_no_part_of_a_newer_study(tmp_path):
@@ -83,9 +83,9 @@ def test_a_part_of_version_0_1_is_no_part_of_a_newer_study(tmp_path):
   with pytest.raises(
     UserError, match='data fingerprint.audio is .* in the first and unknown in the'
   ):
-    report.write(workdirs, workdirs[0])
+    results.load(workdirs)
   old = write(tmp_path / 'three', users=('ann',), config=config())
-  assert '3 held-out speakers' in report.write([workdirs[1], old], old)
+  assert '3 held-out speakers' in text(workdirs[1], old)
 
 
 def test_environments_that_differ_are_all_noted(tmp_path):
@@ -95,12 +95,22 @@ def test_environments_that_differ_are_all_noted(tmp_path):
     ENVIRONMENT
     | dict(packages={'jax': '0.11'}, devices=['NVIDIA'], commit='f00', config_hash='def'),
   )
-  notes = report.write(workdirs, workdirs[0]).split('## Notes')[1]
+  notes = text(*workdirs).split('## Notes')[1]
   assert '- Seeds 0; config abc, def.\n' in notes
   assert 'one: commit unknown, made with Python 3.11, jax 0.10, on 2 x cpu.\n' in notes
   assert 'two: commit f00, made with Python 3.11, jax 0.11, on 1 x NVIDIA.\n' in notes
   files.write_json(workdirs[1] / files.ENVIRONMENT, ENVIRONMENT)
-  alike = report.write(workdirs, workdirs[0])
+  alike = text(*workdirs)
   assert (
     '- Seeds 0; config abc, commit unknown.\n- Made with Python 3.11, jax 0.10, on 2 x cpu.'
   ) in alike
+
+
+def test_parts_of_other_training_steps_are_refused(tmp_path):
+  """A study that grew keeps its steps per epoch; begun with all its users it would have more."""
+  workdirs = [
+    write(tmp_path / 'one', users=('ann',), num_batches=26, **DATA),
+    write(tmp_path / 'two', users=('bo', 'cy'), num_batches=27, **DATA),
+  ]
+  with pytest.raises(UserError, match='data num_batches is 26 in the first and 27 in the second'):
+    report.write(workdirs, workdirs[0])

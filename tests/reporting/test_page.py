@@ -1,7 +1,9 @@
 """The page shows every name, and no name acts: no element, no attribute, no request is a name's."""
 
+import collections
+import functools
 import html.parser
-import itertools
+import pathlib
 import re
 import warnings
 
@@ -9,12 +11,14 @@ import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies
-from studies import of_mae, write
+from studies import CONFIG, ENVIRONMENT, of_mae, write
 
 from persona_jax import files
-from persona_jax.evaluation import statistics
-from persona_jax.reporting import page, records, report, run_comparison, tables
+from persona_jax.reporting import page, records, report, run_comparison
+from persona_jax.reporting.document import Beside, Figures, Folded
 from persona_jax.reporting.markdown import visible
+from persona_jax.reporting.page_style import STYLE
+from persona_jax.reporting.results import Results
 from persona_jax.reporting.scores import Scores
 
 ATTACKS = (
@@ -66,24 +70,70 @@ any_name = strategies.text(
 ) | strategies.sampled_from(ATTACKS)
 
 
+# Every element that a report puts into its page, with its attributes; drawings hold their own.
+WHOLE = {  # of figures and real differences
+  ('strong',),
+  ('div',),  # of text that has figures beside it
+  ('figure',),
+  (
+    'svg',
+    'role',
+    'aria-labelledby',
+    'xmlns:xlink',
+    'width',
+    'height',
+    'viewbox',
+    'xmlns',
+    'version',
+  ),
+  ('figcaption', 'id'),
+  ('div', 'class'),
+}
+ELEMENTS = WHOLE | {
+  ('html', 'lang'),
+  ('head',),
+  ('meta', 'charset'),
+  ('meta', 'http-equiv', 'content'),
+  ('meta', 'name', 'content'),
+  ('title',),
+  ('style',),
+  ('body',),
+  ('main',),
+  *((tag,) for tag in ('h1', 'h2', 'h3', 'p', 'ul', 'li', 'code', 'details', 'summary')),
+  ('div', 'class', 'role', 'aria-label', 'tabindex'),
+  *((tag,) for tag in ('table', 'thead', 'tbody', 'tr', 'td')),
+  ('th', 'scope'),
+}
+
+
 class Parsed(html.parser.HTMLParser):
-  """The elements of a page with their attributes' names, the tables' cells and the list's items."""
+  """The elements of a page with their attributes' names, the rows' headers and the list's items.
+
+  Attributes:
+    elements, drawn: outside and inside of drawings.
+    counts: {element: how often}.
+  """
 
   def __init__(self, text):
     super().__init__(convert_charrefs=True)
-    self.elements, self.cells, self.items, self.comments = set(), [], [], []
-    self._into = None
+    self.elements, self.drawn, self.counts = set(), set(), collections.Counter()
+    self.headers, self.items, self.comments = [], [], []
+    self._into, self._depth = None, 0
     self.feed(text)
     self.close()
 
   def handle_starttag(self, tag, attributes):
-    self.elements.add((tag, *(name for name, _ in attributes)))
-    if tag in ('td', 'li'):
-      self._into = self.cells if tag == 'td' else self.items
+    element = (tag, *(name for name, _ in attributes))
+    (self.drawn if self._depth else self.elements).add(element)
+    self.counts[element] += 1
+    self._depth += tag == 'svg'
+    if tag in ('th', 'li'):
+      self._into = self.headers if tag == 'th' else self.items
       self._into.append('')
 
   def handle_endtag(self, tag):
-    if tag in ('td', 'li'):
+    self._depth -= tag == 'svg'
+    if tag in ('th', 'li'):
       self._into = None
 
   def handle_data(self, data):
@@ -95,20 +145,17 @@ class Parsed(html.parser.HTMLParser):
 
   def users(self):
     """The names in the tables per user, behind their ranks."""
-    return [re.sub(r'\A\d+: ?', '', cell) for cell in self.cells if re.match(r'\d+:', cell)]
+    return [re.sub(r'\A\d+: ?', '', cell) for cell in self.headers if re.match(r'\d+:', cell)]
 
   handle_decl = handle_pi = unknown_decl = handle_comment
 
 
-@pytest.fixture(scope='module', autouse=True)
-def few_samples():
-  """The intervals are of no interest here, and take the most time."""
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(statistics, '_SAMPLES', 50)
-    yield
+@functools.cache
+def plain_tables_page(num_notes):
+  return tables_page(PLAIN, ['x'] * num_notes)
 
 
-def tables_page(workdir, users, notes):
+def tables_page(users, notes):
   """The page without figures."""
   scores = Scores.of(
     of_mae(user, arm, draw, mae)
@@ -117,7 +164,9 @@ def tables_page(workdir, users, notes):
     for draw in (0, 1)
   )
   corpus = dict(users=dict.fromkeys(users, 9), num_speakers=9, num_clips=90, notes=notes)
-  return Parsed(page.page(tables.report(scores, corpus, [], 5), {}, '', workdir))
+  loaded = Results((), CONFIG, corpus, {pathlib.Path('run'): ENVIRONMENT}, scores)
+  parts = report.document(loaded, {})
+  return Parsed(page.page(report.TITLE, parts, pathlib.Path()))
 
 
 @hypothesis.settings(
@@ -125,26 +174,25 @@ def tables_page(workdir, users, notes):
   deadline=None,
   database=None,
   derandomize=True,
-  suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 @hypothesis.given(
   users=strategies.lists(any_name, min_size=3, max_size=3, unique=True),
   video=any_name,
   file=any_name,
 )
-def test_any_name_is_shown_and_does_nothing(tmp_path, users, video, file):
-  expect_shown(tmp_path, users, [f'{file}: frames without an interval: 3.', f'{video}[3]', file])
+def test_any_name_is_shown_and_does_nothing(users, video, file):
+  expect_shown(users, [f'{file}: frames without an interval: 3.', f'{video}[3]', file])
 
 
 @pytest.mark.parametrize('start', range(0, len(ATTACKS) - 2, 3))
-def test_attacks_are_shown_and_do_nothing(tmp_path, start):
-  expect_shown(tmp_path, ATTACKS[start : start + 3], ATTACKS)
+def test_attacks_are_shown_and_do_nothing(start):
+  expect_shown(ATTACKS[start : start + 3], ATTACKS)
 
 
-def expect_shown(workdir, users, notes):
-  parsed = tables_page(workdir, users, notes)
-  plain = tables_page(workdir, PLAIN, ['x.csd: 3.', 'x[3]', 'x'])
-  assert parsed.elements == plain.elements and len(parsed.cells) == len(plain.cells)
+def expect_shown(users, notes):
+  parsed, plain = tables_page(users, notes), plain_tables_page(len(notes))
+  assert parsed.elements == plain.elements == ELEMENTS - WHOLE
+  assert parsed.counts == plain.counts  # of every element
   assert parsed.users() == [visible(user) for user in users] * 2  # Tables 1 and 2
   assert parsed.items[-len(notes) :] == [visible(note) for note in notes]
   assert not parsed.comments == plain.comments == []  # a doctype alone
@@ -156,7 +204,8 @@ def test_whole_reports_with_hostile_names(tmp_path):
     tmp_path / 'hostile', ATTACKS, '<svg onload=alert(1)> $\\frac$ ☃山\n--> `x`'
   )
   plain = report_with(tmp_path / 'plain', PLAIN, 'x')
-  assert hostile.elements == plain.elements
+  assert hostile.elements == plain.elements | {('strong',)} == ELEMENTS  # many speakers
+  assert hostile.drawn == plain.drawn  # within figures
   assert len(hostile.comments) == len(plain.comments) == 1  # the doctype
   assert hostile.users() == [visible(user) for user in ATTACKS] * 2
 
@@ -169,6 +218,7 @@ def report_with(workdir, users, name):
     users=users,
     everybody=users,
     clips=3,
+    draws=1,
     notes=[name],
   )
   records.write_curves(workdir, {(user, 0): np.ones((2, 2)) for user in users[:4]})
@@ -213,16 +263,47 @@ def test_runs_of_hostile_folders_are_compared_as_text(tmp_path):
   assert bars == {8} and r'a\|b \<b\>' in rows[0] and r'!\[\](x)\\n\# y' in rows[0]
 
 
-def test_figures_draw_what_the_font_has(tmp_path):
-  """And nothing in a name is a formula."""
-  workdir = write(tmp_path, users=['$x$', '山', 'a' * 99], everybody=['$x$', '山', 'a' * 99])
-  drawn = {}
-  for name, make in report._pictures([workdir], Scores.of(records.read([workdir])), 5).items():
-    if (picture := make()) is not None:
-      drawn[name] = picture.figure
-  labels = [label.get_text() for label in drawn['speakers'].axes[0].get_yticklabels()]
-  assert labels == ['$x$', r'\u5c71', 'a' * 37 + '...']
-  assert list(itertools.islice((axes.get_title() for axes in drawn['learning'].axes), 2)) == [
-    '$x$, seed 0',
-    r'\u5c71, seed 0',
-  ]
+def rendered(*parts, workdir=pathlib.Path()):
+  text = page.page('A title', parts, workdir)
+  return re.search('<main>\n(.*)</main>', text, re.DOTALL)[1]
+
+
+def test_tables_say_what_their_headers_head_and_can_be_scrolled_by_keyboard():
+  assert rendered('| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |') == (
+    '<div class="wide" role="region" aria-label="Table" tabindex="0"><table>\n'
+    '<thead>\n<tr>\n<th scope="col">a</th>\n<th scope="col">b</th>\n</tr>\n</thead>\n'
+    '<tbody>\n<tr>\n<th scope="row">1</th>\n<td>2</td>\n</tr>\n'
+    '<tr>\n<th scope="row">3</th>\n<td>4</td>\n</tr>\n</tbody>\n</table></div>\n'
+  )
+
+
+def test_folded_parts_and_titles_are_text():
+  assert rendered(Folded('<b> & "x"', '<i>')) == (
+    '<details>\n<summary>&lt;b&gt; &amp; &quot;x&quot;</summary>\n<p>&lt;i&gt;</p>\n</details>\n'
+  )
+  assert '<title>&lt;b&gt;</title>' in page.page('<b>', [], pathlib.Path())
+
+
+def test_figures_are_named_by_their_captions_and_stand_beside_text(tmp_path):
+  (tmp_path / files.FIGURES).mkdir()
+  drawing = (
+    '<?xml version="1.0"?>\n<svg width="9"><path id="a"/><use href="#a" fill="url(#a)"/></svg>'
+  )
+  (tmp_path / files.FIGURES / 'one.svg').write_text(drawing)
+  assert rendered(Beside('# A', Figures({'one': '<b>.'})), workdir=tmp_path) == (
+    '<div class="beside">\n<div>\n<h1>A</h1>\n</div>\n<div class="figures">\n'
+    '<figure><svg role="img" aria-labelledby="one-caption" width="9"><path id="one-a"/>'
+    '<use href="#one-a" fill="url(#one-a)"/></svg>'
+    '<figcaption id="one-caption">&lt;b&gt;.</figcaption></figure>\n</div>\n</div>\n'
+  )
+  assert rendered(Beside('# A', Figures({})), Figures({})) == '<h1>A</h1>\n'
+
+
+def test_the_style_knows_dark_screens_narrow_ones_and_paper():
+  assert 'color-scheme: light dark' in STYLE and '(prefers-color-scheme: dark)' in STYLE
+  assert '@media (max-width: 40rem)' in STYLE and '@media screen and (min-width: 60rem)' in STYLE
+  paper = STYLE[STYLE.index('@media print') :]
+  assert 'details::details-content { content-visibility: visible;' in paper
+  assert 'break-inside: avoid' in paper and 'position: static' in paper
+  assert STYLE.count('{') == STYLE.count('}') and '<' not in STYLE
+  assert not re.search(r'url\(|@import', STYLE)

@@ -1,190 +1,175 @@
-"""The report's files: figures and the page."""
+"""The report's files: their parts in order, and what an unfinished study is told."""
 
 import re
 import xml.etree.ElementTree
 
-import numpy as np
 import pytest
-from studies import ENVIRONMENT, USERS, of_mae, scores, write
+from studies import ENVIRONMENT, sections, text, write
 
 from persona_jax import files
-from persona_jax.reporting import drawing, figures, records, report
-from persona_jax.reporting.scores import Scores
+from persona_jax.reporting import report
+
+NAMES = ('speakers', 'shots', 'draws', 'scatter', 'attention', 'learning')  # in order
 
 
-def test_report_has_every_figure_and_is_one_page(tmp_path):
-  workdir = write(tmp_path / 'run', all_shots=(1, 5))
-  table = [[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]]
-  files.write_json(
-    workdir / files.ATTENTION,
-    dict(
-      user='ann',
-      arm='fs_ua',
-      clip='ann[3]',
-      before={'audio': table, 'vision': table[:1]},
-      after={'audio': table[::-1], 'vision': table[1:]},
-    ),
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  """A study with everything that a report can have."""
+  workdir = write(
+    tmp_path_factory.mktemp('run'),
+    ('baseline', 'mean_shift', 'fs_ua', 'fs_ua_kd'),
+    all_shots=(1, 5),
+    oracle_mae=dict.fromkeys(('ann', 'bo', 'cy'), 0.1),
   )
-  text = report.write([workdir], workdir)
-  names = {'speakers', 'draws', 'shots', 'scatter', 'attention', 'learning'}
-  assert {path.name for path in (workdir / 'figures').iterdir()} == {
-    f'{name}.svg' for name in names
-  }
-  assert all(f'](figures/{name}.svg)' in text for name in names)
-  page = (workdir / 'report.html').read_text()
-  assert page.count('<svg') == page.count('<figcaption>') == len(names)
-  assert page.count('<table>') == text.count('| --- |\n') >= 6
-  assert not re.search(r'<script|<link|<img|src="|@import|url\((?!#)', page)  # no network
+  table = [[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]]
+  maps = dict(
+    before={'audio': table, 'vision': table[:1]}, after={'audio': table[::-1], 'vision': table[1:]}
+  )
+  files.write_json(workdir / files.ATTENTION, dict(user='ann', arm='fs_ua', clip='ann[3]') | maps)
+  report.write([workdir], workdir)
+  return workdir
+
+
+def read(workdir, name):
+  return (workdir / name).read_text()
+
+
+ORDER = [
+  '# Leave-one-speaker-out study',
+  'Five clips (FS-UA-KD) lower the error (MAE) from ',
+  '3 held-out speakers of 9, 90 clips; ',
+  'figure speakers',
+  '## Table 3. Means over users',
+  '### Paired differences from the baseline',
+  '## MAE by the number of support clips',
+  'figure shots',
+  '## Which differences in MAE are real',
+  '## Share of the possible gain',
+  '## More figures',
+  *(f'figure {name}' for name in NAMES[2:]),
+  '## Table 1. Baseline, per user',
+  'details',
+  '## Table 2. FS-UA, per user',
+  'details',
+  '## Notes',
+  'Intervals come from a bootstrap ',
+]
+
+
+def test_the_markdown_opens_with_the_answer_and_ends_with_the_notes(workdir):
+  blocks = read(workdir, files.REPORT).split('\n\n')
+  assert [block for block in blocks if re.match('#', block)] == [
+    part for part in ORDER if part.startswith('#')
+  ]
+  places = []
+  for part in ORDER:
+    kind, _, name = part.partition(' ')
+    sought = {'figure': f'](figures/{name}.svg)', 'details': '<details>'}.get(kind, part)
+    start = places[-1] + 1 if places else 0
+    places.append(next(n for n, block in enumerate(blocks[start:], start) if sought in block))
+  assert places[:4] == [0, 1, 2, 3]
+
+
+def test_the_page_has_the_same_parts_in_the_same_order(workdir):
+  page = read(workdir, files.PAGE)
+  body, place = page[page.index('<body>') :], 0
+  for part in ORDER:
+    kind, _, name = part.partition(' ')
+    marks = {'#': '<h1>', '##': '<h2>', '###': '<h3>'}
+    sought = marks[kind] + name if kind in marks else part
+    sought = {'figure': f'aria-labelledby="{name}-caption"', 'details': '<details>'}.get(
+      kind, sought
+    )
+    place = body.index(sought, place) + 1
+  assert '</h1>\n<p>Five clips' in body
+  assert len(re.findall(r'<h\d>', body)) == sum(part.startswith('#') for part in ORDER)
+
+
+def test_tables_per_user_are_folded(workdir):
+  """In both files, the two and no other; each opens with its header and ends with its mean."""
+  page, markdown = read(workdir, files.PAGE), read(workdir, files.REPORT)
+  folded = re.findall('<details>\n(.*?)</details>', page, re.DOTALL)
+  assert len(folded) == 2
+  for part in folded:
+    assert part.startswith('<summary>3 users and the mean</summary>\n<div class="wide"')
+    assert part.count('<table>') == 1 and '<th scope="row">mean</th>' in part
+    for user in ('1: ann', '2: bo', '3: cy'):
+      assert f'<th scope="row">{user}</th>' in part
+  folded = re.findall('\n\n<details>\n(.*?)\n</details>\n\n', markdown, re.DOTALL)
+  assert len(folded) == 2
+  for part in folded:
+    assert part.startswith('<summary>3 users and the mean</summary>\n\n| user | MAE |')
+    assert part.rstrip().splitlines()[-1].startswith('| mean |') and part.endswith('\n')
+
+
+def test_every_figure_is_drawn_and_is_in_the_page(workdir):
+  drawn = {path.stem: path for path in (workdir / files.FIGURES).iterdir()}
+  assert set(drawn) == set(NAMES)
+  for path in drawn.values():
+    assert xml.etree.ElementTree.parse(path).getroot().tag.endswith('svg')
+    assert '<!--' not in path.read_text()
+  page = read(workdir, files.PAGE)
+  assert page.count('<svg') == page.count('<figcaption') == len(NAMES)
+  assert page.count('<table>') == read(workdir, files.REPORT).count('| --- |\n') == 7
+  assert 'Not drawn' not in page
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(workdir):
+  page = read(workdir, files.PAGE)
+  assert not re.search(r'<script|<link|<img|src="|@import|url\((?!#)', page)
   identifiers = re.findall(r'\bid="([^"]+)"', page)
   assert len(identifiers) == len(set(identifiers))
-  assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', page)) <= set(identifiers)
-  assert 'width=device-width' in page
+  asked = re.findall(r'(?:url\(#|href="#|aria-labelledby=")([^)"]+)', page)
+  assert set(asked) <= set(identifiers) and {f'{name}-caption' for name in NAMES} <= set(asked)
 
 
-def test_curve_tables_show_the_records_numbers(tmp_path):
-  workdir = write(tmp_path / 'run', all_shots=(1, 5))
-  text, lines = report.write([workdir], workdir), list(records.read([workdir]))
-
-  def mae(arm, shots):
-    return np.mean([r['mae'] for r in lines if (r['arm'], r['num_support']) == (arm, shots)])
-
-  section = text.split('## MAE by the number of support clips')[1]
-  values, gains = [line for line in section.splitlines() if line.startswith('| FS-UA-KD')]
-  assert [float(cell.split()[0]) for cell in values.split('|')[2:4]] == [
-    round(mae('fs_ua_kd', shots), 3) for shots in (1, 5)
-  ]
-  assert [float(cell.split()[0]) for cell in gains.split('|')[2:4]] == pytest.approx(
-    [mae('fs_ua_kd', shots) - mae('baseline', 5) for shots in (1, 5)], abs=6e-4
-  )
-
-
-def test_figures_show_the_records_numbers(tmp_path):
-  workdir = write(tmp_path / 'run', all_shots=(1, 5))
-  everything, lines = scores(workdir), list(records.read([workdir]))
-  main = everything.only(5)
-
-  def mae(arm, user):
-    return np.mean(
-      [r['mae'] for r in lines if (r['arm'], r['user'], r['num_support']) == (arm, user, 5)]
-    )
-
-  (axes,) = figures.dumbbell(main).figure.axes
-  for line, arm in zip(axes.lines, ('baseline', 'fs_ua_kd')):
-    np.testing.assert_allclose(line.get_xdata(), [mae(arm, user) for user in USERS])
-  (axes,) = figures.shots(everything).figure.axes
-  curve = axes.containers[0].lines[0].get_ydata()
-  expected = [
-    np.mean([r['mae'] for r in lines if (r['arm'], r['num_support']) == ('fs_ua', shots)])
-    for shots in (1, 5)
-  ]
-  np.testing.assert_allclose(curve, expected)
-  best = figures.learning(records.read_curves([workdir])).figure.axes[0].lines[2]
-  assert (best.get_xdata(), best.get_ydata()) == (2, 1.25)
-  for figure, _ in (figures.dumbbell(main), figures.draws(main), figures.shots(everything)):
-    assert figure.axes[0].get_xlabel() and figure.axes[0].get_ylabel()
-  markers = [drawing.style(arm)['marker'] + drawing.style(arm)['color'] for arm in drawing.ARMS]
-  assert len(set(markers)) == len(markers)  # told apart without colour too
-  assert len({marker[0] for marker in markers}) == len(markers)
-
-
-def test_the_same_records_give_the_same_bytes(tmp_path):
-  workdir = write(tmp_path / 'run')
-  report.write([workdir], workdir)
-  before = (workdir / 'report.html').read_bytes()
-  report.write([workdir], workdir)
-  assert (workdir / 'report.html').read_bytes() == before
+def test_the_same_records_give_the_same_bytes(workdir):
+  before = {path: path.read_bytes() for path in workdir.rglob('*') if path.is_file()}
+  assert report.write([workdir], workdir) == read(workdir, files.REPORT)
+  assert {path: path.read_bytes() for path in before} == before
 
 
 def test_a_study_still_running_is_reported_with_what_is_missing(tmp_path):
-  workdir = write(tmp_path / 'run', users=('bo',), arms=('baseline',))
-  text = report.write([workdir], workdir)
-  assert 'No records yet of ann, cy.' in text and 'No records of the arm `fs_ua` yet.' in text
-  assert not (workdir / 'figures' / 'speakers.svg').exists()
-  assert '- speakers: no personalised arm' in text and '- attention: made when a study' in text
-  assert '- learning:' not in text
-  assert (workdir / 'figures' / 'draws.svg').exists()
+  workdir = write(tmp_path, users=('bo',), arms=('baseline',))
+  told = report.write([workdir], workdir)
+  assert 'there are no records of a personalised arm to compare with.' in told.split('\n\n')[1]
+  assert 'No records yet of ann, cy.' in told and 'No records of the arm `fs_ua` yet.' in told
+  assert '- speakers: needs records of the baseline and of' in told
+  assert '- attention: made at the end' in told and '- learning:' not in told
+  assert {path.stem for path in (workdir / files.FIGURES).iterdir()} == {'draws', 'learning'}
+  assert '<div class="beside">' not in read(workdir, files.PAGE)  # nothing stands beside the answer
 
 
 def test_one_arm_without_the_baseline(tmp_path):
-  workdir = write(tmp_path / 'run', arms=('fs_ua',))
-  text = report.write([workdir], workdir)
-  assert (
-    'No records of the arm `baseline` yet.' in text and 'No pair of arms to compare yet.' in text
-  )
-  assert '- scatter: no personalised arm beside the baseline yet.' in text
-  assert {path.stem for path in (workdir / 'figures').iterdir()} == {'draws', 'learning'}
+  told = text(write(tmp_path, arms=('fs_ua',)))
+  assert 'there are no records of the baseline to compare with.' in told.split('\n\n')[1]
+  assert 'No records of the arm `baseline` yet.' in told and 'No arms to compare yet.' in told
+  assert '- scatter: needs records of the baseline' in told
+  assert 'Which differences' not in told
+
+
+@pytest.mark.parametrize('shots', [(), (1,)])
+def test_no_records_of_the_number_of_clips_that_the_tables_are_of(tmp_path, shots):
+  """None at all, or those of one clip, where the config says five."""
+  workdir = write(tmp_path, arms=('fs_ua',), all_shots=shots)
+  told = report.write([workdir], workdir)
+  assert told.split('\n\n')[1] == 'There are no records with five clips yet.'
+  assert '## Table 3' not in told and '- draws: needs records.' in told
+  assert list(sections(told))[-1] == 'Notes'
 
 
 def test_a_run_of_version_0_1_is_reported(tmp_path):
-  workdir = write(tmp_path / 'run')
+  workdir = write(tmp_path)
   files.write_json(workdir / files.CONFIG, dict(seed=0, study=dict(num_support=5)))
   old = {name: value for name, value in ENVIRONMENT.items() if name != 'config_hash'}
   files.write_json(workdir / files.ENVIRONMENT, old)
   (workdir / files.CURVES).unlink()
-  text = report.write([workdir], workdir)
-  assert 'Seeds 0; config unknown' in text and '- learning: no stage' in text
+  told = text(workdir)
+  assert 'Seeds 0; config unknown' in told and '- learning: needs a fold' in told
 
 
-def test_figures_are_well_formed(tmp_path):
-  workdir = write(tmp_path / 'run')
-  report.write([workdir], workdir)
-  for path in (workdir / 'figures').iterdir():
-    assert xml.etree.ElementTree.parse(path).getroot().tag.endswith('svg')
-
-
-def test_many_folds_are_drawn_as_their_spread():
-  """Of 21 folds whose losses are 0 to 20, plus the epoch."""
-  curves = [
-    dict(user=f'u{fold}', seed=0, epoch=epoch, train=fold + epoch, valid=fold - epoch)
-    for fold in range(21)
-    for epoch in (1, 2)
-  ]
-  figure, caption = figures.learning(curves)
-  (axes,) = figure.axes
-  train, valid = axes.lines
-  assert [list(line.get_ydata()) for line in (train, valid)] == [[11, 12], [9, 8]]
-  band = axes.collections[0].get_paths()[0].vertices
-  assert {(x, y) for x, y in band.tolist()} == {(1, 3), (1, 19), (2, 4), (2, 20)}  # folds 2 and 18
-  assert '21 folds' in caption
-  assert len(figures.learning(curves[:40]).figure.axes) == 20
-
-
-def test_many_speakers_are_sorted_and_have_no_names():
-  """MAE 0 to 40 before, in another order, and 1 less after."""
-
-  def picture(count):
-    return figures.dumbbell(
-      Scores.of(
-        of_mae(f'u{number}', arm, 0, (7 * number) % count - gain)
-        for number in range(count)
-        for arm, gain in (('baseline', 0), ('fs_ua', 1))
-      )
-    )
-
-  figure, caption = picture(41)
-  (axes,) = figure.axes
-  before, after = axes.lines
-  assert list(before.get_xdata()) == list(range(41)) and list(after.get_xdata()) == list(
-    range(-1, 40)
-  )
-  assert list(before.get_ydata()) == list(range(40, -1, -1))
-  assert not axes.get_yticklabels() and axes.get_ylabel() == '41 speakers' and 'sorted' in caption
-  (axes,) = picture(40).figure.axes
-  labels = [label.get_text() for label in axes.get_yticklabels()]
-  assert labels == [f'u{number}' for number in range(40)]
-
-
-def test_the_scatter_reads_no_further_than_it_must(tmp_path):
-  workdir = write(tmp_path / 'run', all_shots=(1, 5))
-  everything, rows = scores(workdir), iter(list(records.read_predictions(workdir)))
-  axes = figures.scatter(rows, everything.only(5), 5).figure.axes
-  read = [
-    row
-    for row in records.read_predictions(workdir)
-    if (row.trial.user, row.trial.draw, row.trial.num_support) == ('ann', 0, 5)
-  ]
-  for panel, arm in zip(axes, ('baseline', 'fs_ua_kd')):
-    expected = [[row.label, row.prediction] for row in read if row.trial.arm == arm]
-    assert len(expected) == 9 and panel.lines[1].get_xydata().tolist() == expected
-  after = next(rows)
-  assert (after.trial.user, after.trial.arm, after.trial.draw) == ('ann', 'fs_ua_kd', 1)
+def test_jobs_of_some_folds_each_make_the_report_of_the_whole_study(tmp_path):
+  one = write(tmp_path / 'one', users=('ann', 'bo'))
+  two = write(tmp_path / 'two', users=('cy',))
+  merged, whole = text(one, two), text(write(tmp_path / 'whole'))
+  assert merged == whole and '3 held-out speakers' in merged

@@ -9,7 +9,7 @@ from studies import write
 
 from persona_jax import files
 from persona_jax.errors import UserError
-from persona_jax.reporting import arm_comparison, records, run_comparison
+from persona_jax.reporting import explanations, records, run_comparison
 
 
 def test_runs_are_compared_pair_by_pair(tmp_path):
@@ -20,7 +20,8 @@ def test_runs_are_compared_pair_by_pair(tmp_path):
   for name, workdir in (('one', one), ('two', two)):
     means[name] = np.mean([r['mae'] for r in records.read([workdir]) if r['arm'] == 'fs_ua'])
   assert (
-    f'## {two}\n' in text and '95 % interval of the mean over 3 users, 1 seed and 3 draws.' in text
+    f'## {two}\n' in text
+    and 'In brackets: 95% interval of the mean over 3 users, 1 seed and 3 draws.' in text
   )
   assert (
     f'| FS-UA | 5 | {means["one"]:.3f} | {means["two"]:.3f} | {means["two"] - means["one"]:+.3f} ['
@@ -50,7 +51,7 @@ def test_runs_of_other_shots_were_scored_on_other_clips(tmp_path):
     with pytest.raises(
       UserError,
       match=r'user ann, arm baseline, seed 0, draw 0 was scored on 1[05] '
-      r'clips in the first and on 1[05] in the second, ann\[5\] in the',
+      r'clips in the first and on 1[05] in the second, ann\[5\] only in ',
     ):
       run_comparison.compare(pair)
 
@@ -118,13 +119,13 @@ def test_differences_between_runs_have_holms_p_values_and_the_caveat(tmp_path):
     row.split(' | ')[0]: row.split(' | ') for row in text.splitlines() if row.startswith('| ')
   }
   assert rows['| arm'][5:] == ['p', 'p (Holm) |']
-  # No difference in the baseline; all ten speakers alike in the others: 2 / 1,024, thrice and twice.
+  # No difference in the baseline; ten speakers alike in the others: 2 / 1,024, three times.
   assert [rows[name][5:] for name in ('| Baseline', '| Mean shift', '| FS-UA')] == [
     ['1.000', '1.000 |'],
     ['0.002', '0.006 |'],
     ['0.002', '0.006 |'],
   ]
-  assert arm_comparison.P_HOLM in text and arm_comparison.MEAN_SHIFT_CAVEAT in text
-  assert arm_comparison.MEAN_SHIFT_CAVEAT not in run_comparison.compare(
+  assert explanations.holm_note(3) in text and explanations.MEAN_SHIFT_NOTE in text
+  assert explanations.MEAN_SHIFT_NOTE not in run_comparison.compare(
     [write(tmp_path / name) for name in 'ab']
   )

@@ -1,0 +1,87 @@
+"""What a report is made from: the records of one study, from one or several workdirs."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Sequence
+
+from persona_jax import files
+from persona_jax.errors import UserError
+from persona_jax.reporting import arm_comparison, records, shots_curve
+from persona_jax.reporting.arm_comparison import Comparison
+from persona_jax.reporting.markdown import visible
+from persona_jax.reporting.merging import expect_parts_of_one_study
+from persona_jax.reporting.scores import Scores
+from persona_jax.reporting.shots_curve import Curve
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+  """The results of one study.
+
+  Attributes:
+    sources: the workdirs.
+    config, corpus: `config.json` and `corpus.json` of the first.
+    environments: {workdir: its `environment.json`}.
+    all_scores: the records by their users' ranks, of every number of support clips.
+  """
+
+  sources: tuple[pathlib.Path, ...]
+  config: dict
+  corpus: dict
+  environments: dict[pathlib.Path, dict]
+  all_scores: Scores
+
+  @property
+  def num_support(self) -> int:
+    """The support clips that the tables are of; other numbers make the curve."""
+    return self.config['study']['num_support']
+
+  @functools.cached_property
+  def scores(self) -> Scores:
+    """The records of `num_support` clips."""
+    return self.all_scores.only(self.num_support)
+
+  @functools.cached_property
+  def ranks(self) -> dict[str, int]:
+    """{user: place in the study's order}, of the whole study."""
+    return ranks(self.corpus)
+
+  @functools.cached_property
+  def comparisons(self) -> list[Comparison]:
+    return arm_comparison.compare(self.scores)
+
+  @functools.cached_property
+  def curves(self) -> list[Curve]:
+    return list(shots_curve.curves(self.all_scores))
+
+
+def load(sources: Sequence[pathlib.Path]) -> Results:
+  """Reads the workdirs.
+
+  Raises:
+    UserError: a file is missing or broken, one trial is in two workdirs, the workdirs are of
+      different studies, or a record's user is not in the study.
+  """
+  expect_parts_of_one_study(sources)
+  config, corpus = (files.read_json(sources[0] / name) for name in (files.CONFIG, files.CORPUS))
+  environments = {source: files.read_json(source / files.ENVIRONMENT) for source in sources}
+  scores = by_rank(Scores.of(records.read(sources)), ranks(corpus))
+  return Results(tuple(sources), config, corpus, environments, scores)
+
+
+def ranks(corpus: dict) -> dict[str, int]:
+  """{user: place in the study's order}, from `corpus.json`."""
+  return {user: rank for rank, user in enumerate(corpus['users'])}
+
+
+def by_rank(scores: Scores, ranks: dict[str, int]) -> Scores:
+  """The records in the study's order of users, whatever jobs they come from."""
+  strangers = [user for user in scores.users if user not in ranks]
+  if strangers:
+    listed = ', '.join([*map(visible, list(ranks)[:10]), *(['...'] if len(ranks) > 10 else [])])
+    raise UserError(
+      f'records of user {visible(strangers[0])}, who is not in this study '
+      f'of {len(ranks)} users ({listed}); name workdirs of one study.'
+    )
+  return scores.by_rank(ranks)
