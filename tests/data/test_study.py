@@ -40,10 +40,10 @@ def test_a_fold_is_normalised_by_its_own_training_clips_and_fitted_once(study, m
 
 def test_draws_have_the_most_shots_of_the_config(study):
   study.config.study.shots = (2, 5, 7)
-  fold = study.folds.chosen[0]
-  draws = study.draws(fold)
+  case = study.folds.cases[0]
+  draws = study.draws(case)
   assert draws.support.shape == (2, 7)
-  assert draws.query.shape == (2, len(fold.user_clips) - 7)
+  assert draws.query.shape == (2, len(case.user.clips) - 7)
   study.config.study.update(shots=(5, 99), num_support=5)
-  with pytest.raises(UserError, match=f'user {fold.user} has .* too few for 99 support'):
-    study.draws(fold)
+  with pytest.raises(UserError, match=f'user {case.user.name} has .* too few for 99 support'):
+    study.draws(case)

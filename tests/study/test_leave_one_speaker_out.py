@@ -46,9 +46,9 @@ def grown(begun):
     patch.setattr(
       adaptation._Program,
       'supports',
-      lambda self, fold, draws, todo, length: (
-        todo_lists.append((fold.rank, self.name, [(*cell, draw) for cell, draw in todo]))
-        or make(self, fold, draws, todo, length)
+      lambda self, case, draws, todo, length: (
+        todo_lists.append((case.fold.rank, self.name, [(*cell, draw) for cell, draw in todo]))
+        or make(self, case, draws, todo, length)
       ),
     )
     larger = small(arms=('baseline', 'mean_shift', 'fs_ua', 'fs_ua_kd'), num_draws=3, shots=(2, 5))
@@ -122,11 +122,11 @@ def test_a_group_stopped_between_its_folds_personalises_the_rest(begun, tmp_path
 
   kept, keep = [], adaptation.StudyPersonaliser._keep
 
-  def keep_one(self, fold, *rest):
+  def keep_one(self, case, *rest):
     if kept:
       raise Killed
-    kept.append(fold.rank)
-    keep(self, fold, *rest)
+    kept.append(case.fold.rank)
+    keep(self, case, *rest)
 
   config = small(num_users=2)
   with monkeypatch.context() as patch:
@@ -137,7 +137,7 @@ def test_a_group_stopped_between_its_folds_personalises_the_rest(begun, tmp_path
   monkeypatch.setattr(
     adaptation.StudyPersonaliser,
     '_keep',
-    lambda self, fold, *rest: done.append(fold.rank) or keep(self, fold, *rest),
+    lambda self, case, *rest: done.append(case.fold.rank) or keep(self, case, *rest),
   )
   leave_one_speaker_out.run(config, tmp_path)
   assert kept == [0] and done == [1]

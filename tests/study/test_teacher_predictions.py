@@ -29,7 +29,7 @@ def test_all_folds_predicted_in_one_call_are_each_predicted_alone(shifting, toge
   shared = jax.device_put(pretrain.shared_corpus(shifting.corpus))
   model = build(shifting.config.model)
   for fold, teacher, predictions in zip(shifting.folds.chosen, teachers, together, strict=True):
-    for clips, ours in ((fold.user_clips, predictions.user_clips), (fold.valid, predictions.valid)):
+    for clips, ours in ((fold.held_out, predictions.held_out), (fold.valid, predictions.valid)):
       alone = predict.predict(
         model, teacher.params, shifting.normaliser(fold), shared.clips, clips
       )
@@ -43,7 +43,7 @@ def test_validation_clips_are_predicted_for_the_mean_shift_alone(
     Study.plan(config, corpus, tmp_path), teachers
   )
   for whole, without in zip(together, without_valid, strict=True):
-    np.testing.assert_allclose(without.user_clips, whole.user_clips, atol=1e-5)
+    np.testing.assert_allclose(without.held_out, whole.held_out, atol=1e-5)
     assert not len(without.valid)
 
 
@@ -64,4 +64,4 @@ def test_accelerators_predict_as_many_folds_as_memory_holds(
   apart = teacher_predictions.predict_with_teacher(other, teachers)
   assert calls == [2, 1]
   for ours, theirs in zip(apart, together, strict=True):
-    np.testing.assert_allclose(ours.user_clips, theirs.user_clips, atol=1e-4)
+    np.testing.assert_allclose(ours.held_out, theirs.held_out, atol=1e-4)

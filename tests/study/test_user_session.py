@@ -22,7 +22,7 @@ def fold(config, tmp_path):
 
 
 def test_readers_name_damage_and_move_nothing(config, fold, tmp_path):
-  session = UserSession.open(config, tmp_path, fold.user)
+  session = UserSession.open(config, tmp_path, fold.label)
   session.save(session.adapt(session.support_of_draw(0), 'fs_ua'))
   session.save(session.adapt(session.support_of_draw(1), 'fs_ua'))  # which replaces it
   (personal,) = (tmp_path / 'checkpoints' / 'personal').glob('*/*')
@@ -35,5 +35,5 @@ def test_readers_name_damage_and_move_nothing(config, fold, tmp_path):
   teacher = tmp_path / 'checkpoints' / files.TEACHERS / fold.name
   break_file(teacher, 'truncated')
   with pytest.raises(UserError, match='a checksum differs.; run launch.study again'):
-    UserSession.open(config, tmp_path, fold.user)
+    UserSession.open(config, tmp_path, fold.label)
   assert teacher.is_dir() and not (tmp_path / 'checkpoints' / 'damaged').exists()

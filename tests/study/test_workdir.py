@@ -148,7 +148,7 @@ def trial(**fields):
 )
 def test_a_study_that_would_lose_records_is_refused(fields, said, config, corpus, begun):
   study = Study.plan(config, corpus, begun)
-  user = study.folds.all[0].user
+  user = study.folds.all[0].label
   workdir_lib.expect_no_fewer_records(study)  # no records at all
   records.write(begun, [trial(user=user), trial(user=user, arm='baseline')])
   workdir_lib.expect_no_fewer_records(study)

@@ -22,11 +22,11 @@ def test_every_arm_that_fine_tunes_has_a_recipe(config):
 @pytest.fixture(scope='module')
 def user(finished, teachers, corpus):
   """The first fold's user: (task, supports [R, K], the corpus on the device)."""
-  fold = finished.folds.all[0]
+  case = finished.folds.cases[0]
   task = fine_tune.FoldTask(
-    teachers[0].params, finished.normaliser(fold), fold.user_clips.astype(np.int32)
+    teachers[0].params, finished.normaliser(case.fold), case.user.clips.astype(np.int32)
   )
-  supports = fold.user_clips[finished.draws(fold).support].astype(np.int32)
+  supports = case.user.clips[finished.draws(case).support].astype(np.int32)
   return task, supports, jax.device_put(pretrain.shared_corpus(corpus))
 
 

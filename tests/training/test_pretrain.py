@@ -103,7 +103,7 @@ def test_what_is_not_finite_stops_with_its_place(part, what, study, monkeypatch)
       return train_step(self, state, inputs, shared)
 
   monkeypatch.setattr(steps.Pretraining, 'train_step', poisoned)
-  with pytest.raises(UserError, match=rf'fold_01_seed_0 \({study.folds.all[1].user}\), {what}'):
+  with pytest.raises(UserError, match=rf'fold_01_seed_0 \({study.folds.all[1].label}\), {what}'):
     pretrain.pretrain(study)
   for name in ('fold_00_seed_0', 'fold_01_seed_0'):
     with Checkpoints(study.checkpoints, pretrain.STAGE, name) as saved:
