@@ -140,7 +140,7 @@ def test_same_under_vmap():
   )
 
 
-@pytest.fixture(params=[1, 4, 8, 48], ids=lambda heads: f'{heads} heads')
+@pytest.fixture(params=[1, 8, 48], ids=lambda heads: f'{heads} heads')
 def most_heads(request, monkeypatch):
   """Chunks as on accelerators, of at most so many heads of `operands()`."""
   monkeypatch.delitem(softmax_attention._CHUNK_BYTES, 'cpu')
@@ -172,12 +172,16 @@ def test_what_is_vmapped_counts_in_a_chunk_of_accelerators(most_heads, part):
   dropouts = jax.random.split(fast_key(0), (2, 3))
   together = jax.vmap(jax.vmap(function))
   assert most_scores(together, scales, dropouts) == most_heads
-  alone = [[function(*pair) for pair in zip(*row)] for row in zip(scales, dropouts)]
+  one = jax.jit(function)
+  alone = [
+    [one(*pair) for pair in zip(*row, strict=True)] for row in zip(scales, dropouts, strict=True)
+  ]
   np.testing.assert_allclose(jax.jit(together)(scales, dropouts), alone, rtol=2e-5, atol=1e-6)
   few_at_a_time = jax.vmap(lambda *row: lax.map(lambda pair: function(*pair), row, batch_size=2))
   np.testing.assert_allclose(jax.jit(few_at_a_time)(scales, dropouts), alone, rtol=2e-5, atol=1e-6)
-  with jax.disable_jit():
-    np.testing.assert_allclose(together(scales, dropouts), alone, rtol=2e-5, atol=1e-6)
+  if most_heads == 48:
+    with jax.disable_jit():
+      np.testing.assert_allclose(together(scales, dropouts), alone, rtol=2e-5, atol=1e-6)
 
 
 def test_one_operand_vmapped_is_all_of_them(most_heads):
