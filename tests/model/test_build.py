@@ -63,8 +63,9 @@ def test_batch_neighbours_and_order_change_nothing(predictor):
   predict, clips = predictor
   together = predict(clips)
   for index in (0, 1, 2):
-    alone = predict(jax.tree.map(lambda x: x[index : index + 1], clips))
-    np.testing.assert_allclose(alone, together[index : index + 1], atol=2e-6)
+    one = slice(index, index + 1)
+    alone = predict(jax.tree.map(lambda x, one=one: x[one], clips))
+    np.testing.assert_allclose(alone, together[one], atol=2e-6)
   turned = predict(jax.tree.map(lambda x: x[::-1], clips))
   np.testing.assert_allclose(turned[::-1], together, atol=2e-6)
 

@@ -16,13 +16,13 @@ def test_all_folds_predicted_in_one_call_are_each_predicted_alone(
   study = Study.plan(shifting, corpus, tmp_path / 'one')
   together = predict_with_teacher(study, teachers)
   shared = jax.device_put(pretrain.shared_corpus(corpus))
-  for fold, teacher, predictions in zip(study.folds.chosen, teachers, together):
+  for fold, teacher, predictions in zip(study.folds.chosen, teachers, together, strict=True):
     for clips, ours in ((fold.user_clips, predictions.user_clips), (fold.valid, predictions.valid)):
       alone = predict.predict(
         build(config.model), teacher.params, study.normaliser(fold), shared.clips, clips
       )
       np.testing.assert_allclose(ours, alone, atol=1e-5)
   without_valid = predict_with_teacher(Study.plan(config, corpus, tmp_path / 'two'), teachers)
-  for whole, without in zip(together, without_valid):
+  for whole, without in zip(together, without_valid, strict=True):
     np.testing.assert_allclose(without.user_clips, whole.user_clips, atol=1e-5)
     assert not len(without.valid)

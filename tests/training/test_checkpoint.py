@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import shutil
 
 import jax
 import ml_dtypes
@@ -38,7 +39,7 @@ def load(checkpoints, step, like):
 
 def expect_equal(loaded, tree):
   assert jax.tree.structure(loaded) == jax.tree.structure(tree)
-  for ours, theirs in zip(jax.tree.leaves(loaded), jax.tree.leaves(tree)):
+  for ours, theirs in zip(jax.tree.leaves(loaded), jax.tree.leaves(tree), strict=True):
     assert ours.dtype == theirs.dtype
     np.testing.assert_array_equal(ours, theirs)
 
@@ -95,6 +96,16 @@ def test_whatever_file_is_damaged_no_wrong_number_is_read(how, tree, tmp_path, c
     else:
       expect_equal(loaded, tree)
   assert outcomes[-1] and sum(outcomes) >= 3  # at least the numbers and the two indices of them
+
+
+def test_numbers_that_are_whole_but_not_those_saved_are_damage(tree, tmp_path, caplog):
+  """No part of the file is broken: only the checksum can tell."""
+  save(tmp_path, {1: tree, 2: tree | {'weights': -tree['weights']}})
+  one, two = (tmp_path / 'stage' / 'fold_00' / str(step) / 'leaves' for step in (1, 2))
+  shutil.rmtree(two)
+  shutil.copytree(one, two)
+  assert load(tmp_path, 2, tree) is None
+  assert 'its checksum differs' in caplog.text
 
 
 def test_the_newest_undamaged_is_found(tree, tmp_path):
