@@ -147,6 +147,21 @@ def test_a_machines_troubles_prove_no_damage(trouble, tree, tmp_path, monkeypatc
   expect_equal(load(tmp_path, 1, tree), tree)
 
 
+def test_content_that_cannot_be_decompressed_is_damage(tree, tmp_path, monkeypatch):
+  """TensorStore's words for it have no status in front; a flipped bit brings them now and then."""
+  save(tmp_path, {1: tree})
+
+  def fail(*args, **items):
+    raise ValueError(
+      'Error opening "zarr" driver: Error reading "bytes/.zarray" in OCDBT database at local file '
+      '"a": Error decoding b-tree node: ZSTD_decompressStream() failed: Data corruption detected'
+    )
+
+  monkeypatch.setattr(Checkpoints, '_restore', fail)
+  assert load(tmp_path, 1, tree) is None
+  assert (tmp_path / 'damaged' / 'stage-fold_00-1-0').is_dir()
+
+
 @pytest.mark.filterwarnings('ignore')  # Python's, of the event loop that Orbax could not open
 def test_too_many_open_files_set_nothing_aside(tree, tmp_path):
   """The real thing: no descriptor is left."""
