@@ -58,7 +58,7 @@ def test_draws_split_the_user_and_are_stable(loaded):
   fold = folds.make_folds(loaded, 1, 0.7, seeds=(0,))[0]
   few, many = (folds.draw_supports(fold, n, 5, None) for n in (2, 9))
   np.testing.assert_array_equal(few.support, many.support[:2])
-  for support, query in zip(many.support, many.query):
+  for support, query in zip(many.support, many.query, strict=True):
     assert sorted([*support, *query]) == list(range(len(fold.user_clips)))
   assert len({tuple(sorted(support)) for support in many.support}) > 1
   assert folds.draw_supports(fold, 2, 5, 4).query.shape == (2, 4)

@@ -33,7 +33,7 @@ def test_modalities_are_unaligned():
 
 
 def test_personas_spread_as_the_formulas_say():
-  """Between speakers 1.3^2 / 3 = .56 and 1.9 / 60 by chance; within 1.44 E g^2 + .36 = 1.9; clipped."""
+  """Between speakers 1.3^2 / 3 = .56 and 1.9 / 60 by chance; within 1.44 E g^2 + .36 = 1.9."""
   made = synthetic.make(0, 200, 60)
   speakers = np.array(made.speakers)
   own = [made.labels[speakers == speaker] for speaker in sorted(set(speakers))]
