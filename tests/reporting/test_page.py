@@ -277,6 +277,12 @@ def test_tables_say_what_their_headers_head_and_can_be_scrolled_by_keyboard():
   )
 
 
+def test_no_markdown_makes_a_link_an_image_or_an_element():
+  """Were a name ever to come in unescaped."""
+  text = '[x](http://x) ![y](http://y.png) <b>z</b> <http://x>\n\n<div>\n\n[a]\n\n[a]: http://b'
+  assert set(re.findall('<[^>]*>', rendered(text))) == {'<p>', '</p>'}
+
+
 def test_folded_parts_and_titles_are_text():
   assert rendered(Folded('<b> & "x"', '<i>')) == (
     '<details>\n<summary>&lt;b&gt; &amp; &quot;x&quot;</summary>\n<p>&lt;i&gt;</p>\n</details>\n'
