@@ -4,12 +4,20 @@ import os
 from importlib import metadata
 
 os.environ['JAX_PLATFORMS'] = 'cpu'
-# Tests compile much and compute little: a fourth of the time to compile, the launchers' processes too.
-_QUICK = ['--xla_backend_optimization_level=0', '--xla_llvm_disable_expensive_passes=true']
-if metadata.version('jaxlib').startswith('0.10.'):  # XLA aborts at flags that it does not know
-  _QUICK.append('--xla_cpu_use_fusion_emitters=false')
-os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *_QUICK])
-# Every program of one process is read by the others: even small ones, by default compiled again.
+# Tests compile much and compute little: a fourth of the time to compile, in launchers too.
+os.environ['XLA_FLAGS'] = ' '.join(
+  [
+    os.environ.get('XLA_FLAGS', ''),
+    '--xla_backend_optimization_level=0',
+    '--xla_llvm_disable_expensive_passes=true',
+    *(  # XLA aborts at a flag that it does not know
+      ['--xla_cpu_use_fusion_emitters=false']
+      if metadata.version('jaxlib').startswith('0.10.')
+      else []
+    ),
+  ]
+)
+# Every program is compiled by one process alone: by default small ones are not kept.
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 
@@ -28,6 +36,24 @@ from persona_jax.training import pretrain
 jax.config.update('jax_num_cpu_devices', 2)
 if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
   jax.config.update('jax_compilation_cache_dir', str(common.CACHE.expanduser()))
+
+# Those that take longest, which a worker each should begin with.
+LONGEST = (
+  'test_launch',
+  'test_devices',
+  'test_interruption',
+  'test_build',
+  'test_leave_one_speaker_out',
+  'test_pretrain',
+  'test_accelerators',
+  'test_interop',
+)
+
+
+def pytest_collection_modifyitems(items) -> None:
+  places = {name: place for place, name in enumerate(LONGEST)}
+  items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+
 
 SHARED_DATA = pathlib.Path(__file__).parents[2] / 'shared' / 'data'
 

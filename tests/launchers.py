@@ -1,7 +1,7 @@
 """Starts launchers as a user does, each in its own process.
 
-On Linux a process is forked from a server that has imported JAX and the package but run nothing, which
-spares each the seconds of its imports. Elsewhere, and by `fresh`, a new interpreter is started.
+On Linux a process is forked from a server that has imported JAX and the package but run nothing,
+which spares each the seconds of its imports. Elsewhere, and by `fresh`, a new interpreter starts.
 """
 
 import atexit

@@ -180,6 +180,10 @@ def test_check_data_shows_what_is_there(flags):
       '/nowhere/CMU_MOSI_Opinion_Labels',
     ),
     (['--config.study.num_users=40'], 'the corpus has 30 speakers'),
+    (
+      ['--config.model.attention=reference', '--config.model.kernel_sizes.audio=99'],
+      'config.model.kernel_sizes.audio = 99: expected at most 30',
+    ),
     (['stray'], "argument 'stray' is not a flag"),
   ],
 )

@@ -53,7 +53,7 @@ _NARROW = """
 # in it, which show values, are inverted back.
 _DARK = """
 @media (prefers-color-scheme: dark) {
-  figure svg { filter: invert(.93) hue-rotate(180deg); }
+  figure svg { filter: invert(.93) hue-rotate(180deg) brightness(1.3); }
   figure svg image { filter: invert(1) hue-rotate(180deg); }
 }
 """

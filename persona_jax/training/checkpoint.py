@@ -25,9 +25,10 @@ from persona_jax.training import damage
 Tree = Any
 FORMAT = 3  # 2, of version 0.2, also held finished parameters; 1, of 0.1, had an array per leaf
 KEPT = 3  # so that a damaged one costs little
-# What TensorStore says of content that it cannot decode; other words are of the machine's troubles.
+# How TensorStore's errors begin for content that it cannot decode: with a status, or with 'Error'
+# for a broken compressed block. Other errors tell of the machine.
 _UNREADABLE = re.compile(
-  '(DATA_LOSS|OUT_OF_RANGE|NOT_FOUND|FAILED_PRECONDITION|INVALID_ARGUMENT|INTERNAL)(?!.*OS error)',
+  '(DATA_LOSS|OUT_OF_RANGE|NOT_FOUND|FAILED_PRECONDITION|INTERNAL|Error )(?!.*OS error)',
   re.S,
 )
 

@@ -43,7 +43,7 @@ def test_cuts_to_max_steps_and_says_so(small):
 
 
 def test_a_file_of_a_hundred_frames_a_second_keeps_its_whole_clips(tmp_path, small):
-  """Three clips of 2 s: 200 frames each become 25 means of 8, none of them beyond the first seconds lost."""
+  """Three clips of 2 s: 200 frames each become 25 means of 8, and none is lost."""
   starts = np.arange(600) / 100
   features = np.arange(600.0)[:, None] + [0, 1000]
   features[8] = np.nan  # left out of the second mean
@@ -84,7 +84,7 @@ def test_what_is_not_faster_passes_as_it_is(small, tmp_path):
 
 
 def test_single_videos_that_are_faster_are_averaged_and_told(small, tmp_path):
-  """va and vc at 10 frames a second, vb at 20: the file's median stays, and vb is averaged to 10."""
+  """va and vc at 10 frames a second, vb at 20: the median stays, and vb is averaged to 10."""
   videos = {}
   for video, rate in (('va', 10), ('vb', 20), ('vc', 10)):
     starts = np.arange(8 * rate) / rate

@@ -35,7 +35,7 @@ def test_only_what_is_faster_is_averaged(file_rate, wanted, expected):
 
 
 def test_a_hundred_frames_a_second_become_means_of_eight():
-  """Frame n has the value n: bins of 0.08 s have means 3.5, 11.5, 19.5, and the rest of 24 and 25."""
+  """Frame n has the value n: bins of 0.08 s have means 3.5, 11.5, 19.5, the rest 24.5."""
   spans = spans_at(100, 0.26)
   features = np.arange(26.0, dtype=np.float32)[:, None] * [1, -2]
   means = resample.average(features, spans, np.array([0, 0.26]), 12.5)

@@ -31,7 +31,7 @@ def test_without_a_file_every_video_is_a_speaker():
 
 
 def test_one_person_is_one_speaker_however_the_name_is_typed(told):
-  """Space around it, an accent as a letter of its own, a byte order mark, lines given twice, empty ones."""
+  """Space around it, an accent of its own, a byte order mark, lines given twice, empty ones."""
   speaker_of, _ = told(
     '\ufeffvideo, speaker\nva,Zo\u00e9 \nvb, Zoe\u0301\n\nvc,"Zo\u00e9"\r\nvb,Zo\u00e9\n'
   )

@@ -33,7 +33,7 @@ def test_modalities_are_unaligned():
 
 
 def test_personas_spread_as_the_formulas_say():
-  """Between speakers 1.3^2 / 3 = .56 and 1.9 / 60 by chance; within 1.44 E g^2 + .36 = 1.9; clipped."""
+  """Between speakers 1.3^2 / 3 = .56 and 1.9 / 60 by chance; within 1.44 E g^2 + .36 = 1.9."""
   made = synthetic.make(0, 200, 60)
   speakers = np.array(made.speakers)
   own = [made.labels[speakers == speaker] for speaker in sorted(set(speakers))]
@@ -89,3 +89,19 @@ def test_synthetic_takes_the_modalities_of_the_model():
   config = synthetic_config.get_config('smoke')
   config.model.modalities = ('language', 'vision')
   assert list(loading.load(config).clips.sequences) == ['language', 'vision']
+
+
+def test_the_oracle_by_hand():
+  """Language alone, two steps of burst: strength .5 / .81, evidence .5 / .81 x (1.2 + .8)."""
+  nothing = dict.fromkeys(MODALITIES, 0.0)
+  persona = synthetic._Persona(0.3, 2.0, nothing, nothing | {'language': 0.5})
+  directions = {
+    m: synthetic._Directions(np.eye(width)[0], np.eye(width)[1])
+    for m, width in synthetic.WIDTH.items()
+  }
+  sequences = {m: np.zeros((3, width)) for m, width in synthetic.WIDTH.items()}
+  sequences['language'][:, 0] = [1.2, 0.8, 9]  # the last is outside of the burst
+  bursts = dict.fromkeys(MODALITIES, np.zeros(3, bool)) | {'language': np.array([1, 1, 0], bool)}
+  feeling = (0.5 / 0.81 * 2.0) / (1 / 1.44 + 2 * 0.25 / 0.81)
+  predicted = synthetic._oracle(persona, sequences, bursts, directions)
+  assert predicted == pytest.approx(0.3 + 2 * feeling)

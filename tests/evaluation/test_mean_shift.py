@@ -12,7 +12,7 @@ def test_shift_by_hand():
 
 
 def test_shrinkage_by_hand():
-  """Two speakers of two clips: within (1 + 1 + 1 + 1) / 2 = 2, between 2 * (4 + 4) = 16, so (16 - 2) / 2."""
+  """Two speakers of two clips: within 4 / 2 = 2, between 2 * (4 + 4) = 16, so (16 - 2) / 2."""
   assert mean_shift.shrinkage(
     np.array([1.0, 5.0, 3.0, 7.0]), np.array(['a', 'b', 'a', 'b'])
   ) == pytest.approx(2 / 7)
@@ -36,17 +36,18 @@ def test_speakers_that_do_not_differ_are_not_shifted():
 def test_the_guess_is_the_best_linear_one(num_clips, least):
   """A speaker's offset is 1 or -1, a clip's noise 1 or -1, all as likely: k is 1 / 1.
 
-  The best guess from one clip is 1 of a residual of 2, and 0 of one of 0: half the speakers are guessed
-  exactly, the others missed by 1. From n clips it errs by 1 / (n + 1) in the mean square.
+  The best guess from one clip is 1 of a residual of 2, and 0 of one of 0: half the speakers are
+  guessed exactly, the others missed by 1. From n clips it errs by 1 / (n + 1) in the mean square.
   """
   cases = [
     (offset, offset + np.array(noise))
     for offset in (1.0, -1.0)
     for noise in itertools.product((1, -1), repeat=num_clips)
   ]
-  error = lambda k: np.mean(
-    [(mean_shift.shift(residuals, k) - offset) ** 2 for offset, residuals in cases]
-  )
+
+  def error(k):
+    return np.mean([(mean_shift.shift(residuals, k) - offset) ** 2 for offset, residuals in cases])
+
   assert error(1.0) == pytest.approx(least)
   for other in (0.0, 0.5, 2.0, np.inf):
     assert error(other) > least + 0.01

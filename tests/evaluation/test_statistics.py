@@ -141,7 +141,7 @@ def test_an_empty_table_has_no_interval():
 
 
 def test_holms_p_values_by_hand():
-  # Sorted: .01 x 4 = .04; .02 x 3 = .06; .03 x 2 = .06; .04 x 1 = .04, but not below the one before.
+  # Sorted: .01 x 4 = .04; .02 x 3 = .06; .03 x 2 = .06; .04 x 1, but not below the one before.
   adjusted = statistics.holm(np.array([0.04, 0.01, 0.03, 0.02]))
   np.testing.assert_allclose(adjusted, [0.06, 0.04, 0.06, 0.06])
   np.testing.assert_allclose(statistics.holm(np.array([0.5, 0.4, 0.01])), [0.8, 0.8, 0.03])

@@ -1,4 +1,4 @@
-"""Makes mult_parity/*.npz: what a tiny MulT in PyTorch computes, for `test_interop.py` to compare with.
+"""Makes mult_parity/*.npz: what a tiny MulT in PyTorch computes, to compare with in `test_interop`.
 
 The model is MMSA's copy of MulT. It runs in an environment of its own:
 
@@ -67,7 +67,7 @@ def make(
         nlevels=num_layers,
         attn_mask=True,
         train_mode='regression',
-        **{f'conv1d_kernel_size_{m[0]}': kernel for m, kernel in zip(INPUTS, kernels)},
+        **{f'conv1d_kernel_size_{m[0]}': kernel for m, kernel in zip(INPUTS, kernels, strict=True)},
         **{f'{place}_dropout': 0.0 for place in ('attn', 'relu', 'embed', 'res', 'output', 'text')},
         attn_dropout_a=0.0,
         attn_dropout_v=0.0,
@@ -86,7 +86,8 @@ def make(
   model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
 
   inputs = [
-    halves(random.normal(size=(NUM_CLIPS, length, width))) for length, width in zip(steps, widths)
+    halves(random.normal(size=(NUM_CLIPS, length, width)))
+    for length, width in zip(steps, widths, strict=True)
   ]
   inputs[0][1, -2:] = 0  # frames whose first channel is exactly 0 once projected: words as padding,
   inputs[2][2, 3] = 0  # a lost face,
@@ -104,7 +105,7 @@ def make(
     FOLDER / f'{name}.npz',
     state,
     norms,
-    **dict(zip(INPUTS, inputs)),
+    **dict(zip(INPUTS, inputs, strict=True)),
     target=target,
     prediction=prediction.detach().numpy(),
     l1_loss=loss.item(),

@@ -1,13 +1,13 @@
 """Files of what a PyTorch MulT computed: a small, packed kind kept here, and a large, plain one.
 
-Both hold the inputs `language`, `audio`, `vision` [B, T_m, D_m], `target` [B], and what the reference
-made of them in float64 without dropout: `prediction` [B, 1], `l1_loss`, and the norm of its gradient
-for each parameter; `num_layers` and `num_heads` say the model's size. A large file has an entry
-`param/<name>` and `grad_norm/<name>` for every parameter. In a small one those hundreds of entries,
-whose headers would outweigh the numbers, are three:
+Both hold the inputs `language`, `audio`, `vision` [B, T_m, D_m], `target` [B], and what the
+reference made of them in float64 without dropout: `prediction` [B, 1], `l1_loss`, and the norm of
+its gradient for each parameter; `num_layers` and `num_heads` say the model's size. A large file has
+an entry `param/<name>` and `grad_norm/<name>` for every parameter. In a small one those hundreds of
+entries, whose headers would outweigh the numbers, are three:
 
   names    [n] entries of the state dict as '<name> <dimensions>', such as 'proj_l.weight 4,7,1'
-  values   float16, all entries flattened one behind the other; the reference's own are these, exactly
+  values   float16, all entries flattened one after the other; exactly the reference's own
   norms    [n] float64, NaN for a buffer, which has no gradient
 """
 
@@ -74,7 +74,9 @@ def _unpack(content: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict
     end = start + np.prod(shape)
     state[name] = content['values'][start:end].reshape(shape).astype(np.float32)
     start = end
-  return state, {name: norm for name, norm in zip(state, content['norms']) if not np.isnan(norm)}
+  return state, {
+    name: norm for name, norm in zip(state, content['norms'], strict=True) if not np.isnan(norm)
+  }
 
 
 def write_small(

@@ -21,7 +21,7 @@ def test_uniform_and_uncorrelated():
 def test_same_under_vmap_and_alone():
   keys = jax.random.split(fast_key(0), 3)
   together = jax.vmap(lambda key: jax.random.bits(key, (5, 7)))(keys)
-  for key, row in zip(keys, together):
+  for key, row in zip(keys, together, strict=True):
     np.testing.assert_array_equal(jax.random.bits(key, (5, 7)), row)
 
 

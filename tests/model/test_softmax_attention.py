@@ -33,9 +33,10 @@ def ours(query, key, value, mask):
 
 def operands(num_queries=9, num_keys=11, head_width=3, num_clips=4):
   random = np.random.default_rng(0)
-  draw = lambda length: jnp.asarray(
-    random.normal(size=(num_clips, length, NUM_HEADS * head_width)), jnp.float32
-  )
+
+  def draw(length):
+    return jnp.asarray(random.normal(size=(num_clips, length, NUM_HEADS * head_width)), jnp.float32)
+
   last_seen = random.integers(0, num_keys, (num_clips, num_queries))
   last_seen[0, 0] = -1  # a query that sees nothing
   key_rank = np.stack([random.permutation(num_keys) for _ in range(num_clips)])
@@ -74,10 +75,13 @@ def test_is_softmax_attention(chunk_bytes, num_queries, num_keys, head_width):
 def test_gradients_are_those_of_softmax_attention(chunk_bytes):
   *arrays, mask = operands()
   target = jnp.asarray(np.random.default_rng(1).normal(size=arrays[0].shape), jnp.float32)
-  loss = lambda function, *arrays: (function(*arrays, mask) * target).sum()
+
+  def loss(function, *arrays):
+    return (function(*arrays, mask) * target).sum()
+
   got = jax.grad(functools.partial(loss, ours), (0, 1, 2))(*arrays)
   expected = jax.grad(functools.partial(loss, plain), (0, 1, 2))(*arrays)
-  for mine, theirs in zip(got, expected):
+  for mine, theirs in zip(got, expected, strict=True):
     np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
@@ -126,7 +130,7 @@ def test_dropout_drops_weights_and_the_gradient_drops_the_same(chunk_bytes):
   )
   got = jax.grad(lambda *a: (dropped(*a, mask) ** 2).sum(), (0, 1, 2))(*arrays)
   expected = jax.grad(lambda *a: (plain(*a, mask, keep) ** 2).sum(), (0, 1, 2))(*arrays)
-  for mine, theirs in zip(got, expected):
+  for mine, theirs in zip(got, expected, strict=True):
     np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
@@ -140,7 +144,7 @@ def test_same_under_vmap():
   )
 
 
-@pytest.fixture(params=[1, 4, 8, 48], ids=lambda heads: f'{heads} heads')
+@pytest.fixture(params=[1, 8, 48], ids=lambda heads: f'{heads} heads')
 def most_heads(request, monkeypatch):
   """Chunks as on accelerators, of at most so many heads of `operands()`."""
   monkeypatch.delitem(softmax_attention._CHUNK_BYTES, 'cpu')
@@ -163,21 +167,28 @@ def most_scores(function, *arrays) -> int:
 
 @pytest.mark.parametrize('part', ['forward', 'gradient'])
 def test_what_is_vmapped_counts_in_a_chunk_of_accelerators(most_heads, part):
-  """2 x 3 vmapped of 4 clips and 2 heads: 48 heads in all, in chunks of the most that are allowed."""
+  """2 x 3 vmapped of 4 clips and 2 heads: 48 heads in all, in chunks of the most allowed."""
   query, key, value, mask = operands()
-  forward = lambda scale, dropout: attend(scale * query, key, value, NUM_HEADS, mask, 0.4, dropout)
+
+  def forward(scale, dropout):
+    return attend(scale * query, key, value, NUM_HEADS, mask, 0.4, dropout)
+
   gradient = jax.grad(lambda scale, dropout: (forward(scale, dropout) ** 2).sum())
   function = dict(forward=forward, gradient=gradient)[part]
   scales = jnp.linspace(0.5, 1.5, 6).reshape(2, 3)
   dropouts = jax.random.split(fast_key(0), (2, 3))
   together = jax.vmap(jax.vmap(function))
   assert most_scores(together, scales, dropouts) == most_heads
-  alone = [[function(*pair) for pair in zip(*row)] for row in zip(scales, dropouts)]
+  one = jax.jit(function)
+  alone = [
+    [one(*pair) for pair in zip(*row, strict=True)] for row in zip(scales, dropouts, strict=True)
+  ]
   np.testing.assert_allclose(jax.jit(together)(scales, dropouts), alone, rtol=2e-5, atol=1e-6)
   few_at_a_time = jax.vmap(lambda *row: lax.map(lambda pair: function(*pair), row, batch_size=2))
   np.testing.assert_allclose(jax.jit(few_at_a_time)(scales, dropouts), alone, rtol=2e-5, atol=1e-6)
-  with jax.disable_jit():
-    np.testing.assert_allclose(together(scales, dropouts), alone, rtol=2e-5, atol=1e-6)
+  if most_heads == 48:
+    with jax.disable_jit():
+      np.testing.assert_allclose(together(scales, dropouts), alone, rtol=2e-5, atol=1e-6)
 
 
 def test_one_operand_vmapped_is_all_of_them(most_heads):

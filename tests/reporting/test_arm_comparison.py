@@ -55,6 +55,8 @@ def test_p_values_are_adjusted_as_one_family():
   )
   for each in compared:
     assert (each.p, each.p_holm) == pytest.approx((2 / 1024, 6 / 1024)) and each.is_real
+  six = arm_comparison.compare(of_maes(baseline=[1] * 6, fs_ua=[0] * 6, fs_ua_kd=[0.5] * 6))
+  assert (six[0].p, six[0].p_holm, six[0].is_real) == (2 / 64, 6 / 64, False)  # real if alone
   even = arm_comparison.compare(of_maes(baseline=[1, 1], fs_ua=[0.5, 1.5]))[0]
   assert (even.p, even.p_holm, even.is_real) == (1, 1, False)
 

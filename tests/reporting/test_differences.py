@@ -49,9 +49,9 @@ def test_real_differences_are_counted_and_bold():
 
 
 def test_too_few_speakers_for_any_difference_to_be_real():
-  """Six speakers have 2 / 64 = .031 at least, three .25."""
+  """Of six speakers p is 2 / 64 = .031 at least: enough alone, not as one of three."""
   none = 'No difference is told apart from chance, at p (Holm) of at most 0.05.'
   assert section(of_maes(baseline=[1] * 6, fs_ua=[0, 2] * 3))[1] == none
-  assert section(of_maes(baseline=[1] * 3, fs_ua=[0] * 3))[1] == (
-    none + ' With 3 speakers, no p (Holm) can be so small.'
+  assert section(of_maes(baseline=[1] * 6, fs_ua=[0] * 6, fs_ua_kd=[0] * 6))[1] == (
+    none + ' With 6 speakers, no p (Holm) can be so small.'
   )

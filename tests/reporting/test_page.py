@@ -195,7 +195,7 @@ def expect_shown(users, notes):
   assert parsed.counts == plain.counts  # of every element
   assert parsed.users() == [visible(user) for user in users] * 2  # Tables 1 and 2
   assert parsed.items[-len(notes) :] == [visible(note) for note in notes]
-  assert not parsed.comments == plain.comments == []  # a doctype alone
+  assert parsed.comments == plain.comments and len(plain.comments) == 1  # the doctype alone
 
 
 def test_whole_reports_with_hostile_names(tmp_path):
@@ -208,6 +208,35 @@ def test_whole_reports_with_hostile_names(tmp_path):
   assert hostile.drawn == plain.drawn  # within figures
   assert len(hostile.comments) == len(plain.comments) == 1  # the doctype
   assert hostile.users() == [visible(user) for user in ATTACKS] * 2
+
+
+@pytest.fixture(scope='module')
+def plain_report(tmp_path_factory):
+  return report_with(tmp_path_factory.mktemp('plain'), PLAIN, 'x')
+
+
+@hypothesis.settings(
+  max_examples=8,
+  deadline=None,
+  database=None,
+  derandomize=True,
+  suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+@hypothesis.given(
+  users=strategies.lists(any_name, min_size=3, max_size=3, unique=True), name=any_name
+)
+def test_whole_reports_with_any_names(tmp_path, plain_report, users, name):
+  given = report_with(tmp_path / 'given', users, name or 'x')
+  assert (given.elements, given.drawn) == (plain_report.elements, plain_report.drawn)
+  assert len(given.comments) == 1
+  assert given.users() == [visible(user) for user in users] * 2
+
+
+def test_the_page_makes_nothing_of_raw_markdown(tmp_path):
+  """The page's own defence, where text was not escaped."""
+  raw = '<svg onload=alert(1)> ![](http://x/y.png) [x](javascript:alert(1)) <http://x>'
+  hostile, plain = (Parsed(page.page('t', [text], tmp_path)) for text in (raw, 'x'))
+  assert hostile.elements == plain.elements
 
 
 def report_with(workdir, users, name):
@@ -275,6 +304,12 @@ def test_tables_say_what_their_headers_head_and_can_be_scrolled_by_keyboard():
     '<tbody>\n<tr>\n<th scope="row">1</th>\n<td>2</td>\n</tr>\n'
     '<tr>\n<th scope="row">3</th>\n<td>4</td>\n</tr>\n</tbody>\n</table></div>\n'
   )
+
+
+def test_no_markdown_makes_a_link_an_image_or_an_element():
+  """Were a name ever to come in unescaped."""
+  text = '[x](http://x) ![y](http://y.png) <b>z</b> <http://x>\n\n<div>\n\n[a]\n\n[a]: http://b'
+  assert set(re.findall('<[^>]*>', rendered(text))) == {'<p>', '</p>'}
 
 
 def test_folded_parts_and_titles_are_text():

@@ -11,7 +11,7 @@ from persona_jax.training import memory, pretrain
 
 @pytest.fixture(scope='module')
 def config(config):
-  config.model.num_layers = 3  # two of them scanned and recomputed
+  config.model.update(name='early_fusion', num_layers=3)  # two of them scanned and recomputed
   return config
 
 

@@ -33,7 +33,7 @@ def expect_same(workdir: pathlib.Path, expected: pathlib.Path) -> None:
       tables.append(list(csv.DictReader(file)))
   rows, expected_rows = tables
   assert len(rows) == len(expected_rows) > 0
-  for row, other in zip(rows, expected_rows):
+  for row, other in zip(rows, expected_rows, strict=True):
     assert float(row.pop('prediction')) == pytest.approx(float(other.pop('prediction')), abs=1e-5)
     assert row == other
 
@@ -84,7 +84,10 @@ def test_folds_as_jobs_of_their_own_merge_into_the_same_report(on_one_device, tm
   ]
   assert sorted(lines) == sorted((on_one_device / 'records.jsonl').read_text().splitlines())
   merged = run('report', *(f'--workdir={workdir}' for workdir in jobs.values()))
-  tables = lambda report: report[report.index('## Table 1') : report.index('## Paired')]
+
+  def tables(report):
+    return report[report.index('## Table 1') : report.index('## Paired')]
+
   assert tables(merged) == tables((on_one_device / 'report.md').read_text())
 
 

@@ -95,6 +95,15 @@ def test_an_added_user_is_trained_alone(grown, monkeypatch):
       leave_one_speaker_out.run(other, workdir)
 
 
+def test_an_added_seed_keeps_the_records_of_the_first(tmp_path, monkeypatch):
+  leave_one_speaker_out.run(small(), tmp_path)
+  before, trained, write = lines(tmp_path), [], items.write
+  monkeypatch.setattr(items, 'write', lambda *args: trained.append(args[0].name) or write(*args))
+  leave_one_speaker_out.run(small(seeds=(0, 1)), tmp_path)
+  assert trained == ['fold_00_seed_1', 'fold_01_seed_1']
+  assert set(before) < set(lines(tmp_path)) and len(lines(tmp_path)) == 2 * len(before)
+
+
 def test_a_start_that_fails_leaves_no_folder(tmp_path):
   for asked, said in (
     (dict(num_users=40), 'ask for fewer users'),

@@ -30,9 +30,7 @@ def test_all_folds_predicted_in_one_call_are_each_predicted_alone(shifting, toge
   model = build(shifting.config.model)
   for fold, teacher, predictions in zip(shifting.folds.chosen, teachers, together, strict=True):
     for clips, ours in ((fold.held_out, predictions.held_out), (fold.valid, predictions.valid)):
-      alone = predict.predict(
-        model, teacher.params, shifting.normaliser(fold), shared.clips, clips
-      )
+      alone = predict.predict(model, teacher.params, shifting.normaliser(fold), shared.clips, clips)
       np.testing.assert_allclose(ours, alone, atol=1e-5)
 
 

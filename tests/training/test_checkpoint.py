@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import shutil
 
 import jax
 import ml_dtypes
@@ -38,7 +39,7 @@ def load(checkpoints, step, like):
 
 def expect_equal(loaded, tree):
   assert jax.tree.structure(loaded) == jax.tree.structure(tree)
-  for ours, theirs in zip(jax.tree.leaves(loaded), jax.tree.leaves(tree)):
+  for ours, theirs in zip(jax.tree.leaves(loaded), jax.tree.leaves(tree), strict=True):
     assert ours.dtype == theirs.dtype
     np.testing.assert_array_equal(ours, theirs)
 
@@ -97,6 +98,16 @@ def test_whatever_file_is_damaged_no_wrong_number_is_read(how, tree, tmp_path, c
   assert outcomes[-1] and sum(outcomes) >= 3  # at least the numbers and the two indices of them
 
 
+def test_numbers_that_are_whole_but_not_those_saved_are_damage(tree, tmp_path, caplog):
+  """No part of the file is broken: only the checksum can tell."""
+  save(tmp_path, {1: tree, 2: tree | {'weights': -tree['weights']}})
+  one, two = (tmp_path / 'stage' / 'fold_00' / str(step) / 'leaves' for step in (1, 2))
+  shutil.rmtree(two)
+  shutil.copytree(one, two)
+  assert load(tmp_path, 2, tree) is None
+  assert 'its checksum differs' in caplog.text
+
+
 def test_the_newest_undamaged_is_found(tree, tmp_path):
   save(tmp_path, {step: tree | {'weights': tree['weights'] * step} for step in (1, 2, 3)})
   break_file(tmp_path / 'stage' / 'fold_00' / '3', 'truncated')
@@ -134,6 +145,21 @@ def test_a_machines_troubles_prove_no_damage(trouble, tree, tmp_path, monkeypatc
     ):
       load(tmp_path, 1, tree)
   expect_equal(load(tmp_path, 1, tree), tree)
+
+
+def test_content_that_cannot_be_decompressed_is_damage(tree, tmp_path, monkeypatch):
+  """TensorStore's words for it have no status in front; a flipped bit brings them now and then."""
+  save(tmp_path, {1: tree})
+
+  def fail(*args, **items):
+    raise ValueError(
+      'Error opening "zarr" driver: Error reading "bytes/.zarray" in OCDBT database at local file '
+      '"a": Error decoding b-tree node: ZSTD_decompressStream() failed: Data corruption detected'
+    )
+
+  monkeypatch.setattr(Checkpoints, '_restore', fail)
+  assert load(tmp_path, 1, tree) is None
+  assert (tmp_path / 'damaged' / 'stage-fold_00-1-0').is_dir()
 
 
 @pytest.mark.filterwarnings('ignore')  # Python's, of the event loop that Orbax could not open

@@ -30,6 +30,9 @@ def user(finished, teachers, corpus):
   return task, supports, jax.device_put(pretrain.shared_corpus(corpus))
 
 
+EVERYTHING = fine_tune.Recipe()
+
+
 @functools.cache
 def compiled(config, recipe):
   """The program of a config, as JSON, and a recipe."""
@@ -37,7 +40,7 @@ def compiled(config, recipe):
   return jax.jit(fine_tune.FineTuner(config, recipe).personalise)
 
 
-def personalise(config, user, weight, recipe=fine_tune.Recipe(), support=None, weights=None):
+def personalise(config, user, weight, recipe=EVERYTHING, support=None, weights=None):
   """Fine-tunes to the user's first draw."""
   task, supports, shared = user
   support = supports[0] if support is None else support
@@ -54,7 +57,7 @@ def changed(new, old):
   """[leaves] bool and their paths."""
   return {
     jax.tree_util.keystr(path): bool((a != b).any())
-    for (path, a), (_, b) in zip(leaves(new), leaves(old))
+    for (path, a), (_, b) in zip(leaves(new), leaves(old), strict=True)
   }
 
 
@@ -63,7 +66,9 @@ def test_personalising_moves_towards_the_user_and_distillation_holds_back(user, 
   distance = {
     weight: sum(
       np.abs(new - old).sum()
-      for (_, new), (_, old) in zip(leaves(personalise(config, user, weight)), leaves(task.params))
+      for (_, new), (_, old) in zip(
+        leaves(personalise(config, user, weight)), leaves(task.params), strict=True
+      )
     )
     for weight in (0.0, 0.6, 1.0)
   }
@@ -123,7 +128,10 @@ def test_the_distillation_token_holds_to_the_teacher_and_the_user_token_learns(
   clips = predict.gather(shared.clips, task.normaliser, support)
   teacher = build(config.model).apply({'params': task.params}, clips)
   assert (teacher - corpus.labels[support]).min() > 1
-  scores = lambda params: student.model.apply({'params': params}, clips, method='scores')
+
+  def scores(params):
+    return student.model.apply({'params': params}, clips, method='scores')
+
   start, after = student.start(task.params), personalise(config, user, 0.6, recipe, support)
   np.testing.assert_allclose(scores(start)[:, 0], teacher, atol=1e-5)  # causal: it is not seen
   assert scores(after).shape == (5, 2)
@@ -140,7 +148,7 @@ def test_fewer_shots_are_padding(user, config):
   """Three clips, and three of five that count, personalise alike."""
   alone = personalise(config, user, 0.6, support=user[1][0][:3])
   padded = personalise(config, user, 0.6, weights=[1, 1, 1, 0, 0])
-  for (path, a), (_, b) in zip(leaves(alone), leaves(padded)):
+  for (path, a), (_, b) in zip(leaves(alone), leaves(padded), strict=True):
     np.testing.assert_allclose(a, b, atol=2e-4, err_msg=jax.tree_util.keystr(path))
 
 

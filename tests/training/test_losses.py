@@ -71,7 +71,7 @@ def test_divergences_over_classes_by_hand(name, turned, temperature):
   first, second = classes(teacher), classes(student)
   if turned:
     first, second = second, first
-  divergence = sum(p * math.log(p / q) for p, q in zip(first, second))
+  divergence = sum(p * math.log(p / q) for p, q in zip(first, second, strict=True))
   loss = loss_of(name, [student], [0.0], [teacher], 0, temperature=temperature)
   np.testing.assert_allclose(loss, temperature**2 * divergence, rtol=1e-5)
 
@@ -100,7 +100,10 @@ def test_a_student_like_the_teacher_feels_no_distillation(name):
 def test_distillation_pulls_towards_the_teacher(name):
   """And its gradient is that of its value."""
   teacher, student = jnp.array([0.3, -1.0, 2.0]), jnp.array([0.9, -2.5, 0.1])
-  total = lambda student: losses.DISTILLATIONS[name](student, teacher, 2.0).sum()
+
+  def total(student):
+    return losses.DISTILLATIONS[name](student, teacher, 2.0).sum()
+
   gradient = jax.grad(total)(student)
   np.testing.assert_array_equal(jnp.sign(gradient), jnp.sign(student - teacher))
   step = 1e-2 * jnp.eye(3)

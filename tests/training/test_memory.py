@@ -1,8 +1,9 @@
 """The memory of a study on an accelerator, read off its programs compiled for a CPU.
 
-Folds and trials are vmapped and attention is cut into chunks as on accelerators, and the compiler is asked
-what it set aside. XLA for CPUs fuses and lays out buffers otherwise than for GPUs: the numbers show that
-nothing grows with folds or trials beyond its budget, not what a GPU will use to the byte.
+Folds and trials are vmapped and attention is cut into chunks as on accelerators, and the compiler
+is asked what it set aside. XLA for CPUs fuses and lays out buffers otherwise than for GPUs: the
+numbers show that nothing grows with folds or trials beyond its budget, not what a GPU will use to
+the byte.
 """
 
 import functools

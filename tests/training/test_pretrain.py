@@ -28,7 +28,7 @@ def test_best_epoch_is_that_of_the_least_validation_loss(teachers):
 def expect_same(ours, theirs):
   for mine, other in zip(ours, theirs, strict=True):
     np.testing.assert_array_equal(mine.curves, other.curves)
-    for (path, a), (_, b) in zip(leaves(mine.params), leaves(other.params)):
+    for (path, a), (_, b) in zip(leaves(mine.params), leaves(other.params), strict=True):
       np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
 
 
@@ -83,7 +83,10 @@ def test_what_is_not_finite_stops_with_its_place(part, what, study, monkeypatch)
 
   def poisoned(self, state, inputs, shared):
     bad = (state.step == 3) & (inputs[0].rank == 1)
-    poison = lambda x: jnp.where(bad, jnp.nan, x)
+
+    def poison(x):
+      return jnp.where(bad, jnp.nan, x)
+
     if part == 'validation':
       after = train_step(self, state, inputs, shared)
       return after.replace(params=jax.tree.map(poison, after.params))
@@ -159,7 +162,7 @@ def test_a_fold_without_an_undamaged_checkpoint_starts_over(finished, teachers, 
 def test_begun_on_one_device_and_resumed_on_two_no_epoch_is_trained_twice(
   teachers, study, monkeypatch
 ):
-  """Killed with fold 0 done and fold 1 at its second epoch; fold 2 then shares a program with it."""
+  """Killed with fold 0 done and fold 1 at its second epoch; fold 2 then shares its program."""
 
   class Killed(Exception):
     """Stands for SIGKILL."""

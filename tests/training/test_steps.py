@@ -29,7 +29,10 @@ def fresh(fold):
 def test_a_seed_and_a_rank_make_their_own_parameters(fold, fresh):
   training, inputs, shared = fold
   create = jax.jit(training.create_state)
-  kernel = lambda state: state.params['base']['heads']['head']['expand']['kernel']
+
+  def kernel(state):
+    return state.params['base']['heads']['head']['expand']['kernel']
+
   np.testing.assert_array_equal(kernel(create(inputs, shared)), kernel(fresh))
   for other in (inputs._replace(seed=np.int32(1)), inputs._replace(rank=np.int32(1))):
     assert (kernel(create(other, shared)) != kernel(fresh)).all()
@@ -42,8 +45,16 @@ def test_one_step_moves_every_parameter_and_counts(fold, fresh, finished):
   )  # odd: as many errors up as down would cancel
   after = jax.jit(training.train_step)(fresh, (inputs, jax.device_put(batch)), shared)
   assert after.step == 1 and after.train_loss > 0
-  for (path, old), (_, new) in zip(leaves(fresh.params), leaves(after.params)):
+  for (path, old), (_, new) in zip(leaves(fresh.params), leaves(after.params), strict=True):
     assert (old != new).any(), jax.tree_util.keystr(path)
+
+
+def test_dropout_is_drawn_anew_in_every_step(fold, fresh, finished):
+  training, inputs, shared = fold
+  batch = jax.device_put(batching.split(finished.folds.all[0].train[:7], 1, 7))
+  step = jax.jit(lambda n: training.train_step(fresh.replace(step=n), (inputs, batch), shared))
+  first, again, second = (step(jnp.int32(n)).train_loss for n in (0, 0, 1))
+  assert first == again != second
 
 
 def test_padding_of_a_batch_changes_nothing(fold, fresh, finished):
@@ -74,7 +85,9 @@ def test_end_of_epoch_keeps_the_best(fold, fresh):
   moved = better.replace(params=jax.tree.map(lambda x: x + 1, better.params))
   worse = end(moved.replace(best_loss=jnp.float32(0)))
   assert worse.best_loss == 0 and worse.best_epoch == 1 and worse.epoch == 2
-  for (_, old), (_, kept) in zip(leaves(better.best_params), leaves(worse.best_params)):
+  for (_, old), (_, kept) in zip(
+    leaves(better.best_params), leaves(worse.best_params), strict=True
+  ):
     np.testing.assert_array_equal(old, kept)
 
 
