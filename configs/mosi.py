@@ -15,7 +15,7 @@ from persona_jax.types import Config
 
 
 def get_config(mode: str = '') -> Config:
-  """`mode` is '' or 'smoke', which shrinks the study to seconds."""
+  """`mode` is any of `config_lib.MODES`, joined by commas, or empty."""
   config = config_lib.paper()
   config.data = config_lib.csd_data(
     labels='CMU_MOSI_Opinion_Labels.csd',

@@ -13,10 +13,11 @@ from persona_jax.types import Config
 
 
 def get_config(mode: str = '') -> Config:
-  """`mode` is '' or 'smoke', which shrinks the study to seconds."""
+  """`mode` is any of `config_lib.MODES`, joined by commas, or empty."""
   config = config_lib.paper()
   config.data = dict(name='synthetic', seed=0, num_speakers=30, clips_per_speaker=32)
   config.model.update(num_layers=2, num_heads=6, width=24)
   config.pretrain.update(num_epochs=20, batch_size=24)
   config.study.num_groups = 5
+  config.pretrain.valid_speakers = 0.25
   return config_lib.apply_mode(config, mode)

@@ -29,9 +29,9 @@ SUPPORT = flags.DEFINE_list(
   'support',
   None,
   "The user's clips to learn from, as video[3],video[7]; "
-  'without it, those of a random draw of the study.',
+  'by default, those of a random draw of the study.',
 )
-DRAW = flags.DEFINE_integer('draw', 0, 'Which draw of the study to take the clips of.')
+DRAW = flags.DEFINE_integer('draw', 0, 'Which draw of the study to take the clips from.')
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ SHAPE = flags.DEFINE_multi_enum(
 FOLDS = flags.DEFINE_integer(
   'folds',
   common.num_cores(),
-  'Folds in one program; seconds are given a fold. On a CPU the study '
-  'runs one a core side by side, which is the default here.',
+  'Folds in one program; seconds are per fold. On a CPU the study runs one fold per core side by '
+  'side, which is the default here.',
   lower_bound=1,
 )
 REPEATS = flags.DEFINE_integer('repeats', 10, 'Runs of which the median counts.', lower_bound=1)
@@ -37,7 +37,9 @@ REPEATS = flags.DEFINE_integer('repeats', 10, 'Runs of which the median counts.'
 def main() -> None:
   if benchmark.OF_CONFIG in SHAPE.value:
     config_lib.validate(CONFIG.value)
-  spawn = multiprocessing.get_context('spawn')  # a process a shape: memory peaks do not add up
+  spawn = multiprocessing.get_context(
+    'spawn'
+  )  # one process per shape, so that memory peaks do not add up
   with concurrent.futures.ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
     for shape in SHAPE.value:
       result = pool.submit(measure, shape, CONFIG.value.to_json(), FOLDS.value, REPEATS.value)

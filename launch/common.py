@@ -35,8 +35,8 @@ def define_config() -> flags.FlagHolder:
     return config_flags.DEFINE_config_file(
       'config',
       'configs/synthetic.py',
-      'The settings: a config file, with ":smoke" behind it for a run of seconds. Every field can '
-      'be set on the command line, as in --config.pretrain.num_epochs=12.',
+      'The settings: a config file, followed by ":smoke" for a run of seconds. Every field can be '
+      'set on the command line, as in --config.pretrain.num_epochs=12.',
     )
   except Exception as error:  # config_flags raises whatever a config file raises
     _fail(error, '--debug' in sys.argv)
@@ -46,8 +46,7 @@ def define_workdir(default: str | None = 'runs/demo') -> flags.FlagHolder:
   return flags.DEFINE_string(
     'workdir',
     default,
-    'The folder of the run: its checkpoints, records and report. '
-    'The same command run again goes on from what lies there.',
+    'The folder of the run: its checkpoints, records and report. Rerun the same command to resume.',
   )
 
 

@@ -24,7 +24,7 @@ ARM = flags.DEFINE_enum(
   ['baseline', *arms.FINE_TUNED],
   'Which predictor: pre-trained, or personalised with launch.adapt.',
 )
-OUTPUT = flags.DEFINE_string('output', None, 'The file to write; without it, the screen.')
+OUTPUT = flags.DEFINE_string('output', None, 'The file to write; by default, the screen.')
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
   python -m launch.pretrain --config=configs/synthetic.py --workdir=runs/demo
 
-launch.study, launch.adapt and launch.predict go on from there with the same config and workdir.
+launch.study, launch.adapt and launch.predict use them, given the same config and workdir.
 """
 
 import pathlib

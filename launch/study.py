@@ -2,7 +2,7 @@
 
   python -m launch.study --config=configs/synthetic.py --workdir=runs/demo
 
-Run the same line again to go on after an interruption.
+Rerun the same command to resume after an interruption.
 """
 
 import pathlib

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import ml_collections
 from ml_collections import config_dict
 
-from persona_jax.arms import ARMS, BASELINE
+from persona_jax.arms import ARMS, BASELINE, BAYESIAN, CALIBRATED, STUDENT_OF
 from persona_jax.errors import UserError
 from persona_jax.types import MODALITIES, Config
 
@@ -62,6 +62,7 @@ def paper() -> Config:
         weight=0.6,  # the paper's lambda: weight of the labels against the teacher
         distillation='l1',  # an entry of persona_jax.training.losses.DISTILLATIONS
         temperature=1.0,  # of the distillation functions over classes: cross_entropy and kl
+        support='random',  # or 'chosen': the user's clips were picked because of their label
       ),
       study=dict(
         protocol='leave_one_out',  # or 'grouped': hold out groups of speakers, all of them users
@@ -75,6 +76,8 @@ def paper() -> Config:
         # For a curve, such as (1, 2, 5, 10), with num_support among them; empty: num_support alone.
         shots=(),
         num_query=_optional(int),  # the most query clips; None: all
+        support='random',  # or 'one_sided': a control, whose support clips have labels of one sign
+        support_from='own',  # or 'other': a control, on the clips of another user of the fold
         folds=(),  # indices of the users, or groups, to run, such as (0, 3); empty: all
         attention=True,
       ),
@@ -125,8 +128,8 @@ MODES = ('grouped', 'smoke')
 def apply_mode(config: Config, mode: str) -> Config:
   """Applies the modes behind a config file's colon, such as 'smoke' or 'grouped,smoke'.
 
-  'grouped' holds out groups of speakers and validates on speakers. 'smoke' shrinks the study to
-  under a minute.
+  'grouped' holds out groups of speakers, validates on speakers, and adds the Bayesian arms. 'smoke'
+  shrinks the study to under a minute.
 
   Raises:
     UserError: any other mode.
@@ -139,6 +142,7 @@ def apply_mode(config: Config, mode: str) -> Config:
     )
   if 'grouped' in modes:
     config.study.protocol, config.pretrain.validation = 'grouped', 'speakers'
+    config.study.arms = (BASELINE, CALIBRATED, 'fs_ua', 'fs_ua_kd', 'bayes', 'bayes_kd')
   if 'smoke' in modes:
     config.quick_compile = True
     config.model.update(num_layers=1, num_heads=2, width=8)
@@ -149,6 +153,8 @@ def apply_mode(config: Config, mode: str) -> Config:
       config.data.max_steps = dict(language=8, audio=12, vision=12)
     else:
       config.data.update(num_speakers=6, clips_per_speaker=12)
+      if 'grouped' in modes:  # enough speakers to learn how they differ
+        config.data.num_speakers, config.pretrain.valid_speakers = 18, 0.35
   return config
 
 
@@ -210,7 +216,24 @@ def validate(config: Config) -> None:
     expect(f'adapt.{field}', config.adapt[field] >= 0, 'at least 0')
   expect('adapt.weight', 0 <= config.adapt.weight <= 1, '0 to 1')
   expect('adapt.temperature', config.adapt.temperature > 0, 'more than 0')
+  expect('adapt.support', config.adapt.support in ('random', 'chosen'), "'random' or 'chosen'")
   _validate_study(config, expect)
+  _validate_arms(config, expect)
+
+
+def _validate_arms(config: Config, expect: Callable[..., None]) -> None:
+  """What arms need of one another, and of the rest of the config."""
+  arms = config.study.arms
+  bayesian = [arm for arm in arms if arm in BAYESIAN]
+  if bayesian:
+    expect(
+      'pretrain.validation',
+      config.pretrain.validation == 'speakers',
+      f"'speakers' for the arm {bayesian[0]}, which learns from unseen speakers how people differ",
+    )
+  for arm in bayesian:
+    student = STUDENT_OF.get(arm, arm)
+    expect('study.arms', student in arms, f'{student} among them, which {arm} includes')
 
 
 def _validate_study(config: Config, expect: Callable[..., None]) -> None:
@@ -250,6 +273,13 @@ def _validate_study(config: Config, expect: Callable[..., None]) -> None:
     "'leave_one_out' or 'grouped'",
   )
   expect('study.num_groups', study.num_groups >= 2, 'at least 2')
+  expect('study.support', study.support in ('random', 'one_sided'), "'random' or 'one_sided'")
+  expect('study.support_from', study.support_from in ('own', 'other'), "'own' or 'other'")
+  expect(
+    'study.support_from',
+    study.support_from == 'own' or study.protocol == 'grouped',
+    "'own' unless config.study.protocol is 'grouped', where folds have several users",
+  )
   folds = study.folds
   num_folds = study.num_groups if study.protocol == 'grouped' else study.num_users
   expect(

@@ -7,6 +7,8 @@ import numpy as np
 import pooling
 
 from configs import synthetic
+from persona_jax.data.corpus import Corpus
+from persona_jax.types import Clips
 
 MOSI_FILES = dict(
   labels='CMU_MOSI_Opinion_Labels.csd',
@@ -79,3 +81,23 @@ def break_file(checkpoint: pathlib.Path, how: str, which: int | None = None) -> 
     content[len(content) // 2] ^= 16
   path.write_bytes(content)
   return path
+
+
+def corpus_of(counts: dict[str, int]) -> Corpus:
+  """{speaker: number of clips}, with nothing in the clips."""
+  speakers = tuple(speaker for speaker, count in counts.items() for _ in range(count))
+  return Corpus(
+    names=tuple(f'{speaker}[{place}]' for place, speaker in enumerate(speakers)),
+    speakers=speakers,
+    labels=np.zeros(len(speakers), np.float32),
+    clips=Clips({}, {}),
+    left_out={},
+    notes=(),
+  )
+
+
+def grouped_config(**study):
+  """A smoke study of three held-out groups, with five support clips."""
+  config = synthetic.get_config('grouped,smoke')
+  config.study.update(dict(num_groups=3, num_support=5) | study)
+  return config

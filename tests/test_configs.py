@@ -20,6 +20,10 @@ def test_config_and_its_smoke_are_valid(name):
   smoke = module.get_config('smoke')
   config_lib.validate(smoke)
   assert smoke.pretrain.num_epochs < module.get_config().pretrain.num_epochs
+  for mode in ('grouped', 'grouped,smoke'):
+    grouped = module.get_config(mode)
+    config_lib.validate(grouped)
+    assert (grouped.study.protocol, grouped.pretrain.validation) == ('grouped', 'speakers')
   assert 'python -m launch.study' in module.__doc__
   with pytest.raises(UserError, match="config mode 'smok': expected"):
     module.get_config('smok')

@@ -15,6 +15,7 @@ ROOMS = (
   'data',
   'model',
   'training',
+  'persona',
   'evaluation',
   'reporting',
   'study',

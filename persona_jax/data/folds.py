@@ -1,4 +1,4 @@
-"""Leave-one-speaker-out folds as index arrays, the sizes they share, and their few-shot draws."""
+"""Folds of held-out speakers as index arrays, and the sizes that they share."""
 
 import dataclasses
 from collections.abc import Collection, Sequence
@@ -11,7 +11,7 @@ from persona_jax.data.corpus import Corpus, users_by_clips
 from persona_jax.errors import UserError
 from persona_jax.types import Config
 
-_SPLIT, _DRAW, _EPOCH = range(3)  # what a random stream is for
+SPLIT, DRAW, EPOCH, OTHER = range(4)  # what a random stream is for
 
 
 MIN_QUERY = 5  # clips that a user of a group keeps for scoring, whatever the number of shots
@@ -158,7 +158,7 @@ def _split(
     config: `config.pretrain`.
   """
   others = np.flatnonzero([speaker not in held_out for speaker in corpus.speakers])
-  random = np.random.default_rng([seed, _SPLIT, rank])
+  random = np.random.default_rng([seed, SPLIT, rank])
   if config.validation == 'clips':
     shuffled = random.permutation(others)
     cut = round(config.train_fraction * len(others))
@@ -251,10 +251,12 @@ def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -
     )
   least = min(folds, key=lambda fold: len(fold.valid))
   if not len(least.valid):
-    raise UserError(
-      f'the fold of {least.label} has no validation clip; lower '
-      f'config.pretrain.train_fraction = {config.pretrain.train_fraction:g}.'
+    advice = (
+      f'lower config.pretrain.train_fraction = {config.pretrain.train_fraction:g}'
+      if config.pretrain.validation == 'clips'
+      else "give it more speakers, or set config.pretrain.validation='clips'"
     )
+    raise UserError(f'the fold of {least.label} has no validation clip; {advice}.')
   users = [user for fold in folds for user in fold.users]
   if not users:
     raise UserError(
@@ -273,52 +275,9 @@ def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -
   )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Draws:
-  """Random few-shot trials of one user, as places in `User.clips`.
-
-  Attributes:
-    support: [R, K] clips to personalise on. K is the largest number of shots; fewer shots take the
-      first clips.
-    query: [R, Q] clips to score on, the same for every arm and number of shots. None of them is in
-      the support.
-  """
-
-  support: np.ndarray
-  query: np.ndarray
-
-
-def draw_supports(case: Case, num_draws: int, num_support: int, num_query: int | None) -> Draws:
-  """Draws `num_draws` support sets; draw r depends on (seed, rank of the user, r) alone.
-
-  Args:
-    num_query: the most query clips; None takes all that are left.
-
-  Raises:
-    UserError: the user has too few clips to leave a query clip.
-  """
-  user, seed = case.user, case.fold.seed
-  count = len(user.clips)
-  if count <= num_support:
-    raise UserError(
-      f'user {user.name} has {count} clips, too few for {num_support} support '
-      'clips and a query clip; lower config.study.num_support and config.study.shots, or '
-      'config.study.num_users.'
-    )
-  orders = [
-    np.random.default_rng([seed, _DRAW, user.rank, draw]).permutation(count)
-    for draw in range(num_draws)
-  ]
-  end = None if num_query is None else num_support + num_query
-  return Draws(
-    support=np.array([order[:num_support] for order in orders]),
-    query=np.array([np.sort(order[num_support:end]) for order in orders]),
-  )
-
-
 def epoch_order(fold: Fold, epoch: int) -> np.ndarray:
   """Returns the training clips [n] in the order of one epoch.
 
   The order depends on (seed, rank, epoch) alone.
   """
-  return np.random.default_rng([fold.seed, _EPOCH, fold.rank, epoch]).permutation(fold.train)
+  return np.random.default_rng([fold.seed, EPOCH, fold.rank, epoch]).permutation(fold.train)

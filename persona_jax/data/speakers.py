@@ -40,7 +40,7 @@ def speakers_of(videos: Collection[str], path: pathlib.Path | None) -> tuple[dic
   if unmapped:
     raise UserError(
       f'{path}: no speaker for video {unmapped[0]} (and {len(unmapped) - 1} more); '
-      'give every video a line.'
+      'add one line per video.'
     )
   found = {video: speaker_of[_normal(video)] for video in videos}
   return found, f'{len(set(found.values()))} speakers in {len(found)} videos, from {path.name}.'

@@ -8,7 +8,8 @@ from persona_jax import files
 from persona_jax.data import folds as folds_lib
 from persona_jax.data import normalize
 from persona_jax.data.corpus import Corpus
-from persona_jax.data.folds import Case, Draws, Fold, FoldPlan
+from persona_jax.data.draws import Draws, draw_supports
+from persona_jax.data.folds import Case, Fold, FoldPlan
 from persona_jax.types import Config, Normaliser
 
 
@@ -68,8 +69,7 @@ class Study:
     Raises:
       UserError: the user has too few clips.
     """
-    study = self.config.study
-    return folds_lib.draw_supports(case, study.num_draws, max(self.shots(case)), study.num_query)
+    return draw_supports(self.corpus, case, self.config.study, max(self.shots(case)))
 
   @property
   def checkpoints(self) -> pathlib.Path:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics
 
+COVERAGE = 'coverage'  # of 90 % intervals, in the records of arms that predict them
 METRICS = ('mae', 'corr', 'acc7', 'acc2_non0', 'acc2_has0', 'f1_non0', 'f1_has0')
 
 

@@ -1,4 +1,4 @@
-"""Leaving in good order: a cluster sends SIGTERM before it takes a machine, a user presses Ctrl-C.
+"""Stopping cleanly when a cluster sends SIGTERM or a user presses Ctrl-C.
 
 The work runs in a thread of its own, so that the main thread can handle a signal even while XLA
 compiles or computes. Loops ask `requested()` at every step boundary, save, and raise `Preempted`.
@@ -66,8 +66,7 @@ def _leave(name: str, number: int, where: str) -> None:
   if sys.stderr.isatty():
     console.Console(file=sys.stderr).show_cursor()
   print(
-    f'{name}: stopped by {signal.Signals(number).name} {where}. Run the same command again to go '
-    'on.',
+    f'{name}: stopped by {signal.Signals(number).name} {where}. Rerun the same command to resume.',
     file=sys.stderr,
     flush=True,
   )

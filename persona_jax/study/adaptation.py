@@ -10,7 +10,8 @@ from jax.sharding import Mesh
 
 from persona_jax import config as config_lib
 from persona_jax.data import batching
-from persona_jax.data.folds import Case, Draws
+from persona_jax.data.draws import Draws
+from persona_jax.data.folds import Case
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
 from persona_jax.runtime import parallel, preemption
@@ -69,7 +70,7 @@ class _Program:
     self, case: Case, draws: Draws, todo: Sequence[tuple[Cell, int]], length: int
   ) -> Supports:
     """The support sets of some cells and draws, the first repeated up to `length`."""
-    clips = case.user.clips[draws.support].astype(np.int32)
+    clips = draws.support.astype(np.int32)
     padding = np.repeat(clips[:, :1], self._most - clips.shape[1], axis=1)
     clips = np.concatenate([clips, padding], axis=1)
     supports = [

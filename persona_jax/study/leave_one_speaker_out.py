@@ -10,9 +10,10 @@ from persona_jax.data.study import Study
 from persona_jax.model.build import build, expect_kernels_fit
 from persona_jax.reporting import records, report
 from persona_jax.runtime import parallel
-from persona_jax.study import attention, teacher_predictions
+from persona_jax.study import attention, personas, teacher_predictions
 from persona_jax.study import workdir as workdir_lib
 from persona_jax.study.adaptation import StudyPersonaliser
+from persona_jax.study.personas import BayesianArms
 from persona_jax.study.trials import Recorder, case_trials
 from persona_jax.training import losses, pretrain
 from persona_jax.training.pretrain import Pretrained
@@ -38,6 +39,7 @@ def opened(config: Config, workdir: pathlib.Path) -> Iterator[Study]:
   study = Study.plan(
     config, loading.load(config), workdir, workdir_lib.existing_num_batches(workdir)
   )
+  personas.expect_enough_speakers(study)
   for case in study.folds.cases:
     study.draws(case)  # refuses a user with too few clips
   expect_kernels_fit(config.model, {m: x.shape[1] for m, x in study.corpus.clips.sequences.items()})
@@ -60,16 +62,18 @@ def run(config: Config, workdir: pathlib.Path, tensorboard: bool = False) -> str
   """
   with opened(config, workdir) as study:
     teachers = pretrain_folds(study, tensorboard)
+    names = [fold.name for fold in study.folds.chosen]
     predictions = teacher_predictions.predict_with_teacher(study, teachers)
-    of_teacher = {
-      fold.name: known for fold, known in zip(study.folds.chosen, predictions, strict=True)
-    }
+    of_teacher = dict(zip(names, predictions, strict=True))
+    bayesian = BayesianArms(study, teachers)
     recorder = Recorder(study)
     for results in StudyPersonaliser(study).run(teachers):
       for case in study.folds.cases:
         if case.name in results and case.name not in recorder.trials:
+          personal = results[case.name]
+          posteriors = bayesian.predict(case, personal)
           recorder.trials[case.name] = list(
-            case_trials(study, case, of_teacher[case.fold.name], results[case.name])
+            case_trials(study, case, of_teacher[case.fold.name], personal, posteriors)
           )
       recorder.write_if_due()
     recorder.write()

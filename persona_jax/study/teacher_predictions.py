@@ -1,7 +1,7 @@
-"""What the folds' teachers predict for their users: the baseline, and the mean shift's start."""
+"""What the folds' teachers say: the baseline, and the start of the mean shift and Bayesian arms."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from persona_jax.study.adaptation import expect_finite
 from persona_jax.training import memory, pretrain
 from persona_jax.training.checkpoint import Checkpoints
 from persona_jax.training.pretrain import Pretrained
+from persona_jax.types import Array
 
-STAGE = 'plain'
+STAGE, READING = 'plain', 'reading'
 
 
 class TeacherPredictions(NamedTuple):
@@ -30,6 +31,18 @@ class TeacherPredictions(NamedTuple):
 
   held_out: np.ndarray
   valid: np.ndarray
+
+
+class TeacherReadings(NamedTuple):
+  """What a fold's teacher says of every clip of the corpus.
+
+  Attributes:
+    predictions: [N].
+    read: [N, n] what its head reads.
+  """
+
+  predictions: Array
+  read: Array
 
 
 def predict_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[TeacherPredictions]:
@@ -84,36 +97,71 @@ def _save(study: Study, fold: Fold, predictions: TeacherPredictions) -> None:
     )
 
 
+def read_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[TeacherReadings]:
+  """Lets every chosen fold's teacher read the whole corpus; saved readings are reused."""
+  folds, results = study.folds.chosen, {}
+  everything = np.arange(len(study.corpus.names), dtype=np.int32)
+  for fold in folds:
+    with Checkpoints(study.checkpoints, READING, fold.name) as checkpoints:
+      if (found := checkpoints.newest()) is not None:
+        results[fold.name] = TeacherReadings(**found[1])
+  todo = [i for i, fold in enumerate(folds) if fold.name not in results]
+  for group in _groups(study, todo, teachers):
+    chosen, of_chosen = [folds[i] for i in group], [teachers[i] for i in group]
+    predictions, read = _map_folds(
+      study, chosen, of_chosen, predict.predict_and_read, [everything] * len(group), len(everything)
+    )
+    for place, fold in enumerate(chosen):
+      new = TeacherReadings(predictions[place], read[place])
+      expect_finite(f'{fold.name} ({fold.label})', BASELINE, predictions[place])
+      with Checkpoints(study.checkpoints, READING, fold.name) as checkpoints:
+        checkpoints.save(1, new._asdict())
+      results[fold.name] = new
+  return [results[fold.name] for fold in folds]
+
+
 def _predict_folds(
   study: Study, folds: Sequence[Fold], teachers: Sequence[Pretrained], with_valid: bool
 ) -> list[TeacherPredictions]:
   """Predicts all of `folds` in one compiled call."""
-  mesh, model = parallel.fold_mesh(), build(study.config.model)
-  # At least two folds per device: XLA removes a loop of one iteration and then rounds differently,
-  # so a fold's records would depend on how many devices and neighbours it had.
-  size = parallel.padded(max(len(folds), 2 * mesh.size), mesh.size)
-
-  def one_fold(params, inputs, shared):
-    normaliser, clips = inputs
-    return predict.predict(model, params, normaliser, shared.clips, clips)
-
   clips = [
     np.concatenate([fold.held_out, fold.valid]) if with_valid else fold.held_out for fold in folds
   ]
   length = study.folds.num_held_out + (study.folds.num_valid if with_valid else 0)
+  predictions = _map_folds(study, folds, teachers, predict.predict, clips, length)
+  return [
+    TeacherPredictions(*np.split(row[: len(indices)], [len(fold.held_out)]))
+    for fold, indices, row in zip(folds, clips, predictions[: len(folds)], strict=True)
+  ]
+
+
+def _map_folds(
+  study: Study,
+  folds: Sequence[Fold],
+  teachers: Sequence[Pretrained],
+  function: Callable[..., Any],
+  clips: Sequence[np.ndarray],
+  length: int,
+) -> Any:
+  """`predict.predict`, or another function like it, of every fold's clips padded to `length`."""
+  mesh, model = parallel.fold_mesh(), build(study.config.model)
+  # At least two folds per device: XLA drops a loop of one and rounds otherwise, and a fold's
+  # records would depend on how many devices and neighbours it had.
+  size = parallel.padded(max(len(folds), 2 * mesh.size), mesh.size)
+
+  def one_fold(params, inputs, shared):
+    normaliser, indices = inputs
+    return function(model, params, normaliser, shared.clips, indices)
+
   inputs = [
     (study.normaliser(fold), batching.pad(indices, length).clips)
     for fold, indices in zip(folds, clips, strict=True)
   ]
   params = [teacher.params for teacher in teachers]
-  predictions = parallel.fetch(
+  return parallel.fetch(
     parallel.over_folds(one_fold, mesh)(
       parallel.shard(parallel.stack(params, size), mesh),
       parallel.shard(parallel.stack(inputs, size), mesh),
       parallel.replicate(pretrain.shared_corpus(study.corpus), mesh),
     )
   )
-  return [
-    TeacherPredictions(*np.split(row[: len(indices)], [len(fold.held_out)]))
-    for fold, indices, row in zip(folds, clips, predictions[: len(folds)], strict=True)
-  ]

@@ -2,17 +2,19 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from persona_jax.arms import BASELINE, MEAN_SHIFT
-from persona_jax.data.folds import Case, Draws
+from persona_jax.arms import BASELINE, MEAN_SHIFT, WITHOUT_CLIPS
+from persona_jax.data.draws import Draws
+from persona_jax.data.folds import Case
 from persona_jax.data.study import Study
 from persona_jax.evaluation import mean_shift
 from persona_jax.reporting import records
 from persona_jax.runtime import parallel
 from persona_jax.study.adaptation import Cell
+from persona_jax.study.personas import Posterior
 from persona_jax.study.teacher_predictions import TeacherPredictions
 
 
@@ -50,23 +52,31 @@ class Recorder:
 
 
 def case_trials(
-  study: Study, case: Case, of_teacher: TeacherPredictions, personal: dict[Cell, np.ndarray]
+  study: Study,
+  case: Case,
+  of_teacher: TeacherPredictions,
+  personal: Mapping[Cell, np.ndarray],
+  posteriors: Mapping[Cell, Posterior],
 ) -> Iterator[records.Trial]:
   """A user's trials in the config's order of arms; within a draw all have the same query clips.
 
   Args:
     personal: {cell: [R, n] predictions of the user's clips} of the arms that fine-tune.
+    posteriors: {cell: what it says of the user's clips} of the Bayesian arms.
   """
   config, corpus, draws, user = study.config, study.corpus, study.draws(case), case.user
   queries = []
   for support, query in zip(draws.support, draws.query, strict=True):
-    assert not set(support) & set(query)
     clips = user.clips[query]
+    assert not set(support) & set(clips)
     queries.append((query, tuple(corpus.names[clip] for clip in clips), corpus.labels[clips]))
   baseline = of_teacher.held_out[case.places]
   for arm in config.study.arms:
-    for shots in [config.study.num_support] if arm == BASELINE else study.shots(case):
-      if arm == BASELINE:
+    for shots in [config.study.num_support] if arm in WITHOUT_CLIPS else study.shots(case):
+      posterior = posteriors.get(Cell(arm, shots))
+      if posterior is not None:
+        rows = posterior.mean
+      elif arm == BASELINE:
         rows = np.broadcast_to(baseline, (len(queries), len(baseline)))
       elif arm == MEAN_SHIFT:
         rows = _mean_shifted(study, case, draws, of_teacher, shots)
@@ -83,6 +93,9 @@ def case_trials(
           clips=names,
           labels=labels,
           predictions=row[query],
+          low=None if posterior is None else posterior.low[draw][query],
+          high=None if posterior is None else posterior.high[draw][query],
+          control=_control(study, draws, draw),
         )
 
 
@@ -93,10 +106,20 @@ def _mean_shifted(
   labels, speakers, valid = study.corpus.labels, np.array(study.corpus.speakers), case.fold.valid
   k = mean_shift.shrinkage(labels[valid] - of_teacher.valid, speakers[valid])
   baseline = of_teacher.held_out[case.places]
-  residuals = labels[case.user.clips] - baseline
+  residuals = labels[case.fold.held_out] - of_teacher.held_out
   return np.stack(
     [
       baseline + np.float32(mean_shift.shift(residuals[support[:shots]], k))
-      for support in draws.support
+      for support in np.searchsorted(case.fold.held_out, draws.support)
     ]
   )
+
+
+def _control(study: Study, draws: Draws, draw: int) -> dict[str, str]:
+  """How a support was picked, in studies that do not draw it at random from own clips."""
+  asked, control = study.config.study, {}
+  if asked.support != 'random':
+    control['support'] = 'one_sided' if draws.one_sided[draw] else 'random'
+  if asked.support_from != 'own':
+    control['support_from'] = asked.support_from
+  return control

@@ -88,10 +88,7 @@ class UserSession:
       raise UserError(
         f'draw {draw}: expected 0 to {len(draws.support) - 1} (config.study.num_draws).'
       )
-    return [
-      self.study.corpus.names[clip]
-      for clip in self.case.user.clips[draws.support[draw][:num_support]]
-    ]
+    return [self.study.corpus.names[clip] for clip in draws.support[draw][:num_support]]
 
   def adapt(self, support: Sequence[str], arm: str) -> Adapted:
     """Fine-tunes the teacher on the clips named in `support`.

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import jax
 
 from persona_jax import files
-from persona_jax.arms import BASELINE
+from persona_jax.arms import WITHOUT_CLIPS
 from persona_jax.data import corpus as corpus_lib
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
@@ -161,7 +161,9 @@ def expect_no_fewer_records(study: Study) -> None:
   cases = {(case.user.name, case.fold.seed): case for case in study.folds.cases}
   for record in records.read([study.workdir]):
     case = cases.get((record['user'], record['seed']))
-    shots = (asked.num_support,) if record['arm'] == BASELINE or not case else study.shots(case)
+    shots = (
+      (asked.num_support,) if record['arm'] in WITHOUT_CLIPS or not case else study.shots(case)
+    )
     missing = (
       f'user {record["user"]}, seed {record["seed"]}'
       if case is None

@@ -23,11 +23,6 @@ def make(loaded, num_users=1, **fields):
   return folds.make_folds(loaded, config_of(num_users, **fields))
 
 
-def case_of(fold):
-  (user,) = fold.users
-  return folds.Case(fold.name, fold, user)
-
-
 def test_users_have_most_clips_and_are_held_out(loaded):
   made = make(loaded, 3)
   speakers = np.array(loaded.speakers)
@@ -69,26 +64,11 @@ def test_first_user_passes_over_the_users_before(loaded):
   np.testing.assert_array_equal(later[0].train, made[2].train)
 
 
-def test_draws_split_the_user_and_are_stable(loaded):
-  case = case_of(*make(loaded))
-  count = len(case.user.clips)
-  few, many = (folds.draw_supports(case, n, 5, None) for n in (2, 9))
-  np.testing.assert_array_equal(few.support, many.support[:2])
-  for support, query in zip(many.support, many.query, strict=True):
-    assert sorted([*support, *query]) == list(range(count))
-  assert len({tuple(sorted(support)) for support in many.support}) > 1
-  assert folds.draw_supports(case, 2, 5, 4).query.shape == (2, 4)
-  with pytest.raises(UserError, match=f'too few for {count} support clips'):
-    folds.draw_supports(case, 2, count, None)
-
-
 def test_seeds_differ_in_everything_but_the_user(loaded):
   first, second = make(loaded, seeds=(0, 1))
   assert (first.rank, first.label) == (second.rank, second.label) and first.name != second.name
   np.testing.assert_array_equal(first.held_out, second.held_out)
   assert set(first.train) != set(second.train)
-  draws = [folds.draw_supports(case_of(fold), 3, 5, None).support for fold in (first, second)]
-  assert (draws[0] != draws[1]).any()
   assert (folds.epoch_order(first, 0)[:5] != folds.epoch_order(second, 0)[:5]).any()
 
 

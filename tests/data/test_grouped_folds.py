@@ -2,36 +2,16 @@
 
 import numpy as np
 import pytest
+from makers import corpus_of
+from makers import grouped_config as config_of
 
-from configs import synthetic
 from persona_jax.data import folds
-from persona_jax.data.corpus import Corpus
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
-from persona_jax.types import Clips
-
-
-def corpus_of(counts: dict[str, int]) -> Corpus:
-  """{speaker: number of clips}, with nothing in the clips."""
-  speakers = tuple(speaker for speaker, count in counts.items() for _ in range(count))
-  return Corpus(
-    names=tuple(f'{speaker}[{place}]' for place, speaker in enumerate(speakers)),
-    speakers=speakers,
-    labels=np.zeros(len(speakers), np.float32),
-    clips=Clips({}, {}),
-    left_out={},
-    notes=(),
-  )
-
-
-def config_of(**study):
-  config = synthetic.get_config('grouped,smoke')
-  config.study.update(dict(num_groups=3, num_support=5) | study)
-  return config
 
 
 def test_speakers_go_to_the_group_with_the_fewest_clips():
-  """By hand: 30 -> 0, 20 -> 1, 15 -> 2, 14 -> 2, 11 -> 1, 10 -> 2 (29), 3 -> 0 (30 against 31, 39)."""
+  """By hand: a -> 0, b -> 1, c -> 2, d -> 2 (29), e -> 1 (31), f -> 2 (39), g -> 0 (33)."""
   corpus = corpus_of(dict(a=30, b=20, c=15, d=14, e=11, f=10, g=3))
   made = folds.make_folds(corpus, config_of())
   held_out = [sorted({corpus.speakers[clip] for clip in fold.held_out}) for fold in made]
@@ -119,3 +99,10 @@ def test_names_of_cases_and_places_of_their_clips():
 def test_what_cannot_be_grouped_is_refused(fields, said):
   with pytest.raises(UserError, match=said):
     folds.plan_folds(corpus_of(dict(a=30, b=20, c=15, d=14)), config_of(**fields))
+
+
+def test_one_speaker_to_learn_from_leaves_nobody_to_validate_on():
+  with pytest.raises(
+    UserError, match="no validation clip; give it more speakers, or set .*'clips'"
+  ):
+    folds.plan_folds(corpus_of(dict(a=30, b=20)), config_of(num_groups=2))

@@ -84,7 +84,7 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(number, code, whole, tmp_p
   _, errors = process.communicate()
   assert process.returncode == code and time.monotonic() - asked < 10
   assert errors.startswith(f'study: stopped by {number.name} ') and len(errors.splitlines()) == 1
-  assert 'Run the same command again to go on.' in errors
+  assert 'Rerun the same command to resume.' in errors
   run('study', *FLAGS, f'--workdir={tmp_path}')
   expect_same(tmp_path, whole)
 

@@ -26,7 +26,7 @@ def user(finished, teachers, corpus):
   task = fine_tune.FoldTask(
     teachers[0].params, finished.normaliser(case.fold), case.user.clips.astype(np.int32)
   )
-  supports = case.user.clips[finished.draws(case).support].astype(np.int32)
+  supports = finished.draws(case).support.astype(np.int32)
   return task, supports, jax.device_put(pretrain.shared_corpus(corpus))
 
 

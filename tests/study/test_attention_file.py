@@ -12,7 +12,7 @@ from persona_jax.study.user_session import Adapted, UserSession
 
 @pytest.fixture
 def session(study, teachers):
-  return UserSession(study, study.folds.chosen[0], teachers[0])
+  return UserSession(study, study.folds.cases[0], teachers[0])
 
 
 def test_a_base_model_without_crossmodal_attention_has_no_maps(session, study, teachers):
@@ -24,7 +24,7 @@ def test_a_base_model_without_crossmodal_attention_has_no_maps(session, study, t
 
 def test_the_query_clip_with_most_words_is_shown_before_and_after(session, monkeypatch):
   words = session.study.corpus.clips.masks['language'].sum(axis=1)
-  own = session.fold.user_clips
+  own = session.case.user.clips
   by_words = own[np.argsort(-words[own], kind='stable')]
   support = by_words[[0, 1, 2, -1]]  # the three with most words are learned from
   moved = jax.tree.map(lambda leaf: leaf + 1, session.teacher.params)
@@ -38,7 +38,7 @@ def test_the_query_clip_with_most_words_is_shown_before_and_after(session, monke
   written = files.read_json(session.study.workdir / files.ATTENTION)
   shown = words[np.setdiff1d(own, support)].max()
   assert written == dict(
-    user=session.fold.user,
+    user=session.case.user.name,
     arm='fs_ua',
     clip=written['clip'],
     before={'audio': [[shown]]},

@@ -1,0 +1,158 @@
+"""The Bayesian arms: how each predicts the sentiment of a person's clips.
+
+  calibrated   calibrates the prediction with what unseen speakers show; ignores the person's clips
+  label_mean   uses the mean of the person's labels only
+  joint        uses label mean, offset and gain (`persona_jax.persona.posterior`)
+  residual     regresses residuals on what the head reads (`persona_jax.persona.residual`)
+  bayes        mixes joint and residual; n clips give residual the weight n / (2 (n + 2))
+  bayes_kd     mixes joint and a student that was fine-tuned on the same clips, with equal weights
+
+An arm gives a density of sentiment on a grid. A mixture is the weighted mean of two densities (the
+linear opinion pool, Stone 1961): its mean is the weighted mean of both means, and its interval is
+wide where the two disagree.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from persona_jax.persona import effects, posterior, residual
+from persona_jax.persona import prior as joint_prior
+from persona_jax.persona.effects import Evidence
+from persona_jax.persona.posterior import Persona, Prior, Sentiment
+from persona_jax.persona.residual import ResidualPrior
+from persona_jax.types import Array
+
+CALIBRATED, LABEL_MEAN, JOINT, RESIDUAL, BAYES, BAYES_KD = (
+  'calibrated',
+  'label_mean',
+  'joint',
+  'residual',
+  'bayes',
+  'bayes_kd',
+)
+ARMS = (CALIBRATED, LABEL_MEAN, JOINT, RESIDUAL, BAYES, BAYES_KD)
+
+RESIDUAL_CLIPS = 2.0  # at this number of clips, residual has half of its final weight in `bayes`
+
+
+class Priors(NamedTuple):
+  """How people differ under one fold's predictor; fitted once for all users of the fold."""
+
+  joint: Prior
+  residual: ResidualPrior
+
+
+class Person(NamedTuple):
+  """What is stored of a person. Those of disjoint sets of clips add up (`effects.add`, `remove`).
+
+  Attributes:
+    joint: statistics of all clips.
+    residual: evidence of the clips that were not chosen by their labels.
+  """
+
+  joint: Persona
+  residual: Evidence
+
+
+def fit(
+  predictions: Array, read: Array, labels: Array, speakers: Array, train: Array, unseen: Array
+) -> Priors:
+  """Fits both models; the arguments are those of `residual.fit_residual`.
+
+  Raises:
+    UserError: there are too few unseen speakers, or a prediction or label is not finite.
+  """
+  return Priors(
+    joint_prior.fit_prior(predictions, labels, speakers, train, unseen),
+    residual.fit_residual(predictions, read, labels, speakers, train, unseen),
+  )
+
+
+def nobody(priors: Priors) -> Person:
+  """A person without labelled clips."""
+  return Person(posterior.nobody(), effects.no_evidence(len(priors.residual.effects.mean)))
+
+
+def observe(
+  priors: Priors,
+  predictions: Array,
+  read: Array,
+  labels: Array,
+  weights: Array,
+  chosen: Array | bool = False,
+) -> Person:
+  """The statistics of K labelled clips of one person.
+
+  Args:
+    predictions: [K] by the fold's predictor.
+    read: [K, read_width] what its head reads.
+    labels: [K].
+    weights: [K] 1 for a clip, 0 for padding.
+    chosen: [] or [K] bool, whether the clips were chosen by their labels. Only the expression part
+      of `joint` learns from such clips; see `persona_jax.persona.posterior`.
+  """
+  chosen = jnp.asarray(chosen, jnp.float32)
+  return Person(
+    posterior.observe(predictions, labels, weights, chosen),
+    residual.observe(priors.residual, predictions, read, labels, weights * (1 - chosen)),
+  )
+
+
+def density(
+  arm: str,
+  priors: Priors,
+  person: Person,
+  predictions: Array,
+  read: Array,
+  student: Array | None = None,
+) -> jax.Array:
+  """The arm's density of sentiment for clips of the person, as probabilities on `GRID`.
+
+  Args:
+    arm: one of `ARMS`.
+    predictions: [n] by the fold's predictor.
+    read: [n, read_width] what its head reads.
+    student: [n] predictions of the student that was fine-tuned on the person's clips; only
+      `bayes_kd` needs them.
+
+  Returns:
+    [n, num_points].
+  """
+  empty = posterior.nobody()
+  if arm == RESIDUAL:
+    return residual.density(priors.residual, person.residual, predictions, read)
+  if arm == BAYES_KD:
+    if student is None:
+      raise ValueError(f'{BAYES_KD} needs the predictions of a student.')
+    return (density(JOINT, priors, person, predictions, read) + around(priors, student)) / 2
+  if arm == BAYES:
+    joint = density(JOINT, priors, person, predictions, read)
+    count = jnp.maximum(person.residual.count, 0)
+    share = 0.5 * count / (count + RESIDUAL_CLIPS)
+    return (1 - share) * joint + share * density(RESIDUAL, priors, person, predictions, read)
+  persona = {
+    CALIBRATED: empty,
+    LABEL_MEAN: empty._replace(label=person.joint.label),
+    JOINT: person.joint,
+  }[arm]
+  return jax.nn.softmax(posterior.log_density(priors.joint, persona, predictions))
+
+
+def around(priors: Priors, student: Array) -> jax.Array:
+  """Gaussians around a student's predictions [n], as wide as residuals: [n, num_points]."""
+  variance = priors.residual.effects.noise + priors.residual.effects.variance[0]
+  return residual.gaussian(student, jnp.full_like(student, variance))
+
+
+def sentiment(
+  arm: str,
+  priors: Priors,
+  person: Person,
+  predictions: Array,
+  read: Array,
+  student: Array | None = None,
+) -> Sentiment:
+  """The arm's sentiment of the person's clips; the arguments are those of `density`."""
+  return posterior.summarised(density(arm, priors, person, predictions, read, student))
