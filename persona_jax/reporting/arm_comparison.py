@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from persona_jax.arms import BASELINE, NAMES
+from persona_jax.arms import BASELINE, CALIBRATED, NAMES, WITHOUT_CLIPS
 from persona_jax.evaluation import statistics
 from persona_jax.evaluation.statistics import Interval
 from persona_jax.reporting.scores import Scores, Values
 
 LEVEL = 0.05  # of p (Holm), up to which a difference is called real
+HARM = 0.05  # MAE by which a speaker must be worse, in the mean, to be counted as harmed by so much
 
 
 class Comparison(NamedTuple):
@@ -42,6 +43,11 @@ class Comparison(NamedTuple):
     """[U] per user, negative where the arm helped."""
     return statistics.user_means(self.difference.table)
 
+  @property
+  def num_harmed(self) -> int:
+    """The users whose MAE is worse by more than `HARM`."""
+    return int((self.user_means > HARM).sum())
+
 
 def matched(scores: Scores, metric: str, arm: str, reference: str) -> tuple[Values, Values]:
   """A metric of both arms, of the users that have both; NaN in both where one is undefined."""
@@ -61,10 +67,21 @@ def paired(scores: Scores, metric: str, arm: str, reference: str) -> Values:
 
 
 def compare(scores: Scores) -> list[Comparison]:
-  """Every arm with the baseline, then every arm with the one before it; tested as one family."""
+  """Every arm with the baseline, with the calibrated baseline, and with the arm before it.
+
+  All are tested as one family.
+  """
   arms = scores.arms
+  from_calibrated = [
+    (arm, CALIBRATED) for arm in arms if arm not in WITHOUT_CLIPS and CALIBRATED in arms
+  ]
   pairs = [(arm, BASELINE) for arm in arms if arm != BASELINE and BASELINE in arms]
-  pairs += [pair for pair in zip(arms[1:], arms[:-1], strict=True) if pair not in pairs]
+  pairs += from_calibrated
+  pairs += [
+    pair
+    for pair in zip(arms[1:], arms[:-1], strict=True)
+    if pair not in pairs and pair[::-1] not in from_calibrated
+  ]
   differences = [paired(scores, 'mae', *pair) for pair in pairs]
   intervals = statistics.bootstraps([difference.table for difference in differences])
   return [

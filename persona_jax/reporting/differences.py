@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from persona_jax.arms import BASELINE, MEAN_SHIFT, NAMES
+from persona_jax.arms import MEAN_SHIFT, NAMES, WITHOUT_CLIPS
 from persona_jax.evaluation import statistics
 from persona_jax.evaluation.statistics import Interval
-from persona_jax.reporting.arm_comparison import LEVEL, Comparison, paired, sign
+from persona_jax.reporting.arm_comparison import HARM, LEVEL, Comparison, paired, sign
 from persona_jax.reporting.explanations import caveat, interval_note
 from persona_jax.reporting.markdown import interval, literal, number, p_value, table
 from persona_jax.reporting.scores import Scores
 
-HARM = 0.1  # MAE by which a draw must make a speaker worse to be counted
+HARM_OF_DRAW = 0.1  # MAE by which a draw must make a speaker worse to be counted
 
 
 def section(scores: Scores, comparisons: Sequence[Comparison]) -> list[str]:
@@ -20,13 +20,14 @@ def section(scores: Scores, comparisons: Sequence[Comparison]) -> list[str]:
   if not comparisons:
     return []
   header = ['difference', 'MAE', 'p', 'p (Holm)']
-  header += ['speakers helped / harmed', 'worst speaker', f'draws worse by > {HARM}']
+  header += ['speakers helped / harmed', f'harmed by > {HARM}', 'worst speaker']
+  header += [f'draws worse by > {HARM_OF_DRAW}']
   return [
     '## Which differences in MAE are real',
     _real(comparisons),
     table(header, [_row(comparison) for comparison in comparisons]),
     f'{interval_note(scores)} A speaker is helped or harmed by the mean over seeds and draws.',
-    *caveat(scores.arms),
+    *caveat(scores),
     *_against_mean_shift(scores),
   ]
 
@@ -60,23 +61,24 @@ def _row(comparison: Comparison) -> list[str]:
 
 
 def _harm(comparison: Comparison) -> list[str]:
-  """How many speakers were helped and harmed, the worst, and the share of draws that harmed."""
+  """How many were helped, harmed, harmed by much; the worst; the share of draws that harmed."""
   means, draws = comparison.user_means, comparison.difference.table
   defined = ~np.isnan(draws)
   if not defined.any():
-    return ['–'] * 3
+    return ['–'] * 4
   worst = int(np.nanargmax(means))
   return [
     f'{(means < 0).sum()} / {(means > 0).sum()}',
+    str(comparison.num_harmed),
     f'{literal(comparison.difference.users[worst])} {number(means[worst], signed=True)}',
-    f'{np.mean(draws[defined] > HARM):.0%}',
+    f'{np.mean(draws[defined] > HARM_OF_DRAW):.0%}',
   ]
 
 
 def _against_mean_shift(scores: Scores) -> list[str]:
   """One sentence per arm that had to beat it."""
   arms = scores.arms
-  tried = [arm for arm in arms if MEAN_SHIFT in arms and arm not in (BASELINE, MEAN_SHIFT)]
+  tried = [arm for arm in arms if MEAN_SHIFT in arms and arm not in (*WITHOUT_CLIPS, MEAN_SHIFT)]
   intervals = statistics.bootstraps([paired(scores, 'mae', arm, MEAN_SHIFT).table for arm in tried])
   sentences = [
     f'- {NAMES[arm]} {_verdict(difference)} (MAE {interval(difference, signed=True)}).'

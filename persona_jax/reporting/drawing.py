@@ -23,7 +23,9 @@ from persona_jax.reporting.markdown import visible
 
 MAE = 'MAE (sentiment points)'  # the label of an axis
 COLOURS = ('#000000', '#999999', '#D55E00', '#0072B2', '#009E73', '#CC79A7', '#E69F00')
-_MARKERS, _LINES = 'oxsD^vP', ('-', ':', '--', '-', '-.', ':', '--')
+_MARKERS = 'oxsD^vP*Xdph<'
+# Where a colour comes again, its line differs.
+_LINES = ('-', ':', '--', '-', '-.', ':', '--', '--', '-.', '-', '--', '-', '-')
 _WIDTH = 4.4  # inches
 _LONGEST = 40  # characters of a name, beyond which it would leave no room for the axes
 # Names are not formulas, and every run draws the same identifiers.
@@ -82,7 +84,10 @@ def style(arm: str) -> dict:
   """How an arm is drawn."""
   place = ARMS.index(arm)
   return dict(
-    color=COLOURS[place], marker=_MARKERS[place], linestyle=_LINES[place], label=NAMES[arm]
+    color=COLOURS[place % len(COLOURS)],
+    marker=_MARKERS[place],
+    linestyle=_LINES[place],
+    label=NAMES[arm],
   )
 
 

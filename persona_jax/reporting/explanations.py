@@ -28,9 +28,14 @@ def holm_note(count: int) -> str:
   )
 
 
-def caveat(arms: Collection[str]) -> list[str]:
-  """What must stand beside a table, list or figure in which the mean shift is compared."""
-  return [CAVEAT] if MEAN_SHIFT in arms and len(arms) > 1 else []
+def caveat(scores: Scores, arms: Collection[str] | None = None) -> list[str]:
+  """What must stand beside a table, list or figure in which the mean shift is compared.
+
+  Args:
+    arms: which are compared; by default all that have records.
+  """
+  arms = scores.arms if arms is None else arms
+  return [CAVEAT] if scores.easy_mean_shift and MEAN_SHIFT in arms and len(arms) > 1 else []
 
 
 def interval_note(scores: Scores) -> str:

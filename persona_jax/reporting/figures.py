@@ -8,47 +8,73 @@ from matplotlib.figure import Figure
 
 from persona_jax.arms import BASELINE, NAMES, headline_arm
 from persona_jax.evaluation import statistics
-from persona_jax.reporting.arm_comparison import matched
-from persona_jax.reporting.drawing import MAE, Picture, drawable, legend, style, subplots
+from persona_jax.reporting.arm_comparison import HARM, matched
+from persona_jax.reporting.drawing import COLOURS, MAE, Picture, drawable, legend, style, subplots
 from persona_jax.reporting.explanations import caveat
 from persona_jax.reporting.records import Prediction
 from persona_jax.reporting.scores import Scores
-from persona_jax.reporting.shots_curve import Curve, counts
+from persona_jax.reporting.shots_curve import Curve, control_means, counts
 
-MOST_LABELLED = 40  # speakers with a name each
+MOST_LABELLED = 20  # speakers with a name each
+_HARMED = dict(label=f'harmed by more than {HARM}', marker='^', color=COLOURS[2])
+_OTHERS = dict(label='other speakers', marker='.', color=COLOURS[3])
 
 
-def _captioned(figure: Figure, caption: str, arms: Collection[str]) -> Picture:
-  return Picture(figure, ' '.join([caption, *caveat(arms)]))
+def _captioned(figure: Figure, caption: str, scores: Scores, arms: Collection[str]) -> Picture:
+  return Picture(figure, ' '.join([caption, *caveat(scores, arms)]))
 
 
 def speakers(scores: Scores) -> Picture | None:
-  """Every speaker's MAE, from the baseline to the personalised predictor."""
+  """Every speaker's MAE, from the baseline to the personalised predictor; of many, by how much."""
   arm = headline_arm(scores.arms)
   if arm is None or BASELINE not in scores.arms:
     return None
   after, before = matched(scores, 'mae', arm, BASELINE)
-  users, order = after.users, np.arange(len(after.users))
   means = {
     which: statistics.user_means(values.table)
     for which, values in ((BASELINE, before), (arm, after))
   }
-  caption = "Each speaker's MAE before and after personalising, means over seeds and draws."
-  few = len(users) <= MOST_LABELLED
-  if not few:
-    order = np.argsort(means[BASELINE], kind='stable')
-    caption += ' Speakers are sorted by their MAE before.'
-  figure, axes = subplots(height=1.2 + 0.3 * len(users) if few else 7)
+  if len(after.users) > MOST_LABELLED:
+    figure, caption = _differences(means[arm] - means[BASELINE], arm)
+  else:
+    figure, caption = _before_and_after(means, after.users)
+  return _captioned(figure, caption, scores, (BASELINE, arm))
+
+
+def _before_and_after(means: dict[str, np.ndarray], users: Sequence[str]) -> Picture:
+  """The MAE [U] of both arms, a row per speaker."""
+  figure, axes = subplots(height=1.2 + 0.3 * len(users))
   rows = np.arange(len(users))[::-1]
-  ends = (means[which][order] for which in (BASELINE, arm))
-  axes.hlines(rows, *ends, color='0.6', linewidth=2 if few else 0.5, zorder=1)
-  size = {} if few else dict(markersize=2)
+  axes.hlines(rows, *means.values(), color='0.6', linewidth=2, zorder=1)
   for which, points in means.items():
-    axes.plot(points[order], rows, **style(which) | dict(linestyle='none') | size)
-  axes.set_yticks(rows if few else [], [drawable(user) for user in users] if few else [])
-  axes.set(xlabel=MAE, ylabel='speaker' if few else f'{len(users)} speakers')
+    axes.plot(points, rows, **style(which) | dict(linestyle='none'))
+  axes.set_yticks(rows, [drawable(user) for user in users])
+  axes.set(xlabel=MAE, ylabel='speaker')
   legend(figure)
-  return _captioned(figure, caption, (BASELINE, arm))
+  return Picture(
+    figure, "Each speaker's MAE before and after personalising, means over seeds and draws."
+  )
+
+
+def _differences(differences: np.ndarray, arm: str) -> Picture:
+  """The difference in MAE [U] of every speaker, sorted; who is harmed has another mark."""
+  differences = np.sort(differences[~np.isnan(differences)])
+  places, harmed = np.arange(1, len(differences) + 1), differences > HARM
+  figure, axes = subplots()
+  axes.axhline(0, color='0.6', linewidth=1)
+  for which, marked in ((harmed, _HARMED), (~harmed, _OTHERS)):
+    axes.vlines(places[which], 0, differences[which], color=marked['color'], linewidth=1)
+    axes.plot(places[which], differences[which], linestyle='none', markersize=3, **marked)
+  axes.set(
+    xlabel=f'{len(differences)} speakers, sorted', ylabel='difference in MAE\n(sentiment points)'
+  )
+  legend(figure)
+  return Picture(
+    figure,
+    f'Difference in MAE of every speaker, {NAMES[arm]} − {NAMES[BASELINE]}, means over seeds and '
+    f'draws: {harmed.sum()} of {len(differences)} speakers are harmed by more than {HARM} '
+    '(triangles).',
+  )
 
 
 def draws(scores: Scores) -> Picture | None:
@@ -65,7 +91,7 @@ def draws(scores: Scores) -> Picture | None:
     axes.hlines(np.nanmedian(means), place - 0.35, place + 0.35, color='black', linewidth=2)
   axes.set_xticks(range(len(arms)), [NAMES[arm] for arm in arms], rotation=30, ha='right')
   axes.set(ylabel=MAE, xlabel='arm (line: median over draws)')
-  return _captioned(figure, 'MAE of each draw of support clips, mean over speakers.', arms)
+  return _captioned(figure, 'MAE of each draw of support clips, mean over speakers.', scores, arms)
 
 
 def shots(scores: Scores, curves: Sequence[Curve]) -> Picture | None:
@@ -79,9 +105,26 @@ def shots(scores: Scores, curves: Sequence[Curve]) -> Picture | None:
   if len(ticks) < 2:
     return None
   figure, axes = subplots(height=3.8)
-  if BASELINE in arms:
-    mean = statistics.mean_over_users(scores.values('mae', BASELINE).table)
-    axes.axhline(mean, **style(BASELINE) | dict(marker='none'))
+  for arm, means in control_means(scores).items():
+    line = style(arm) | dict(marker='none')
+    if len(set(means)) == 1:
+      axes.axhline(means[0], **line)
+    else:  # not every user has so many clips
+      axes.plot(means, **line)
+  draw_curves(axes, curves, ticks)
+  axes.set(xlabel='support clips', ylabel=MAE)
+  legend(figure)
+  return _captioned(
+    figure,
+    'MAE by the number of support clips: means over speakers, with 95% intervals over speakers, '
+    'seeds and draws.',
+    scores,
+    arms,
+  )
+
+
+def draw_curves(axes, curves: Sequence[Curve], ticks: Sequence[int]) -> None:
+  """Means with their intervals by the number of clips, arms beside each other."""
   for shift, curve in zip(np.linspace(-0.24, 0.24, len(curves)), curves, strict=True):
     points = curve.points.values()
     means = np.array([point.mean for point in points])
@@ -89,14 +132,6 @@ def shots(scores: Scores, curves: Sequence[Curve]) -> Picture | None:
     places = np.array([ticks.index(count) for count in curve.points])
     axes.errorbar(places + shift, means, ends, capsize=2, **style(curve.arm))
   axes.set_xticks(range(len(ticks)), ticks)
-  axes.set(xlabel='support clips', ylabel=MAE)
-  legend(figure)
-  return _captioned(
-    figure,
-    'MAE by the number of support clips: means over speakers, with 95% intervals over speakers, '
-    'seeds and draws.',
-    arms,
-  )
 
 
 def scatter(predictions: Iterable[Prediction], scores: Scores, num_support: int) -> Picture | None:
@@ -131,4 +166,4 @@ def scatter(predictions: Iterable[Prediction], scores: Scores, num_support: int)
     axes.set_title(f'{drawable(trial.user)}, {NAMES[trial.arm]}', fontsize=9)
   grid.flat[0].set_ylabel('predicted sentiment')
   caption = 'Query clips of one speaker, draw 0, before and after personalising.'
-  return _captioned(figure, caption, (BASELINE, arm))
+  return _captioned(figure, caption, scores, (BASELINE, arm))

@@ -1,6 +1,7 @@
 """Cells and tables in Markdown, and text from elsewhere shown in them as it is."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -47,6 +48,11 @@ def table(header: list[str], rows: list[list[str]]) -> str:
   """A Markdown table."""
   lines = [header, ['---'] * len(header), *rows]
   return '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in lines)
+
+
+def listed(words: Sequence[str]) -> str:
+  """'a, b and c'."""
+  return ' and '.join([', '.join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def number(value: float | None, signed: bool = False) -> str:

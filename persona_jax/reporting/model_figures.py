@@ -13,21 +13,22 @@ _TRAINING = dict(label='training', linestyle='--', color=COLOURS[2])
 _VALIDATION = dict(label='validation', linestyle='-', color=COLOURS[3])
 
 
-def learning(curves: Sequence[dict]) -> Picture | None:
+def learning(curves: Sequence[dict], grouped: bool = False) -> Picture | None:
   """Training and validation MAE of every fold by epoch; of many folds, the spread.
 
   Args:
     curves: as `records.read_curves` gives them.
+    grouped: whether a fold holds out a group of speakers.
   """
   folds: dict[tuple[str, int], list[dict]] = {}
   for row in curves:
     folds.setdefault((row['user'], row['seed']), []).append(row)
   if not folds:
     return None
-  return _spread(list(folds.values())) if len(folds) > MOST_PANELS else _panels(folds)
+  return _spread(list(folds.values())) if len(folds) > MOST_PANELS else _panels(folds, grouped)
 
 
-def _panels(folds: dict[tuple[str, int], list[dict]]) -> Picture:
+def _panels(folds: dict[tuple[str, int], list[dict]], grouped: bool) -> Picture:
   """Axes per fold, with the best epoch marked."""
   columns = min(2, len(folds))
   rows = -(-len(folds) // columns)
@@ -48,7 +49,8 @@ def _panels(folds: dict[tuple[str, int], list[dict]]) -> Picture:
   figure.supxlabel('epoch', fontsize=9)
   figure.supylabel(MAE, fontsize=9)
   legend(figure, panels[0])
-  return Picture(figure, 'Pre-training per fold, named after the held-out speaker.')
+  held_out = 'group of speakers' if grouped else 'speaker'
+  return Picture(figure, f'Pre-training per fold, named after the held-out {held_out}.')
 
 
 def _spread(folds: list[list[dict]]) -> Picture:

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Sequence
 
 from persona_jax.reporting.explanations import MEAN_SHIFT_NOTE, P_NOTE, caveat, holm_note
-from persona_jax.reporting.markdown import literal
+from persona_jax.reporting.markdown import listed, literal
 from persona_jax.reporting.results import Results
 from persona_jax.reporting.scores import Scores
 from persona_jax.types import MODALITIES
@@ -18,12 +18,18 @@ REPRODUCIBILITY = (
   'synthetic corpus, compiled for two kinds of CPU).'
 )
 
+_BESIDE = {
+  False: 'correspond to ours by rank only.',
+  True: 'are means over its ten users, each held out alone, and not over the users here.',
+}
+
 
 def notes(loaded: Results) -> list[str]:
   """The sentences, in Markdown."""
   return [
     *_reading(loaded),
     *_provenance(loaded.environments, loaded.all_scores),
+    *_groups(loaded),
     *_preprocessing(loaded.config),
     REPRODUCIBILITY,
     *map(literal, loaded.corpus['notes']),
@@ -37,11 +43,20 @@ def _reading(loaded: Results) -> list[str]:
     'Intervals come from a bootstrap over users, over seeds within each user, and over draws '
     'within each seed.',
     *([f'{P_NOTE} {holm_note(len(compared))}'] if compared else []),
-    *([MEAN_SHIFT_NOTE] if caveat(loaded.all_scores.arms) else []),
+    *([MEAN_SHIFT_NOTE] if caveat(loaded.all_scores) else []),
     'F1 and Acc2 leave out clips labelled 0 (non0); `records.jsonl` also has the metrics that '
     'count them (has0).',
     "The paper's rows (CMU-MOSI with COVAREP, Facet and GloVe features; one draw, 30 query clips "
-    'per user, users unnamed) correspond to ours by rank only.',
+    f'per user, users unnamed) {_BESIDE[loaded.is_grouped]}',
+  ]
+
+
+def _groups(loaded: Results) -> list[str]:
+  if not loaded.is_grouped:
+    return []
+  return [
+    f'Speakers are held out in {loaded.config["study"]["num_groups"]} groups. The model that '
+    'predicts for a user was trained on no speaker of the group.'
   ]
 
 
@@ -97,14 +112,14 @@ def _normalised(config: dict, used: Sequence[str]) -> list[str]:
   fitted = [modality for modality in used if modality in settings['modalities']]
   others = [modality for modality in used if modality not in fitted]
   if not fitted:
-    return [f'Features of {_and(others)} enter the model as they are in the files.']
+    return [f'Features of {listed(others)} enter the model as they are in the files.']
   text = (
-    f'Every column of {_and(fitted)} is standardised over the training clips of its fold, scaled '
+    f'Every column of {listed(fitted)} is standardised over the training clips of its fold, scaled '
     f'to a standard deviation of {settings["deviation"]:g} and clipped at '
     f'{settings["limit"]:g} standard deviations'
   )
   unchanged = (
-    f'; {_and(others)} {"is" if len(others) == 1 else "are"} unchanged.' if others else '.'
+    f'; {listed(others)} {"is" if len(others) == 1 else "are"} unchanged.' if others else '.'
   )
   return [text + unchanged]
 
@@ -118,12 +133,8 @@ def _averaged(config: dict, used: Sequence[str]) -> list[str]:
   ]
   others = [modality for modality in used if not rates.get(modality)]
   if not averaged:
-    return [f'Frames of {_and(others)} are taken at the rate of the files.']
+    return [f'Frames of {listed(others)} are taken at the rate of the files.']
   return [
-    f'Within each clip, frames at a higher rate are averaged to {_and(averaged)}'
-    + (f'; frames of {_and(others)} are taken as they are.' if others else '.')
+    f'Within each clip, frames at a higher rate are averaged to {listed(averaged)}'
+    + (f'; frames of {listed(others)} are taken as they are.' if others else '.')
   ]
-
-
-def _and(words: Sequence[str]) -> str:
-  return ' and '.join([', '.join(words[:-1]), words[-1]] if len(words) > 1 else words)

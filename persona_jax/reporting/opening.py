@@ -10,6 +10,7 @@ from persona_jax.reporting.arm_comparison import Comparison, matched, sign
 from persona_jax.reporting.markdown import interval, literal, number
 from persona_jax.reporting.scores import Scores
 
+_MOST_NAMED = 10  # speakers without records
 _WORDS = 'No One Two Three Four Five Six Seven Eight Nine Ten'.split()
 
 
@@ -48,7 +49,10 @@ def study_size(scores: Scores, corpus: dict, arms: Sequence[str], everybody: Seq
     arms, everybody: the arms and users of the whole study.
   """
   draws = len(scores.distinct('seed', 'draw'))
-  missing = [literal(user) for user in everybody if user not in set(scores.users)]
+  scored = set(scores.users)
+  missing = [literal(user) for user in everybody if user not in scored]
+  if len(missing) > _MOST_NAMED:
+    missing = [f'{len(missing)} of the {len(everybody)} speakers']
   missing += [NAMES.get(arm, literal(arm)) for arm in arms if arm not in scores.arms]
   return (
     f'{len(scores.users)} held-out speakers of {corpus["num_speakers"]}, '

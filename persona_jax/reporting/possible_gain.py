@@ -23,5 +23,5 @@ def section(scores: Scores, corpus: dict) -> list[str]:
     '## Share of the possible gain',
     f'A predictor that knows every persona has MAE {best:.3f} on these users; the baseline has '
     f'{baseline:.3f}. The arms close this share of the gap: {", ".join(shares)}.',
-    *caveat(arms),
+    *caveat(scores),
   ]

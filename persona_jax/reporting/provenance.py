@@ -19,15 +19,17 @@ MAY_DIFFER = frozenset(
 # shots and draws to run, and may grow from run to run in one workdir.
 TRAINING, PERSONALISING = STAGES = ('training', 'personalising')
 _ASKED = ('seed', 'study.')
-_TRAINS = frozenset(
-  {'study.protocol', 'study.num_groups'}
-)  # of 'study.', what a teacher depends on
+# Of 'study.', what a teacher depends on, and what a personalised prediction depends on.
+_TRAINS = frozenset({'study.protocol', 'study.num_groups'})
+_PERSONALISES = frozenset({'study.support', 'study.support_from'})
 
 
 def stage(field: str) -> str | None:
   """The first stage whose results depend on a field of the config; None if none does."""
   if field in _TRAINS:
     return TRAINING
+  if field in _PERSONALISES:
+    return PERSONALISING
   if field in MAY_DIFFER or field.startswith(_ASKED):
     return None
   return PERSONALISING if field.startswith('adapt.') else TRAINING

@@ -25,7 +25,7 @@ from persona_jax.files import (
 )
 from persona_jax.reporting.markdown import visible
 
-_SHOTS = ('num_support',)
+_SHOTS, _INTERVAL = ('num_support',), ('low', 'high')
 _FIELDS = ('user', 'arm', 'seed', 'draw', 'clip', 'label', 'prediction')
 _CURVE = ('user', 'seed', 'epoch', 'train', 'valid')
 _COUNTS = ('seed', 'draw', 'num_support', 'num_query')
@@ -55,7 +55,11 @@ class Prediction(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-  """One user x arm x seed x draw: what was predicted of its query clips, each [Q]."""
+  """One user x arm x seed x draw: what was predicted of its query clips, each [Q].
+
+  Arms that predict a distribution also give their central 90 % interval, `low` to `high`. `control`
+  is how the support was picked, where not at random from the user's own clips.
+  """
 
   user: str
   arm: str
@@ -65,6 +69,9 @@ class Trial:
   clips: tuple[str, ...]
   labels: np.ndarray
   predictions: np.ndarray
+  low: np.ndarray | None = None
+  high: np.ndarray | None = None
+  control: dict[str, str] = dataclasses.field(default_factory=dict)
 
   @functools.cached_property
   def record(self) -> dict:
@@ -78,7 +85,16 @@ class Trial:
       num_support=self.num_support,
       num_query=len(self.clips),
       **metrics.evaluate(*written),
+      **self._coverage(),
+      **self.control,
     )
+
+  def _coverage(self) -> dict[str, float]:
+    """The share of labels within their interval, of a trial that has intervals."""
+    if self.low is None or self.high is None:
+      return {}
+    low, label, high = map(_as_written, (self.low, self.labels, self.high))
+    return {metrics.COVERAGE: float(((low <= label) & (label <= high)).mean())}
 
 
 def _as_written(values: np.ndarray) -> np.ndarray:
@@ -89,24 +105,34 @@ def _as_written(values: np.ndarray) -> np.ndarray:
 def write(workdir: pathlib.Path, trials: Collection[Trial]) -> None:
   """Writes both files whole and atomically, so that a reader never sees half a trial.
 
-  For a study of several shots `predictions.csv` has a last column, `num_support`. The trials are
-  iterated several times, and none is kept.
+  For a study of several shots `predictions.csv` has one more column, `num_support`, and for a study
+  with arms that predict intervals two more, `low` and `high`, empty for the other arms. The trials
+  are iterated several times, and none is kept.
   """
   assert isinstance(trials, Collection)  # an iterator would be empty at the second pass
   several = len({trial.num_support for trial in trials}) > 1
+  intervals = any(trial.low is not None for trial in trials)
   with replacing(workdir / PREDICTIONS) as file:
     table = CsvWriter(file)
-    table.writerow(_FIELDS + (_SHOTS if several else ()))
+    table.writerow(_FIELDS + (_SHOTS if several else ()) + (_INTERVAL if intervals else ()))
     for trial in trials:
+      name = (trial.user, trial.arm, trial.seed, trial.draw)
       shots = (trial.num_support,) if several else ()
-      for clip, label, prediction in zip(
-        trial.clips, _as_written(trial.labels), _as_written(trial.predictions), strict=True
+      labels, predictions = _as_written(trial.labels), _as_written(trial.predictions)
+      ends = _written_intervals(trial) if intervals else [()] * len(labels)
+      for clip, label, prediction, between in zip(
+        trial.clips, labels, predictions, ends, strict=True
       ):
-        table.writerow(
-          (trial.user, trial.arm, trial.seed, trial.draw, clip, label, prediction, *shots)
-        )
+        table.writerow((*name, clip, label, prediction, *shots, *between))
   with replacing(workdir / RECORDS) as file:
     file.writelines(json.dumps(trial.record) + '\n' for trial in trials)
+
+
+def _written_intervals(trial: Trial) -> list[tuple]:
+  """The cells `low` and `high` of every clip; empty ones for an arm without intervals."""
+  if trial.low is None or trial.high is None:
+    return [('', '')] * len(trial.clips)
+  return list(zip(_as_written(trial.low), _as_written(trial.high), strict=True))
 
 
 def write_curves(workdir: pathlib.Path, curves: dict[tuple[str, int], np.ndarray]) -> None:
@@ -210,5 +236,9 @@ def _expect_record(where: str, record: dict) -> None:
         f'{where}: {field} is {record[field]!r}; expected '
         f'{"text" if kind is str else "a number"}, as a study writes it.'
       )
+  if not isinstance(record.get(metrics.COVERAGE, 0), (int, float)):
+    raise UserError(
+      f'{where}: {metrics.COVERAGE} is {record[metrics.COVERAGE]!r}; expected a number.'
+    )
   if record['arm'] not in ARMS:
     raise UserError(f'{where}: arm {record["arm"]!r}; expected one of {", ".join(ARMS)}.')

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from persona_jax import files
+from persona_jax.arms import BAYESIAN
 from persona_jax.errors import UserError
 from persona_jax.reporting import arm_comparison, records, shots_curve
 from persona_jax.reporting.arm_comparison import Comparison
@@ -33,6 +34,17 @@ class Results:
   all_scores: Scores
 
   @property
+  def is_grouped(self) -> bool:
+    """Whether the study held out groups of speakers, all of them users."""
+    return self.config['study'].get('protocol') == 'grouped'  # since 0.3
+
+  @property
+  def has_personas(self) -> bool:
+    """Whether the study has arms that the paper does not have."""
+    asked = self.config['study'].get('arms', ())
+    return not set(BAYESIAN).isdisjoint([*asked, *self.all_scores.arms])
+
+  @property
   def num_support(self) -> int:
     """The support clips that the tables are of; other numbers make the curve."""
     return self.config['study']['num_support']
@@ -55,6 +67,10 @@ class Results:
   def curves(self) -> list[Curve]:
     return list(shots_curve.curves(self.all_scores))
 
+  @functools.cached_property
+  def gains(self) -> dict[str, list[Curve]]:
+    return shots_curve.gains(self.all_scores)
+
 
 def load(sources: Sequence[pathlib.Path]) -> Results:
   """Reads the workdirs.
@@ -67,7 +83,13 @@ def load(sources: Sequence[pathlib.Path]) -> Results:
   config, corpus = (files.read_json(sources[0] / name) for name in (files.CONFIG, files.CORPUS))
   environments = {source: files.read_json(source / files.ENVIRONMENT) for source in sources}
   scores = by_rank(Scores.of(records.read(sources)), ranks(corpus))
+  scores = dataclasses.replace(scores, easy_mean_shift=has_easy_mean_shift(config))
   return Results(tuple(sources), config, corpus, environments, scores)
+
+
+def has_easy_mean_shift(config: dict) -> bool:
+  """Whether the mean shift learned its shrinkage from speakers whom the model was trained on."""
+  return config.get('pretrain', {}).get('validation') != 'speakers'
 
 
 def ranks(corpus: dict) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Two or more runs of the same trials, compared: another config, another model."""
 
+import dataclasses
 import itertools
 import pathlib
 from collections.abc import Collection, Sequence
@@ -21,6 +22,7 @@ from persona_jax.reporting.explanations import (
 )
 from persona_jax.reporting.markdown import interval, literal, number, p_value, table, visible
 from persona_jax.reporting.records import TrialKey
+from persona_jax.reporting.results import has_easy_mean_shift
 from persona_jax.reporting.scores import Scores, Values
 
 Queries = frozenset[tuple[str, float]]  # the clips that a trial was scored on, with their labels
@@ -46,14 +48,21 @@ def compare(workdirs: Sequence[pathlib.Path]) -> str:
     UserError: two runs scored a trial on different query clips, or one lacks its predictions.
   """
   first, *others = workdirs
-  ours = Scores.of(records.read([first]))
+  ours = _scores(first)
   parts = [
     '# Runs compared',
     f'MAE of each run against {literal(str(first))}, on the trials and query clips of both.',
   ]
   for other in others:
-    parts += _compared((first, ours), (other, Scores.of(records.read([other]))))
+    parts += _compared((first, ours), (other, _scores(other)))
   return '\n\n'.join(parts) + '\n'
+
+
+def _scores(workdir: pathlib.Path) -> Scores:
+  scores, config = Scores.of(records.read([workdir])), workdir / files.CONFIG
+  if not config.exists():
+    return scores
+  return dataclasses.replace(scores, easy_mean_shift=has_easy_mean_shift(files.read_json(config)))
 
 
 def _compared(first: tuple[pathlib.Path, Scores], other: tuple[pathlib.Path, Scores]) -> list[str]:
@@ -71,13 +80,14 @@ def _compared(first: tuple[pathlib.Path, Scores], other: tuple[pathlib.Path, Sco
     for (_, scores), place in zip((first, other), places, strict=True)
   )
   cells = list(dict.fromkeys((trial.arm, trial.num_support) for trial in both))
+  compared = [arm for arm, _ in cells]
   header = ['arm', 'clips', f'MAE of {names[0]}', f'MAE of {names[1]}']
   return [
     f'## {names[1]}',
     table([*header, 'difference', 'p', 'p (Holm)'], _rows(cells, ours, theirs)),
     interval_note(ours),
     f'{P_NOTE} {holm_note(len(cells))}',
-    *([MEAN_SHIFT_NOTE] if caveat([arm for arm, _ in cells]) else []),
+    *([MEAN_SHIFT_NOTE] if any(caveat(each, compared) for each in (ours, theirs)) else []),
   ]
 
 

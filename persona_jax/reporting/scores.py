@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from persona_jax.evaluation.metrics import METRICS
+from persona_jax.evaluation.metrics import COVERAGE, METRICS
 from persona_jax.reporting.records import TrialKey
 
 _NAMES, _NUMBERS = ('user', 'arm'), ('seed', 'draw', 'num_support', 'num_query')
@@ -34,25 +34,29 @@ class Scores:
   Attributes:
     names: {'user' or 'arm': its distinct names}.
     columns: {field: [n]}; a name as its index in `names`, metrics as float64, NaN where undefined.
+    easy_mean_shift: whether the mean shift's shrinkage was estimated on speakers whom the model was
+      trained on.
   """
 
   names: dict[str, tuple[str, ...]]
   columns: dict[str, np.ndarray]
+  easy_mean_shift: bool = True
 
   @classmethod
   def of(cls, records: Iterable[dict]) -> Scores:
     """Parses records as `reporting.records.read` gives them; none is kept."""
     numbers = {name: {} for name in _NAMES}
-    lists = {field: [] for field in (*_NAMES, *_NUMBERS, *METRICS)}
+    lists = {field: [] for field in (*_NAMES, *_NUMBERS, *METRICS, COVERAGE)}
     for record in records:
       for name, known in numbers.items():
         lists[name].append(known.setdefault(record[name], len(known)))
       for field in (*_NUMBERS, *METRICS):
         lists[field].append(record[field])
+      lists[COVERAGE].append(record.get(COVERAGE))
     return cls(
       {name: tuple(known) for name, known in numbers.items()},
       {
-        field: np.array(column, float if field in METRICS else int)  # None becomes NaN
+        field: np.array(column, float if field in (*METRICS, COVERAGE) else int)  # None becomes NaN
         for field, column in lists.items()
       },
     )
@@ -62,7 +66,8 @@ class Scores:
 
   def rows(self, chosen: np.ndarray) -> Scores:
     """The records at these places [m], or where this mask [n] is True."""
-    return Scores(self.names, {field: column[chosen] for field, column in self.columns.items()})
+    columns = {field: column[chosen] for field, column in self.columns.items()}
+    return dataclasses.replace(self, columns=columns)
 
   def only(self, num_support: int | None = None, arm: str | None = None) -> Scores:
     """The records of this number of support clips, of this arm, or of both."""

@@ -1,50 +1,56 @@
 """MAE by the number of support clips, and what each number gains on the baseline."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from persona_jax.arms import BASELINE, NAMES
+from persona_jax.arms import CALIBRATED, NAMES, WITHOUT_CLIPS
 from persona_jax.evaluation import statistics
 from persona_jax.evaluation.statistics import Interval
 from persona_jax.reporting.arm_comparison import paired
 from persona_jax.reporting.document import Beside, Figures, Part
 from persona_jax.reporting.explanations import caveat, interval_note
-from persona_jax.reporting.markdown import interval, table
-from persona_jax.reporting.scores import Scores
+from persona_jax.reporting.markdown import interval, listed, table
+from persona_jax.reporting.scores import Scores, Values
 
 
 class Curve(NamedTuple):
-  """MAE of an arm, or its difference from the baseline, {number of support clips: interval}."""
+  """MAE of an arm, or its difference from another, {number of support clips: interval}."""
 
   arm: str
   points: dict[int, Interval]
 
 
-def section(scores: Scores, values: Sequence[Curve], figures: Figures) -> list[Part]:
+def section(
+  scores: Scores,
+  values: Sequence[Curve],
+  gained: Mapping[str, Sequence[Curve]],
+  figures: Figures,
+) -> list[Part]:
   """Nothing where all records are of one number of support clips.
 
   Args:
     scores: the records of every number of support clips.
     values: their `curves`.
+    gained: their `gains`.
     figures: of the same curves.
   """
   shots = counts(values)
   if len(shots) < 2:
     return []
-  header = [f'{count} clips' if count > 1 else '1 clip' for count in shots]
-  rows = [[NAMES[curve.arm], *_cells(curve, shots)] for curve in values]
-  gain_rows = [
-    [f'{NAMES[curve.arm]} − {NAMES[BASELINE]}', *_cells(curve, shots, signed=True)]
-    for curve in gains(scores)
-  ]
-  text = [
-    table(['arm', *header], rows),
-    *([table(['paired difference', *header], gain_rows)] if gain_rows else []),
-    interval_note(scores),
-    *caveat(scores.arms),
-  ]
+  header = [_clips(count) for count in shots]
+  controls = _controls(scores) if CALIBRATED in scores.arms else {}
+  controls = [_curve(arm, of_count) for arm, of_count in controls.items()]
+  rows = [[NAMES[curve.arm], *_cells(curve, shots)] for curve in [*controls, *values]]
+  text = [table(['arm', *header], rows)]
+  for reference, curves_from in gained.items():
+    rows = [
+      [f'{NAMES[curve.arm]} − {NAMES[reference]}', *_cells(curve, shots, signed=True)]
+      for curve in curves_from
+    ]
+    text.append(table(['paired difference', *header], rows))
+  text += [interval_note(scores), *_fewer_users(scores), *caveat(scores)]
   return ['## MAE by the number of support clips', Beside('\n\n'.join(text), figures)]
 
 
@@ -54,35 +60,89 @@ def counts(values: Sequence[Curve]) -> list[int]:
 
 
 def curves(scores: Scores) -> Iterator[Curve]:
-  """MAE of every arm but the baseline, which personalises on no clips."""
-  return _of_every_arm(scores, lambda arm, count: scores.only(count, arm).values('mae', arm).table)
+  """MAE of every arm that personalises on clips."""
+  at = _by_count(scores)
+  for arm in _with_clips(scores):
+    yield _curve(
+      arm, {count: at[count].values('mae', arm) for count in at if arm in at[count].arms}
+    )
 
 
-def gains(scores: Scores) -> Iterator[Curve]:
-  """The paired difference of every arm from the baseline, if there is one."""
-  if BASELINE not in scores.arms:
-    return iter(())
-  return _of_every_arm(
-    scores,
-    lambda arm, count: paired(_with_baseline(scores, arm, count), 'mae', arm, BASELINE).table,
-  )
+def gains(scores: Scores) -> dict[str, list[Curve]]:
+  """{arm without clips: the paired difference of every arm from it}; none of one number of clips.
+
+  The calibrated baseline's difference from the baseline is the first curve.
+  """
+  at = _by_count(scores)
+  references = [arm for arm in WITHOUT_CLIPS if arm in scores.arms]
+  if len(at) < 2:
+    return {}
+  return {
+    reference: [
+      _curve(
+        arm,
+        {count: paired(at[count], 'mae', arm, reference) for count in at if arm in at[count].arms},
+      )
+      for arm in (*references[place + 1 :], *_with_clips(scores))
+    ]
+    for place, reference in enumerate(references)
+  }
 
 
-def _of_every_arm(scores: Scores, table_of: Callable[[str, int], np.ndarray]) -> Iterator[Curve]:
-  for arm in scores.arms:
-    if arm != BASELINE:
-      shots = scores.only(arm=arm).shots
-      intervals = statistics.bootstraps([table_of(arm, count) for count in shots])
-      yield Curve(arm, dict(zip(shots, intervals, strict=True)))
+def control_means(scores: Scores) -> dict[str, list[float]]:
+  """{arm without clips: its MAE for each number of clips, over the users that have so many}."""
+  return {
+    arm: [float(statistics.mean_over_users(values.table)) for values in of_count.values()]
+    for arm, of_count in _controls(scores).items()
+  }
 
 
-def _with_baseline(scores: Scores, arm: str, count: int) -> Scores:
-  """The records of an arm with so many clips, and the baseline's."""
-  is_arm, is_baseline = (scores.is_arm(which) for which in (arm, BASELINE))
-  return scores.rows(is_baseline | is_arm & (scores.columns['num_support'] == count))
+def _controls(scores: Scores) -> dict[str, dict[int, Values]]:
+  """{arm without clips: {number of clips: its MAE, of the users that have so many}}."""
+  at = _by_count(scores)
+  return {
+    arm: {count: chosen.values('mae', arm) for count, chosen in at.items()}
+    for arm in WITHOUT_CLIPS
+    if arm in scores.arms
+  }
 
 
-def _cells(curve: Curve, shots: list[int], signed: bool = False) -> list[str]:
+def _curve(arm: str, values: Mapping[int, Values]) -> Curve:
+  intervals = statistics.bootstraps([each.table for each in values.values()])
+  return Curve(arm, dict(zip(values, intervals, strict=True)))
+
+
+def _with_clips(scores: Scores) -> list[str]:
+  return [arm for arm in scores.arms if arm not in WITHOUT_CLIPS]
+
+
+def _by_count(scores: Scores) -> dict[int, Scores]:
+  """{number of clips: its records, and those without clips of the users that have so many}."""
+  without = np.any([scores.is_arm(arm) for arm in WITHOUT_CLIPS], axis=0)
+  users, found = scores.columns['user'], {}
+  for (count,) in scores.rows(~without).distinct('num_support'):
+    of_count = ~without & (scores.columns['num_support'] == count)
+    found[count] = scores.rows(of_count | without & np.isin(users, users[of_count]))
+  return found
+
+
+def _fewer_users(scores: Scores) -> list[str]:
+  """Who has so many clips, where not everybody has."""
+  users = {count: len(chosen.users) for count, chosen in _by_count(scores).items()}
+  if len(set(users.values())) == 1:
+    return []
+  told = [
+    f'{number} user{"s" if number != 1 else ""} with {_clips(count)}'
+    for count, number in users.items()
+  ]
+  return [f'Not every user has enough clips for every number: there are {listed(told)}.']
+
+
+def _clips(count: int) -> str:
+  return f'{count} clips' if count > 1 else '1 clip'
+
+
+def _cells(curve: Curve, shots: Sequence[int], signed: bool = False) -> list[str]:
   return [
     interval(curve.points[count], signed) if count in curve.points else '–' for count in shots
   ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from persona_jax.arms import BASELINE, NAMES
+from persona_jax.arms import BASELINE, CALIBRATED, NAMES, headline_arm
 from persona_jax.evaluation import statistics
 from persona_jax.reporting import paper
 from persona_jax.reporting.arm_comparison import Comparison, paired
@@ -16,15 +16,23 @@ COLUMNS = {'mae': 'MAE', 'corr': 'Corr', 'acc7': 'Acc7', 'f1_non0': 'F1', 'acc2_
 
 
 def table_3(scores: Scores, comparisons: Sequence[Comparison]) -> list[str]:
-  """Means over users, the paper's beside them, and the arms' differences from the baseline."""
-  from_baseline = [each for each in comparisons if each.reference == BASELINE]
+  """Means over users, the paper's beside them, and differences from what used no clip."""
+  from_baseline, from_calibrated = (
+    [each for each in comparisons if each.reference == reference]
+    for reference in (BASELINE, CALIBRATED)
+  )
   return [
     '## Table 3. Means over users',
     _means(scores),
     '### Paired differences from the baseline',
     _differences(scores, from_baseline) if from_baseline else 'No arms to compare yet.',
+    *(
+      ['### Paired differences from the calibrated baseline', _differences(scores, from_calibrated)]
+      if from_calibrated
+      else []
+    ),
     interval_note(scores) + (_P_POINTER if from_baseline else ''),
-    *caveat(scores.arms),
+    *caveat(scores),
   ]
 
 
@@ -48,6 +56,47 @@ def per_user(scores: Scores, ranks: Mapping[str, int]) -> list[Part]:
     else:
       parts.append(f'No records of the arm `{arm}` yet.')
   return parts
+
+
+def of_grouped(scores: Scores, ranks: Mapping[str, int]) -> list[Part]:
+  """A row per user of a grouped study: the baseline, and the arm that stands for the others."""
+  arms = [arm for arm in (BASELINE, headline_arm(scores.arms)) if arm in scores.arms]
+  if not arms:
+    return []
+  users = len(scores.users)
+  return [
+    f'## Per user: {" / ".join(NAMES[arm] for arm in arms)}',
+    Folded(f'{users} user{"s" if users > 1 else ""} and the mean', _of_arms(scores, arms, ranks)),
+  ]
+
+
+def _of_arms(scores: Scores, arms: Sequence[str], ranks: Mapping[str, int]) -> str:
+  """Each cell is of all arms, as 0.950 / 0.730; the last column is of two arms' difference."""
+  values = [[scores.values(metric, arm) for arm in arms] for metric in COLUMNS]
+  by_user = [[_by_user(each) for each in of_metric] for of_metric in values]
+  rows = [
+    [
+      f'{ranks[user] + 1}: {literal(user)}',
+      *(' / '.join(number(each.get(user)) for each in cells) for cells in by_user),
+    ]
+    for user in scores.users
+  ]
+  rows.append(['mean', *(' / '.join(map(_mean, each)) for each in values)])
+  header = ['user', *COLUMNS.values()]
+  if len(arms) == 2:
+    change = paired(scores, 'mae', arms[1], arms[0])
+    changes = _by_user(change)
+    header.append('difference in MAE')
+    for row, user in zip(rows, scores.users, strict=False):
+      row.append(number(changes.get(user), signed=True))
+    rows[-1].append(number(float(statistics.mean_over_users(change.table)), signed=True))
+  return table(header, rows)
+
+
+def _by_user(values: Values) -> dict[str, float]:
+  """{user: mean over seeds and draws}."""
+  means = statistics.user_means(values.table)
+  return dict(zip(values.users, means.tolist(), strict=True))
 
 
 def _per_user(scores: Scores, arm: str, paper_rows: Sequence[str], ranks: Mapping[str, int]) -> str:
@@ -74,10 +123,10 @@ def _means(scores: Scores) -> str:
   return table(['arm', *COLUMNS.values()], rows)
 
 
-def _differences(scores: Scores, from_baseline: Sequence[Comparison]) -> str:
+def _differences(scores: Scores, compared: Sequence[Comparison]) -> str:
   mae, *others = COLUMNS
   cells = _intervals(
-    (paired(scores, metric, each.arm, BASELINE) for each in from_baseline for metric in others),
+    (paired(scores, metric, each.arm, each.reference) for each in compared for metric in others),
     signed=True,
   )
   rows = [
@@ -88,7 +137,7 @@ def _differences(scores: Scores, from_baseline: Sequence[Comparison]) -> str:
       p_value(each.p_holm),
       *(next(cells) for _ in others),
     ]
-    for each in from_baseline
+    for each in compared
   ]
   header = ['difference', COLUMNS[mae], 'p', 'p (Holm)', *(COLUMNS[metric] for metric in others)]
   return table(header, rows)

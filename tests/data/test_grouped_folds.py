@@ -36,6 +36,7 @@ def test_every_speaker_is_held_out_once_and_those_with_enough_clips_are_users():
 def test_validation_speakers_are_strangers_to_training_and_reach_their_share():
   corpus = corpus_of({f's{number}': 12 for number in range(30)})
   config = config_of()
+  config.pretrain.valid_speakers = 0.15
   seen = set()
   for fold in folds.make_folds(corpus, config):
     train, valid, held_out = (

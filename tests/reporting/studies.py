@@ -3,6 +3,7 @@
 import numpy as np
 
 from persona_jax import files
+from persona_jax.arms import BAYESIAN, WITHOUT_CLIPS
 from persona_jax.evaluation.metrics import METRICS
 from persona_jax.reporting import records, report, results
 from persona_jax.reporting.document import as_markdown
@@ -13,6 +14,11 @@ ENVIRONMENT = dict(
   python='3.11', packages={'jax': '0.10'}, devices=['cpu', 'cpu'], commit=None, config_hash='abc'
 )
 CONFIG = dict(seed=0, study=dict(seeds=[], folds=[], num_support=5))
+GROUPED = dict(
+  seed=0,
+  pretrain=dict(validation='speakers'),
+  study=CONFIG['study'] | dict(protocol='grouped', num_groups=2),
+)
 
 
 def write(
@@ -35,11 +41,13 @@ def write(
   trials = []
   for user in users:
     for arm in arms:
-      for shots in (5,) if arm == 'baseline' else all_shots:
+      for shots in (5,) if arm in WITHOUT_CLIPS else all_shots:
         for draw in range(draws):
           random = np.random.default_rng([draw, len(user)])
           labels = random.uniform(-3, 3, clips).astype(np.float32)
           noise = random.normal(size=clips) * (1 - gain * arms.index(arm) * shots / 5)
+          predictions = (labels + noise).astype(np.float32)
+          ends = (predictions - 1, predictions + 1) if arm in BAYESIAN else ()
           trials.append(
             records.Trial(
               user,
@@ -49,7 +57,8 @@ def write(
               shots,
               tuple(f'{user}[{i}]' for i in range(own - clips, own)),
               labels,
-              (labels + noise).astype(np.float32),
+              predictions,
+              *ends,
             )
           )
   records.write(workdir, trials)
@@ -95,8 +104,8 @@ def of_maes(**maes) -> Scores:
   )
 
 
-def of_mae(user, arm, draw, mae, seed=0, num_support=5) -> dict:
-  """A record of which only the MAE is defined."""
+def of_mae(user, arm, draw, mae, seed=0, num_support=5, **fields) -> dict:
+  """A record of which only the MAE is defined, and what `fields` say."""
   return dict(
     user=user,
     arm=arm,
@@ -105,4 +114,4 @@ def of_mae(user, arm, draw, mae, seed=0, num_support=5) -> dict:
     num_support=num_support,
     num_query=9,
     **dict.fromkeys(METRICS),
-  ) | dict(mae=mae)
+  ) | dict(mae=mae, **fields)

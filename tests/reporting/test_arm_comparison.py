@@ -48,6 +48,29 @@ def test_every_arm_is_compared_with_the_baseline_and_the_one_before():
   assert (only.arm, only.reference, only.interval.mean) == ('fs_ua', 'mean_shift', 2)
 
 
+def test_every_arm_with_clips_is_compared_with_the_calibrated_baseline_once():
+  """`calibrated` stands behind FS-UA, and FS-UA - calibrated is not tested again turned around."""
+  arms = ('baseline', 'fs_ua', 'calibrated', 'label_mean', 'bayes')
+  compared = arm_comparison.compare(of_maes(**{arm: [1, 2] for arm in arms}))
+  assert [(each.arm, each.reference) for each in compared] == [
+    *((arm, 'baseline') for arm in arms[1:]),
+    *((arm, 'calibrated') for arm in ('fs_ua', 'label_mean', 'bayes')),
+    ('bayes', 'label_mean'),
+  ]
+
+
+def test_differences_from_the_calibrated_baseline_are_of_the_one_family():
+  """Ten speakers all helped: p is 2 / 1,024 three times."""
+  compared = arm_comparison.compare(
+    of_maes(baseline=[1] * 10, calibrated=[0.75] * 10, bayes=[0.5] * 10)
+  )
+  assert [(each.name, each.p_holm) for each in compared] == [
+    ('Calibrated, no clips − Baseline', pytest.approx(6 / 1024)),
+    ('Bayes − Baseline', pytest.approx(6 / 1024)),
+    ('Bayes − Calibrated, no clips', pytest.approx(6 / 1024)),
+  ]
+
+
 def test_p_values_are_adjusted_as_one_family():
   """Ten speakers all helped: 2 of 1,024 sign patterns are as far from 0, three times."""
   compared = arm_comparison.compare(

@@ -1,3 +1,5 @@
+import dataclasses
+
 from studies import of_maes
 
 from persona_jax.reporting import explanations
@@ -18,5 +20,14 @@ def test_the_family_of_the_adjusted_p_values_is_told():
 
 
 def test_the_caveat_is_where_the_mean_shift_is_compared():
-  assert explanations.caveat(['baseline', 'mean_shift']) == [explanations.CAVEAT]
-  assert explanations.caveat(['mean_shift']) == explanations.caveat(['baseline', 'fs_ua']) == []
+  both = of_maes(baseline=[1], mean_shift=[1])
+  assert explanations.caveat(both) == [explanations.CAVEAT]
+  assert explanations.caveat(both, ['baseline', 'mean_shift']) == [explanations.CAVEAT]
+  assert explanations.caveat(both, ['mean_shift']) == []
+  assert explanations.caveat(both, ['baseline', 'fs_ua']) == []
+  assert explanations.caveat(of_maes(mean_shift=[1])) == []
+
+
+def test_no_caveat_where_its_shrinkage_is_of_unseen_speakers():
+  both = of_maes(baseline=[1], mean_shift=[1])
+  assert explanations.caveat(dataclasses.replace(both, easy_mean_shift=False)) == []

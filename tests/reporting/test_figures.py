@@ -70,28 +70,56 @@ def test_the_mean_shift_has_its_caveat(tmp_path):
   assert explanations.CAVEAT not in figures.speakers(given.only(5)).caption  # it shows FS-UA
 
 
-def test_many_speakers_are_sorted_and_have_no_names():
-  """MAE 0 to 40 before, in another order, and 1 less after."""
+def test_of_many_speakers_the_differences_are_drawn_sorted_and_the_harmed_marked():
+  """21 speakers in another order: from .105 better to .095 worse, in steps of .01."""
+  changes = [(8 * number) % 21 / 100 - 0.105 for number in range(21)]
 
   def picture(count):
     return figures.speakers(
       Scores.of(
-        of_mae(f'u{number}', arm, 0, (7 * number) % count - gain)
+        of_mae(f'u{number}', arm, 0, 1 + change)
         for number in range(count)
-        for arm, gain in (('baseline', 0), ('fs_ua', 1))
+        for arm, change in (('baseline', 0), ('fs_ua', changes[number]))
       )
     )
 
-  figure, caption = picture(41)
+  figure, caption = picture(21)
   (axes,) = figure.axes
-  before, after = axes.lines
-  assert list(before.get_xdata()) == list(range(41))
-  assert list(after.get_xdata()) == list(range(-1, 40))
-  assert list(before.get_ydata()) == list(range(40, -1, -1))
-  assert not axes.get_yticklabels() and axes.get_ylabel() == '41 speakers' and 'sorted' in caption
-  (axes,) = picture(40).figure.axes
+  harmed, others = [line for line in axes.lines if len(line.get_xdata()) > 2]
+  np.testing.assert_allclose(others.get_ydata(), np.arange(16) / 100 - 0.105, atol=1e-12)
+  np.testing.assert_allclose(harmed.get_ydata(), np.arange(16, 21) / 100 - 0.105, atol=1e-12)
+  assert [*others.get_xdata(), *harmed.get_xdata()] == list(range(1, 22))
+  assert harmed.get_color() != others.get_color() and harmed.get_marker() != others.get_marker()
+  assert (
+    'FS-UA − Baseline' in caption and '5 of 21 speakers are harmed by more than 0.05' in caption
+  )
+  assert axes.get_xlabel() == '21 speakers, sorted' and axes.get_ylabel()
+  assert [text.get_text() for text in figure.legends[0].texts] == [
+    'harmed by more than 0.05',
+    'other speakers',
+  ]
+  (axes,) = picture(20).figure.axes  # before and after, with names
   labels = [label.get_text() for label in axes.get_yticklabels()]
-  assert labels == [f'u{number}' for number in range(40)]
+  assert labels == [f'u{number}' for number in range(20)]
+
+
+def test_arms_without_clips_are_lines_of_the_curve():
+  """Of two speakers, with MAE 1 and 3 without clips, the second has no 10 clips."""
+  given = Scores.of(
+    [
+      *(of_mae(user, 'baseline', 0, mae) for user, mae in (('a', 1), ('b', 3))),
+      *(of_mae(user, 'calibrated', 0, mae / 2) for user, mae in (('a', 1), ('b', 3))),
+      *(of_mae(user, 'bayes', 0, 0.25, num_support=5) for user in 'ab'),
+      of_mae('a', 'bayes', 0, 0.25, num_support=10),
+    ]
+  )
+  (axes,) = shots(given).figure.axes
+  baseline, calibrated = axes.lines[:2]
+  assert list(baseline.get_ydata()) == [2, 1] and list(calibrated.get_ydata()) == [1, 0.5]
+  assert len(axes.containers) == 1  # the one arm that uses clips
+  (axes,) = shots(given.rows(given.columns['user'] == 0)).figure.axes
+  assert list(axes.lines[0].get_ydata()) == [1, 1]
+  assert axes.lines[0].get_transform() != axes.transData  # from end to end of the axes
 
 
 def test_the_scatter_reads_no_further_than_it_must(workdir):

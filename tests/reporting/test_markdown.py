@@ -7,6 +7,15 @@ from persona_jax.evaluation.statistics import Interval
 from persona_jax.reporting import markdown
 
 
+def test_words_are_listed():
+  assert [markdown.listed(words) for words in ('', 'a', 'ab', 'abc')] == [
+    '',
+    'a',
+    'a and b',
+    'a, b and c',
+  ]
+
+
 def test_numbers_and_intervals():
   assert [markdown.number(value) for value in (None, float('nan'), -0.0004, 1 / 3)] == [
     '–',

@@ -18,6 +18,13 @@ def test_learning_curves_mark_the_best_epoch():
   assert (best.get_xdata(), best.get_ydata()) == (2, 1.25)
   assert [axes.get_title() for axes in (first, second)] == ['$x$, seed 0', r'\u5c71, seed 0']
   assert model_figures.learning([]) is None
+  assert model_figures.learning(curves).caption.endswith('named after the held-out speaker.')
+
+
+def test_folds_of_groups_are_named_after_their_group():
+  figure, caption = model_figures.learning(curve('group 3', (2, 1.5)), grouped=True)
+  assert figure.axes[0].get_title() == 'group 3, seed 0'
+  assert caption.endswith('named after the held-out group of speakers.')
 
 
 def test_many_folds_are_drawn_as_their_spread():

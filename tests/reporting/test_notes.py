@@ -1,6 +1,6 @@
 """What a report says of preprocessing, of the mean shift and of reproducing it."""
 
-from studies import CONFIG, sections, text, write
+from studies import CONFIG, GROUPED, sections, text, write
 
 from persona_jax.reporting import explanations, notes
 
@@ -62,6 +62,18 @@ def test_the_mean_shift_has_its_caveat_beside_every_comparison(tmp_path):
   without = text(write(tmp_path / 'without', all_shots=(1, 5), oracle_mae=oracle))
   assert set(titles) <= set(sections(without))
   assert 'mean shift' not in without
+
+
+def test_a_grouped_study_says_who_was_held_out_and_whose_means_the_papers_are(tmp_path):
+  words = sections(text(write(tmp_path / 'a', ('baseline', 'mean_shift'), config=GROUPED)))['Notes']
+  assert (
+    '- Speakers are held out in 2 groups. The model that predicts for a user was trained on no '
+    'speaker of the group.\n'
+  ) in words
+  assert 'users unnamed) are means over its ten users, each held out alone, and not' in words
+  assert 'by rank' not in words and explanations.MEAN_SHIFT_NOTE not in words
+  words = said(tmp_path / 'b')
+  assert 'groups' not in words and 'users unnamed) correspond to ours by rank only.\n' in words
 
 
 def test_p_values_are_explained_where_there_are_any(tmp_path):

@@ -11,7 +11,7 @@ import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies
-from studies import CONFIG, ENVIRONMENT, of_mae, write
+from studies import CONFIG, ENVIRONMENT, GROUPED, of_mae, write
 
 from persona_jax import files
 from persona_jax.reporting import page, records, report, run_comparison
@@ -166,7 +166,7 @@ def tables_page(users, notes):
   corpus = dict(users=dict.fromkeys(users, 9), num_speakers=9, num_clips=90, notes=notes)
   loaded = Results((), CONFIG, corpus, {pathlib.Path('run'): ENVIRONMENT}, scores)
   parts = report.document(loaded, {})
-  return Parsed(page.page(report.TITLE, parts, pathlib.Path()))
+  return Parsed(page.page(report.title(loaded), parts, pathlib.Path()))
 
 
 @hypothesis.settings(
@@ -210,6 +210,22 @@ def test_whole_reports_with_hostile_names(tmp_path):
   assert hostile.users() == [visible(user) for user in ATTACKS] * 2
 
 
+def test_reports_of_groups_and_personas_with_hostile_names(tmp_path):
+  """One table of users; few and many speakers, whose figures differ, have the same elements."""
+  arms = ('baseline', 'calibrated', 'label_mean', 'bayes')
+  hostile, plain = (
+    report_with(tmp_path / name, users, note, arms=arms, config=GROUPED)
+    for name, users, note in (
+      ('hostile', ATTACKS, '<svg onload=alert(1)>\n`x`'),
+      ('plain', PLAIN, 'x'),
+    )
+  )
+  assert hostile.elements | {('strong',)} == plain.elements | {('strong',)} == ELEMENTS
+  assert hostile.drawn == plain.drawn
+  assert len(hostile.comments) == len(plain.comments) == 1  # the doctype
+  assert hostile.users() == [visible(user) for user in ATTACKS]
+
+
 @pytest.fixture(scope='module')
 def plain_report(tmp_path_factory):
   return report_with(tmp_path_factory.mktemp('plain'), PLAIN, 'x')
@@ -239,10 +255,11 @@ def test_the_page_makes_nothing_of_raw_markdown(tmp_path):
   assert hostile.elements == plain.elements
 
 
-def report_with(workdir, users, name):
+def report_with(workdir, users, name, arms=('baseline', 'mean_shift', 'fs_ua'), config=CONFIG):
   write(
     workdir,
-    arms=('baseline', 'mean_shift', 'fs_ua'),
+    arms=arms,
+    config=config,
     all_shots=(1, 5),
     users=users,
     everybody=users,

@@ -4,10 +4,10 @@ import re
 import xml.etree.ElementTree
 
 import pytest
-from studies import ENVIRONMENT, sections, text, write
+from studies import CONFIG, ENVIRONMENT, GROUPED, sections, text, write
 
 from persona_jax import files
-from persona_jax.reporting import report
+from persona_jax.reporting import report, results
 
 NAMES = ('speakers', 'shots', 'draws', 'scatter', 'attention', 'learning')  # in order
 
@@ -100,6 +100,74 @@ def test_tables_per_user_are_folded(workdir):
   for part in folded:
     assert part.startswith('<summary>3 users and the mean</summary>\n\n| user | MAE |')
     assert part.rstrip().splitlines()[-1].startswith('| mean |') and part.endswith('\n')
+
+
+GROUPED_ORDER = [
+  '# Study of held-out groups of speakers',
+  'Five clips (Bayes) lower the error (MAE) from ',
+  '3 held-out speakers of 9, 90 clips; ',
+  'figure speakers',
+  '## Table 3. Means over users',
+  '### Paired differences from the baseline',
+  '### Paired differences from the calibrated baseline',
+  '## Where the gain comes from',
+  'figure sources',
+  '## MAE by the number of support clips',
+  'figure shots',
+  'figure gains',
+  '## Which differences in MAE are real',
+  '## Predictive intervals',
+  'figure coverage',
+  '## More figures',
+  'figure draws',
+  'figure scatter',
+  'figure learning',
+  '## Per user: Baseline / Bayes',
+  'details',
+  '## Notes',
+]
+
+
+def test_a_grouped_study_of_personas_has_their_sections_and_figures(tmp_path):
+  arms = ('baseline', 'calibrated', 'label_mean', 'joint', 'bayes')
+  workdir = write(tmp_path, arms, all_shots=(1, 5), gain=0.1, config=GROUPED)
+  report.write([workdir], workdir)
+  markdown, page, place, spot = read(workdir, files.REPORT), read(workdir, files.PAGE), 0, 0
+  page = page[page.index('<body>') :]
+  for part in GROUPED_ORDER:
+    kind, _, name = part.partition(' ')
+    sought = {'figure': f'](figures/{name}.svg)', 'details': '<details>'}.get(kind, part)
+    place = markdown.index(sought, place) + 1
+    sought = {'figure': f'"{name}-caption"', 'details': '<details>'}.get(kind, part.lstrip('# '))
+    spot = page.index(sought, spot) + 1
+  headings = [line for line in markdown.splitlines() if line.startswith('#')]
+  assert headings == [part for part in GROUPED_ORDER if part.startswith('#')]
+  assert '<title>Study of held-out groups of speakers</title>' in read(workdir, files.PAGE)
+  assert markdown.count('<details>') == 1 and markdown.count('](figures/') == 8
+  assert 'held-out group of speakers.](figures/learning.svg)' in markdown
+  assert '- attention: ' in markdown and '- coverage' not in markdown
+  assert markdown.count('| --- |\n') == 10
+
+
+def test_sections_of_personas_are_not_in_a_study_without_them(tmp_path):
+  told = text(write(tmp_path, all_shots=(1, 5)))
+  for word in ('calibrat', 'Predictive', 'gain comes', 'coverage', 'sources', 'gains'):
+    assert word not in told
+  arms = ('baseline', 'bayes')
+  told = text(write(tmp_path / 'personas', arms, all_shots=(1, 5)))
+  assert '# Leave-one-speaker-out study' in told and '## Table 1. Baseline, per user' in told
+  assert '- sources: needs records of the baseline, of a control' in told
+
+
+def test_the_difference_by_clips_is_drawn_where_groups_or_personas_are(tmp_path):
+  for name, arms, config, drawn in (
+    ('paper', ('baseline', 'fs_ua'), CONFIG, False),
+    ('personas', ('baseline', 'bayes'), CONFIG, True),
+    ('groups', ('baseline', 'fs_ua'), GROUPED, True),
+  ):
+    workdir = write(tmp_path / name, arms, all_shots=(1, 5), draws=1, config=config)
+    made = report.pictures(results.load([workdir]))['gains']()
+    assert (made is not None) == drawn, name
 
 
 def test_every_figure_is_drawn_and_is_in_the_page(workdir):

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from studies import write
+from studies import GROUPED, write
 
 from persona_jax import files
 from persona_jax.errors import UserError
@@ -129,3 +129,5 @@ def test_differences_between_runs_have_holms_p_values_and_the_caveat(tmp_path):
   assert explanations.MEAN_SHIFT_NOTE not in run_comparison.compare(
     [write(tmp_path / name) for name in 'ab']
   )
+  unseen = [write(tmp_path / name, arms, config=GROUPED) for name in 'cd']
+  assert explanations.MEAN_SHIFT_NOTE not in run_comparison.compare(unseen)

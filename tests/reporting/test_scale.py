@@ -108,8 +108,8 @@ def test_a_report_keeps_numbers_only_and_parses_every_record_once(tmp_path, monk
   assert many < 1.1 * few
   parsed, loads = [], json.loads
   monkeypatch.setattr(json, 'loads', lambda text: parsed.append(text) or loads(text))
-  lines = records.read([sources[0]])
-  assert peak(Scores.of, lines) < 1500 * 30 * 7 * 4 and len(parsed) == 30 * 7 * 4
+  lines, count = records.read([sources[0]]), 30 * len(arms.ARMS) * 4
+  assert peak(Scores.of, lines) < 1500 * count and len(parsed) == count
 
 
 def test_trials_are_written_as_they_come(tmp_path):

@@ -26,7 +26,7 @@ def test_names_are_text():
   assert text.startswith('# \\<b\\> \\#\n\nPersonalised on a\\|b\\\\x1b\\[2J\\[0\\]; scored on ')
   assert '| before | 0.500 |' in text
   table = summaries.pretraining(
-    [types.SimpleNamespace(rank=0, user='a|b', train=[1], valid=[2])], [3], [0.25]
+    [types.SimpleNamespace(rank=0, label='a|b', train=[1], valid=[2])], [3], [0.25]
   )
   assert table.splitlines()[-1] == '| 0 | a\\|b | 1 | 1 | 3 | 0.250 |'
 
