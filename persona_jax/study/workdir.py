@@ -15,6 +15,7 @@ import jax
 from persona_jax import files
 from persona_jax.arms import WITHOUT_CLIPS
 from persona_jax.data import corpus as corpus_lib
+from persona_jax.data.folds import Case
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
 from persona_jax.files import CONFIG, CORPUS, ENVIRONMENT, LOCK
@@ -155,31 +156,37 @@ def expect_corpus(study: Study) -> None:
 
 def expect_no_fewer_records(study: Study) -> None:
   """Raises `UserError` if the folder has a record that the study would not have."""
-  path, asked = study.workdir / files.RECORDS, study.config.study
+  path = study.workdir / files.RECORDS
   if not path.exists():
     return
   cases = {(case.user.name, case.fold.seed): case for case in study.folds.cases}
   for record in records.read([study.workdir]):
     case = cases.get((record['user'], record['seed']))
-    shots = (
-      (asked.num_support,) if record['arm'] in WITHOUT_CLIPS or not case else study.shots(case)
-    )
-    missing = (
-      f'user {record["user"]}, seed {record["seed"]}'
-      if case is None
-      else f'arm {record["arm"]}'
-      if record['arm'] not in asked.arms
-      else f'draw {record["draw"]}'
-      if record['draw'] >= asked.num_draws
-      else f'{record["num_support"]} support clips'
-      if record['num_support'] not in shots
-      else ''
-    )
+    missing = _left_out(record, study, case)
     if missing:
       raise UserError(
         f'{path}: has records of {missing}, which this config leaves '
         'out; ask for no less than before (config.study), or name another --workdir.'
       )
+
+
+def _left_out(record: dict[str, Any], study: Study, case: Case | None) -> str:
+  """What a record has that the study leaves out; empty if there is nothing.
+
+  Args:
+    case: of the record's user and seed, None if the study has none.
+  """
+  asked = study.config.study
+  if case is None:
+    return f'user {record["user"]}, seed {record["seed"]}'
+  if record['arm'] not in asked.arms:
+    return f'arm {record["arm"]}'
+  if record['draw'] >= asked.num_draws:
+    return f'draw {record["draw"]}'
+  shots = (asked.num_support,) if record['arm'] in WITHOUT_CLIPS else study.shots(case)
+  if record['num_support'] not in shots:
+    return f'{record["num_support"]} support clips'
+  return ''
 
 
 def existing_num_batches(workdir: pathlib.Path) -> int | None:
