@@ -1,4 +1,7 @@
-"""A thousand speakers are reported in a minute and 2 GB: time and memory grow with the records."""
+"""A thousand speakers are reported in a minute and 2 GB: time and memory grow with the records.
+
+A minute is for the paper's arms. All arms have three times as many differences, and two minutes.
+"""
 
 import json
 import pathlib
@@ -15,10 +18,11 @@ from persona_jax.reporting import records, report, results
 from persona_jax.reporting.scores import Scores
 
 DRAWS, CLIPS = 20, 25
+PAPERS = tuple(arm for arm in arms.ARMS if arm not in arms.BAYESIAN)
 
 
-def simulate(workdir, num_users, draws=DRAWS, clips=CLIPS):
-  """The files of a study of every arm, written line by line; scores are random."""
+def simulate(workdir, num_users, draws=DRAWS, clips=CLIPS, names=arms.ARMS):
+  """The files of a study of these arms, written line by line; scores are random."""
   workdir.mkdir(parents=True)
   random, users = np.random.default_rng(0), [f'speaker{number:04}' for number in range(num_users)]
   with (
@@ -27,7 +31,7 @@ def simulate(workdir, num_users, draws=DRAWS, clips=CLIPS):
   ):
     rows.write('user,arm,seed,draw,clip,label,prediction\n')
     for user in users:
-      for arm in arms.ARMS:
+      for arm in names:
         for draw in range(draws):
           trial = dict(user=user, arm=arm, seed=0, draw=draw, num_support=5, num_query=clips)
           lines.write(
@@ -78,10 +82,11 @@ def measured(what, *workdirs):
 
 
 @pytest.mark.slow
-def test_a_thousand_speakers_are_reported_in_a_minute_and_two_gigabytes(tmp_path):
-  workdir = simulate(tmp_path / 'run', 1000)
+@pytest.mark.parametrize('names, limit', [(PAPERS, 60), (arms.ARMS, 120)])
+def test_a_thousand_speakers_are_reported_in_minutes_and_two_gigabytes(tmp_path, names, limit):
+  workdir = simulate(tmp_path / 'run', 1000, names=names)
   seconds, megabytes = measured('report', workdir)
-  assert seconds < 60 and megabytes < 2000, (seconds, megabytes)
+  assert seconds < limit and megabytes < 2000, (seconds, megabytes)
   assert '1000 held-out speakers' in (workdir / files.REPORT).read_text()
   seconds, megabytes = measured('compare', workdir, workdir)
   assert seconds < 120 and megabytes < 2000, (seconds, megabytes)
