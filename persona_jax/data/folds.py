@@ -12,8 +12,6 @@ from persona_jax.errors import UserError
 from persona_jax.types import Config
 
 SPLIT, DRAW, EPOCH, OTHER = range(4)  # what a random stream is for
-
-
 MIN_QUERY = 5  # clips that a user of a group keeps for scoring, whatever the number of shots
 
 
