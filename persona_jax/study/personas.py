@@ -43,7 +43,7 @@ def expect_enough_speakers(study: Study) -> None:
   speakers = np.array(study.corpus.speakers)
   for fold in study.folds.chosen if wanted(study) else ():
     unseen = fit.unseen_clips(speakers, fold.train, fold.valid)
-    fit.enough_speakers(speakers[unseen], f'validation ({fold.name})')
+    fit.enough_speakers(speakers[unseen], 'validation')
 
 
 class BayesianArms:
