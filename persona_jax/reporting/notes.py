@@ -14,8 +14,9 @@ REPRODUCIBILITY = (
   'On the same machine, with the same versions and number of devices, the same command gives '
   'identical bytes. Another number of devices rounds differently: predictions of a short run '
   'change by about 1e-7, and training amplifies that. So does another machine: expect single '
-  'predictions to change by about 0.1, and means to stay within these intervals (measured on the '
-  'synthetic corpus, compiled for two kinds of CPU).'
+  'predictions to change by about 0.1, and mean MAEs by less than the standard deviation between '
+  'seeds (on the synthetic corpus, 0.04 for the baseline and 0.02 for personalised arms over five '
+  'seeds; three kinds of CPU differed by at most 0.01 and 0.02), which is within these intervals.'
 )
 
 _BESIDE = {

@@ -1,5 +1,8 @@
 """What a report says of preprocessing, of the mean shift and of reproducing it."""
 
+import pathlib
+import re
+
 from studies import CONFIG, GROUPED, sections, text, write
 
 from persona_jax.reporting import explanations, notes
@@ -44,6 +47,18 @@ def test_older_workdirs_say_nothing_of_it(tmp_path):
   words = said(tmp_path)
   assert 'standardised' not in words and 'averaged' not in words
   assert words.count(notes.REPRODUCIBILITY) == 1
+
+
+def test_what_is_reproducible_is_what_the_launchers_readme_measured():
+  readme = (pathlib.Path(__file__).parents[2] / 'launch' / 'README.md').read_text()
+  (told,) = re.findall(r'standard deviations of ([\d.]+), ([\d.]+) and ([\d.]+)', readme)
+  baseline, *personalised = (f'{float(value):.2f}' for value in told)
+  assert f'{baseline} for the baseline' in notes.REPRODUCIBILITY
+  assert {f'{value} for personalised arms' in notes.REPRODUCIBILITY for value in personalised} == {
+    True
+  }
+  for words in ('identical bytes', 'Another number of devices', 'another machine', 'five seeds'):
+    assert words in notes.REPRODUCIBILITY
 
 
 def test_the_mean_shift_has_its_caveat_beside_every_comparison(tmp_path):
