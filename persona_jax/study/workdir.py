@@ -23,7 +23,7 @@ from persona_jax.reporting import provenance, records
 from persona_jax.runtime import parallel
 from persona_jax.types import Config
 
-_PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scipy', 'scikit-learn')
+_PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scipy')
 
 
 def expect_unlocked(workdir: pathlib.Path) -> None:

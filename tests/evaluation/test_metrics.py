@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from persona_jax.evaluation import metrics
 
@@ -30,6 +31,17 @@ def test_correlation_is_pearsons(predictions, r):
   assert metrics.correlation(np.array([1.0, 2, 3]), np.array(predictions, float)) == pytest.approx(
     r
   )
+
+
+def test_f1_is_scikit_learns_to_the_last_bit():
+  random = np.random.default_rng(0)
+  for _ in range(300):
+    count = random.integers(1, 30)
+    # Few distinct values, so that a class is often missing on either side.
+    labels, predictions = random.integers(-1, 2, (2, count)).astype(float)
+    found = metrics.evaluate(labels, predictions)
+    expected = f1_score(labels >= 0, predictions >= 0, average='weighted', zero_division=0)
+    assert found['f1_has0'] == expected
 
 
 def test_f1_is_weighted_by_the_true_classes():
