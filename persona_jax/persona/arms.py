@@ -4,8 +4,8 @@
   label_mean   uses the mean of the person's labels only
   joint        uses label mean, offset and gain (`persona_jax.persona.posterior`)
   residual     regresses residuals on what the head reads (`persona_jax.persona.residual`)
-  bayes        mixes joint and residual; n clips give residual the weight n / (2 (n + 2))
-  bayes_kd     mixes joint and a student that was fine-tuned on the same clips, with equal weights
+  bayes        mixes joint and residual; residual has the weight n / (2 (n + 2)) of n clips
+  bayes_kd     mixes joint and a student that was fine-tuned on the same clips, with that weight
 
 An arm gives a density of sentiment on a grid. A mixture is the weighted mean of two densities (the
 linear opinion pool, Stone 1961): its mean is the weighted mean of both means, and its interval is
@@ -34,7 +34,7 @@ CALIBRATED, LABEL_MEAN, JOINT, RESIDUAL, BAYES, BAYES_KD = (
 )
 ARMS = (CALIBRATED, LABEL_MEAN, JOINT, RESIDUAL, BAYES, BAYES_KD)
 
-RESIDUAL_CLIPS = 2.0  # at this number of clips, residual has half of its final weight in `bayes`
+HALF_CLIPS = 2.0  # at this number of clips, what is mixed with joint has half of its final weight
 
 
 class Priors(NamedTuple):
@@ -126,18 +126,29 @@ def density(
   if arm == BAYES_KD:
     if student is None:
       raise ValueError(f'{BAYES_KD} needs the predictions of a student.')
-    return (density(JOINT, priors, person, predictions, read) + around(priors, student)) / 2
+    return _mixed(priors, person, predictions, read, around(priors, student))
   if arm == BAYES:
-    joint = density(JOINT, priors, person, predictions, read)
-    count = jnp.maximum(person.residual.count, 0)
-    share = 0.5 * count / (count + RESIDUAL_CLIPS)
-    return (1 - share) * joint + share * density(RESIDUAL, priors, person, predictions, read)
+    other = density(RESIDUAL, priors, person, predictions, read)
+    return _mixed(priors, person, predictions, read, other)
   persona = {
     CALIBRATED: empty,
     LABEL_MEAN: empty._replace(label=person.joint.label),
     JOINT: person.joint,
   }[arm]
   return jax.nn.softmax(posterior.log_density(priors.joint, persona, predictions))
+
+
+def _mixed(
+  priors: Priors, person: Person, predictions: Array, read: Array, other: Array
+) -> jax.Array:
+  """Joint mixed with another density [n, num_points] that clips chosen by their labels bias.
+
+  The weight of the other grows with the clips that were not chosen by their labels.
+  """
+  joint = density(JOINT, priors, person, predictions, read)
+  count = jnp.maximum(person.residual.count, 0)
+  share = 0.5 * count / (count + HALF_CLIPS)
+  return (1 - share) * joint + share * other
 
 
 def around(priors: Priors, student: Array) -> jax.Array:

@@ -43,6 +43,25 @@ def assert_alike(first, second, tolerance=2e-5):
     np.testing.assert_allclose(one, other, rtol=0, atol=tolerance)
 
 
+@given(st.integers(1, 24), st.integers(0, 2**31))
+@FEW
+def test_the_inverse_of_a_positive_definite_matrix(size, seed):
+  random = np.random.default_rng(seed)
+  factor = random.normal(size=(size, 2 * size)).astype(np.float32)
+  matrix = np.eye(size, dtype=np.float32) + factor @ factor.T
+  inverse, log_determinant = effects._inverse(matrix)
+  np.testing.assert_allclose(inverse, np.linalg.inv(matrix.astype(float)), atol=2e-5)
+  np.testing.assert_allclose(log_determinant, np.linalg.slogdet(matrix)[1], rtol=1e-4, atol=1e-4)
+
+
+def test_batched_posteriors_wait_for_no_other_thread():
+  """jaxlib's kernels for batches of LAPACK calls can wait for each other on two cores."""
+  seen_by_many = jax.tree.map(lambda x: jnp.stack([x] * 20), effects.no_evidence(3))
+  for function in (effects.posterior, effects.log_marginal):
+    program = jax.jit(jax.vmap(lambda seen: function(EFFECTS, seen))).lower(seen_by_many)  # noqa: B023
+    assert 'lapack' not in program.as_text()
+
+
 def test_one_coefficient_by_hand():
   """Prior mean 0 and variance 1, noise 2, targets 1, 2 and 6.
 
