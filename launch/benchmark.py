@@ -2,7 +2,8 @@
 
   python -m launch.benchmark --shape=utterance --shape=aligned
 
-Seconds are medians, per fold and batch. `peak_rss_mb` is that of the whole process, including the
+Seconds are medians, per fold and batch; those of the shape "person" are per user and support set,
+by fine-tuning and by a Bayesian persona. `peak_rss_mb` is that of the whole process, including the
 compiler. Named shapes use the paper's model (5 layers, 10 heads, width 30, batch size 24); the
 shape "config" uses the corpus and model of --config. Keep the machine idle, and compare numbers
 within one run only.
@@ -18,11 +19,15 @@ from absl import flags
 
 from launch import common
 from persona_jax import config as config_lib
+from persona_jax.study import personal_benchmark
 from persona_jax.training import benchmark
 
 CONFIG = common.define_config()
 SHAPE = flags.DEFINE_multi_enum(
-  'shape', ['utterance', 'aligned'], [*benchmark.SHAPES, benchmark.OF_CONFIG], 'What to time.'
+  'shape',
+  ['utterance', 'aligned'],
+  [*benchmark.SHAPES, benchmark.OF_CONFIG, personal_benchmark.PERSON],
+  'What to time.',
 )
 FOLDS = flags.DEFINE_integer(
   'folds',
@@ -50,6 +55,8 @@ def measure(shape: str, config_json: str, folds: int, repeats: int) -> dict:
   config = ml_collections.ConfigDict(json.loads(config_json))
   common.start_jax(config, folds)
   jax.config.update('jax_enable_compilation_cache', False)  # compile_s is to be a first run's
+  if shape == personal_benchmark.PERSON:
+    return personal_benchmark.measure(config_lib.paper(), repeats)
   return benchmark.measure(shape, config, folds, repeats)
 
 

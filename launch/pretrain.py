@@ -23,7 +23,7 @@ def main() -> None:
   )
   common.show(
     summaries.pretraining(
-      study.folds.chosen,
+      study.folds.of_teachers,
       [teacher.best_epoch for teacher in teachers],
       [teacher.best_loss for teacher in teachers],
     )

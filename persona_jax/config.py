@@ -10,7 +10,19 @@ from collections.abc import Callable
 import ml_collections
 from ml_collections import config_dict
 
-from persona_jax.arms import ARMS, BASELINE, BAYESIAN, CALIBRATED, STUDENT_OF
+from persona_jax.arms import (
+  ARMS,
+  BASELINE,
+  BAYESIAN,
+  CALIBRATED,
+  CONTROLS,
+  ENSEMBLE,
+  ENSEMBLES,
+  MEAN_SHIFT,
+  STUDENT_OF,
+  TOLD,
+  is_bayesian,
+)
 from persona_jax.errors import UserError
 from persona_jax.types import MODALITIES, Config
 
@@ -67,6 +79,7 @@ def paper() -> Config:
       study=dict(
         protocol='leave_one_out',  # or 'grouped': hold out groups of speakers, all of them users
         num_groups=10,  # of the grouped protocol
+        teachers=1,  # predictors per fold; the ensemble's arms average them, all others use one
         arms=(BASELINE, 'fs_ua', 'fs_ua_kd'),  # any of persona_jax.arms.ARMS
         seeds=(),  # repeat the study with each, such as (0, 1, 2); empty: config.seed alone
         num_users=10,  # of the leave-one-out protocol
@@ -78,6 +91,7 @@ def paper() -> Config:
         num_query=_optional(int),  # the most query clips; None: all
         support='random',  # or 'one_sided': a control, whose support clips have labels of one sign
         support_from='own',  # or 'other': a control, on the clips of another user of the fold
+        controls=(),  # any of persona_jax.arms.CONTROLS, beside the study, at num_support clips
         folds=(),  # indices of the users, or groups, to run, such as (0, 3); empty: all
         attention=True,
       ),
@@ -93,6 +107,26 @@ def seeds(config: Config) -> tuple[int, ...]:
 def shots(config: Config) -> tuple[int, ...]:
   """The numbers of support clips of the study, fewest first."""
   return tuple(sorted(config.study.shots)) or (config.study.num_support,)
+
+
+# {control: its fields of `config.study`}
+_CONTROLS = {
+  'other': dict(support_from='other'),
+  'one_sided': dict(support='one_sided'),
+  TOLD: dict(support='one_sided'),
+}
+
+
+def picking(config: Config, control: str) -> Config:
+  """`config.study` with what the control changes; '' changes nothing."""
+  study = config.study.copy_and_resolve_references()
+  study.update(_CONTROLS[control] if control else {})
+  return study
+
+
+def is_told(config: Config, control: str) -> bool:
+  """Whether the arms that can heed it are told that clips were chosen by their labels."""
+  return control == TOLD or config.adapt.support == 'chosen'
 
 
 def csd_data(**files: str) -> Config:
@@ -122,14 +156,15 @@ def _optional(kind: type, value=None) -> config_dict.FieldReference:
   return config_dict.FieldReference(value, field_type=kind)
 
 
-MODES = ('grouped', 'smoke')
+MODES = ('grouped', 'full', 'smoke')
 
 
 def apply_mode(config: Config, mode: str) -> Config:
   """Applies the modes behind a config file's colon, such as 'smoke' or 'grouped,smoke'.
 
-  'grouped' holds out groups of speakers, validates on speakers, and adds the Bayesian arms. 'smoke'
-  shrinks the study to under a minute.
+  'grouped' holds out groups of speakers, validates on speakers, and adds the Bayesian arms. 'full'
+  goes with it, and adds several teachers, all arms of the ensemble, the controls, and a curve over
+  the number of clips. 'smoke' shrinks the study to under a minute.
 
   Raises:
     UserError: any other mode.
@@ -137,12 +172,22 @@ def apply_mode(config: Config, mode: str) -> Config:
   modes = mode.split(',') if mode else []
   if not set(modes) <= set(MODES):
     raise UserError(
-      f'config mode {mode!r}: expected "grouped", "smoke", both with a comma between, or nothing '
+      f'config mode {mode!r}: expected some of {", ".join(MODES)} with commas between, or nothing '
       'after the colon.'
     )
+  if 'full' in modes and 'grouped' not in modes:
+    raise UserError(f'config mode {mode!r}: full goes with grouped, such as "grouped,full".')
   if 'grouped' in modes:
     config.study.protocol, config.pretrain.validation = 'grouped', 'speakers'
     config.study.arms = (BASELINE, CALIBRATED, 'fs_ua', 'fs_ua_kd', 'bayes', 'bayes_kd')
+  if 'full' in modes:
+    single = (BASELINE, MEAN_SHIFT, 'fs_ua', 'fs_ua_kd', *BAYESIAN)
+    config.study.update(
+      teachers=3,
+      arms=(*single, *ENSEMBLES),
+      controls=tuple(CONTROLS),
+      shots=(1, 2, 5, 10),
+    )
   if 'smoke' in modes:
     config.quick_compile = True
     config.model.update(num_layers=1, num_heads=2, width=8)
@@ -224,16 +269,32 @@ def validate(config: Config) -> None:
 def _validate_arms(config: Config, expect: Callable[..., None]) -> None:
   """What arms need of one another, and of the rest of the config."""
   arms = config.study.arms
-  bayesian = [arm for arm in arms if arm in BAYESIAN]
+  bayesian = [arm for arm in arms if is_bayesian(arm)]
   if bayesian:
     expect(
       'pretrain.validation',
       config.pretrain.validation == 'speakers',
       f"'speakers' for the arm {bayesian[0]}, which learns from unseen speakers how people differ",
     )
-  for arm in bayesian:
+  for arm in arms:
     student = STUDENT_OF.get(arm, arm)
     expect('study.arms', student in arms, f'{student} among them, which {arm} includes')
+  ensembles = [arm for arm in arms if arm in ENSEMBLES]
+  expect(
+    'study.teachers',
+    not ensembles or config.study.teachers > 1,
+    f'at least 2 for the arm {ensembles[0] if ensembles else ""}, which averages them',
+  )
+  expect(
+    'study.teachers',
+    bool(ensembles) or config.study.teachers == 1,
+    f"1 unless config.study.arms has an arm of the ensemble ('{ENSEMBLE}' and such)",
+  )
+  expect(
+    'study.arms',
+    not ensembles or ENSEMBLE in arms,
+    f"'{ENSEMBLE}' among them: a gain of averaging must not be taken for a personal one",
+  )
 
 
 def _validate_study(config: Config, expect: Callable[..., None]) -> None:
@@ -259,7 +320,7 @@ def _validate_study(config: Config, expect: Callable[..., None]) -> None:
     not study.shots or study.num_support in study.shots,
     f'config.study.num_support = {study.num_support} among them',
   )
-  for field in ('num_users', 'num_draws', 'num_support'):
+  for field in ('num_users', 'num_draws', 'num_support', 'teachers'):
     expect(f'study.{field}', config.study[field] >= 1, 'at least 1')
   expect('study.first_user', config.study.first_user >= 0, 'at least 0')
   expect(
@@ -275,6 +336,26 @@ def _validate_study(config: Config, expect: Callable[..., None]) -> None:
   expect('study.num_groups', study.num_groups >= 2, 'at least 2')
   expect('study.support', study.support in ('random', 'one_sided'), "'random' or 'one_sided'")
   expect('study.support_from', study.support_from in ('own', 'other'), "'own' or 'other'")
+  expect(
+    'study.controls',
+    set(study.controls) <= set(CONTROLS) and len(set(study.controls)) == len(study.controls),
+    f'different ones of {", ".join(CONTROLS)}',
+  )
+  expect(
+    'study.controls',
+    not study.controls or (study.support, study.support_from) == ('random', 'own'),
+    "none unless config.study.support is 'random' and config.study.support_from is 'own'",
+  )
+  expect(
+    'study.controls',
+    'other' not in study.controls or study.protocol == 'grouped',
+    "none of 'other' unless config.study.protocol is 'grouped', where folds have several users",
+  )
+  expect(
+    'study.support_from',
+    study.support_from == 'own' or study.support == 'random',
+    "'own' unless config.study.support is 'random'",
+  )
   expect(
     'study.support_from',
     study.support_from == 'own' or study.protocol == 'grouped',

@@ -17,6 +17,7 @@ CONFIG, ENVIRONMENT, CORPUS = 'config.json', 'environment.json', 'corpus.json'
 PREDICTIONS, RECORDS, CURVES = 'predictions.csv', 'records.jsonl', 'curves.csv'
 ATTENTION = 'attention.json'
 REPORT, PAGE, FIGURES = 'report.md', 'report.html', 'figures'
+CONTROLS = 'controls'  # a folder of records per control
 LOCK = '.lock'
 CHECKPOINTS, TEACHERS, ADAPTED = 'checkpoints', 'teachers', 'personal'
 

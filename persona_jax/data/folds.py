@@ -1,7 +1,7 @@
 """Folds of held-out speakers as index arrays, and the sizes that they share."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from persona_jax.data.corpus import Corpus, users_by_clips
 from persona_jax.errors import UserError
 from persona_jax.types import Config
 
-SPLIT, DRAW, EPOCH, OTHER = range(4)  # what a random stream is for
+SPLIT, DRAW, EPOCH, OTHER, TEACHER = range(5)  # what a random stream is for
 MIN_QUERY = 5  # clips that a user of a group keeps for scoring, whatever the number of shots
 
 
@@ -38,7 +38,9 @@ class Fold:
     name: of the fold's checkpoints.
     label: what a person calls the fold: its held-out speaker, or the number of its group.
     rank: the number of the fold, from 0: of the user by number of clips, or of the group.
-    seed: of the split, the initial parameters, the order of clips, dropout and the draws.
+    seed: of the split and the draws.
+    teacher: number of the predictor that is trained on the fold, from 0. Those of a fold differ in
+      their initial parameters, the order of clips and dropout.
     train: [n] clips of the other speakers, to learn from.
     valid: [V] other clips, to choose the epoch by: of the same speakers as `train`, or of speakers
       whom neither training nor testing uses (`config.pretrain.validation`).
@@ -50,10 +52,35 @@ class Fold:
   label: str
   rank: int
   seed: int
+  teacher: int
   train: np.ndarray
   valid: np.ndarray
   held_out: np.ndarray
   users: tuple[User, ...]
+
+  @property
+  def training_seed(self) -> int:
+    """The seed of the initial parameters, the order of clips and dropout; first, it is `seed`."""
+    if not self.teacher:
+      return self.seed
+    sequence = np.random.SeedSequence([self.seed, TEACHER, self.teacher])
+    return int(sequence.generate_state(1)[0] >> 1)  # fits int32, as on the device
+
+  def of_teacher(self, number: int) -> 'Fold':
+    """The same fold, for another teacher to be trained on; number 0 is the first."""
+    assert not self.teacher
+    if not number:
+      return self
+    return dataclasses.replace(self, name=f'{self.name}_teacher_{number}', teacher=number)
+
+  @property
+  def cases(self) -> tuple['Case', ...]:
+    """The fold's users."""
+    single = len(self.users) == 1
+    return tuple(
+      Case(self.name if single else f'{self.name}_user_{user.rank:02d}', self, user)
+      for user in self.users
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,6 +121,7 @@ def make_folds(corpus: Corpus, config: Config) -> tuple[Fold, ...]:
         label=f'group {rank}' if grouped else users[0].name,
         rank=rank,
         seed=seed,
+        teacher=0,
         train=train,
         valid=valid,
         held_out=np.sort(np.concatenate([user.clips for user in users])),
@@ -190,8 +218,9 @@ class FoldPlan:
   in the whole study.
 
   Attributes:
-    all: the folds of every held-out speaker or group, and seed.
+    all: the folds of every held-out speaker or group, and seed, each for its first teacher.
     chosen: those that `config.study.folds` asks for.
+    num_teachers: the predictors that are trained per fold.
     num_batches: training steps per epoch.
     batch_size: the most clips of a training step.
     num_valid, num_held_out: the most validation clips and held-out clips of a fold.
@@ -200,6 +229,7 @@ class FoldPlan:
 
   all: tuple[Fold, ...]
   chosen: tuple[Fold, ...]
+  num_teachers: int
   num_batches: int
   batch_size: int
   num_valid: int
@@ -207,22 +237,35 @@ class FoldPlan:
   num_user_clips: int
 
   @property
+  def of_teachers(self) -> tuple[Fold, ...]:
+    """The chosen folds once for each of their teachers, a fold's teachers side by side.
+
+    All teachers of a fold learn from the same clips, so that a speaker whom one of them has not
+    seen is new to all of them.
+    """
+    numbers = range(self.num_teachers)
+    return tuple(fold.of_teacher(number) for fold in self.chosen for number in numbers)
+
+  @property
+  def cases_of_teachers(self) -> tuple[Case, ...]:
+    """The users of the chosen folds once for each teacher, a user's teachers side by side."""
+    return tuple(each for case in self.cases for each in self.of_all_teachers(case))
+
+  def of_all_teachers(self, case: Case) -> tuple[Case, ...]:
+    """The user of `case`, which is of the first teacher, with every teacher of the fold."""
+    place = case.fold.users.index(case.user)
+    numbers = range(self.num_teachers)
+    return tuple(case.fold.of_teacher(number).cases[place] for number in numbers)
+
+  @property
   def cases(self) -> tuple[Case, ...]:
     """The users of the chosen folds."""
-    return _cases(self.chosen)
+    return tuple(case for fold in self.chosen for case in fold.cases)
 
   @property
   def all_cases(self) -> tuple[Case, ...]:
     """The users of all folds."""
-    return _cases(self.all)
-
-
-def _cases(folds: Sequence[Fold]) -> tuple[Case, ...]:
-  return tuple(
-    Case(fold.name if len(fold.users) == 1 else f'{fold.name}_user_{user.rank:02d}', fold, user)
-    for fold in folds
-    for user in fold.users
-  )
+    return tuple(case for fold in self.all for case in fold.cases)
 
 
 def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -> FoldPlan:
@@ -265,6 +308,7 @@ def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -
   return FoldPlan(
     all=folds,
     chosen=tuple(fold for fold in folds if not study.folds or fold.rank - first in study.folds),
+    num_teachers=study.teachers,
     num_batches=num_batches,
     batch_size=max(batch_size, batching.num_batches(most, num_batches)),
     num_valid=max(len(fold.valid) for fold in folds),
@@ -276,6 +320,7 @@ def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -
 def epoch_order(fold: Fold, epoch: int) -> np.ndarray:
   """Returns the training clips [n] in the order of one epoch.
 
-  The order depends on (seed, rank, epoch) alone.
+  The order depends on (training seed, rank, epoch) alone.
   """
-  return np.random.default_rng([fold.seed, EPOCH, fold.rank, epoch]).permutation(fold.train)
+  random = np.random.default_rng([fold.training_seed, EPOCH, fold.rank, epoch])
+  return random.permutation(fold.train)

@@ -51,25 +51,37 @@ class Study:
       )
     return self._normalisers[fold.name]
 
-  def shots(self, case: Case) -> tuple[int, ...]:
-    """The numbers of support clips for a user, fewest first.
+  @property
+  def conditions(self) -> tuple[str, ...]:
+    """How supports are picked: '' as the study asks, then its controls."""
+    return ('', *self.config.study.controls)
+
+  def shots(self, case: Case, control: str = '') -> tuple[int, ...]:
+    """The numbers of support clips for a user, fewest first; one number in a control.
 
     With a group held out, users with few clips have the smaller numbers alone; with single speakers
     every user has all of them.
     """
     shots, study = config_lib.shots(self.config), self.config.study
+    if control:
+      return (study.num_support,)
     if study.protocol == 'leave_one_out':
       return shots
     most = len(case.user.clips) - folds_lib.MIN_QUERY
     return tuple(count for count in shots if count <= most)
 
-  def draws(self, case: Case) -> Draws:
+  def draws(self, case: Case, control: str = '') -> Draws:
     """The user's random supports and queries; fewer shots take the first clips of each support.
+
+    Args:
+      case: the user.
+      control: one of `conditions`.
 
     Raises:
       UserError: the user has too few clips.
     """
-    return draw_supports(self.corpus, case, self.config.study, max(self.shots(case)))
+    picking = config_lib.picking(self.config, control)
+    return draw_supports(self.corpus, case, picking, max(self.shots(case, control)))
 
   @property
   def checkpoints(self) -> pathlib.Path:

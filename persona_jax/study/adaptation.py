@@ -1,7 +1,7 @@
 """The study's second stage: fine-tune and predict with every arm, a group of users at a time."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,8 +9,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from persona_jax import config as config_lib
+from persona_jax.arms import heeding, needed
 from persona_jax.data import batching
-from persona_jax.data.draws import Draws
 from persona_jax.data.folds import Case
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
@@ -33,15 +33,22 @@ STAGE = 'adapt'
 
 
 class Cell(NamedTuple):
-  """An arm and the number of clips that it personalises on."""
+  """An arm, the number of clips that it personalises on, and the control, if it is of one."""
 
   arm: str
   shots: int
+  control: str = ''
 
   @property
   def name(self) -> str:
     """Names the cell's predictions in a checkpoint."""
-    return f'{self.arm}-{self.shots}'
+    return f'{self.arm}-{self.shots}' + (f'-{self.control}' if self.control else '')
+
+  @classmethod
+  def named(cls, name: str) -> 'Cell':
+    """The cell of this name."""
+    arm, shots, *control = name.split('-')
+    return cls(arm, int(shots), *control)
 
 
 # {case name: {cell: [R, n] predictions of all the user's clips}}
@@ -67,15 +74,19 @@ class _Program:
     return self._compiled[vmapped](*arrays)
 
   def supports(
-    self, case: Case, draws: Draws, todo: Sequence[tuple[Cell, int]], length: int
+    self, drawn: Mapping[str, np.ndarray], todo: Sequence[tuple[Cell, int]], length: int
   ) -> Supports:
-    """The support sets of some cells and draws, the first repeated up to `length`."""
-    clips = draws.support.astype(np.int32)
-    padding = np.repeat(clips[:, :1], self._most - clips.shape[1], axis=1)
-    clips = np.concatenate([clips, padding], axis=1)
+    """The support sets of some cells and draws, the first repeated up to `length`.
+
+    Args:
+      drawn: {control: [R, K] clips}.
+      todo: cells and draws.
+      length: of the result.
+    """
+    clips = {control: self._padded(support) for control, support in drawn.items()}
     supports = [
       Supports(
-        clips[draw],
+        clips[cell.control][draw],
         (np.arange(self._most) < cell.shots).astype(np.float32),
         np.float32(self.arms[cell.arm].label_weight),
       )
@@ -83,42 +94,52 @@ class _Program:
     ]
     return parallel.stack(supports, length)
 
+  def _padded(self, support: np.ndarray) -> np.ndarray:
+    """Supports [R, K] with the first clip repeated up to the most shots."""
+    clips = support.astype(np.int32)
+    padding = np.repeat(clips[:, :1], self._most - clips.shape[1], axis=1)
+    return np.concatenate([clips, padding], axis=1)
+
 
 class StudyPersonaliser:
   """Runs the programs of the study's arms over the users of the chosen folds."""
 
   def __init__(self, study: Study):
     self._study, config = study, study.config
-    self._mesh = parallel.trial_mesh(len(study.folds.cases))
+    self._cases = study.folds.cases_of_teachers
+    self._mesh = parallel.trial_mesh(len(self._cases))
     programs: dict[str, dict[str, Recipe]] = {}
     self._program_of = {arm: recipe.program for arm, recipe in recipes(config.adapt).items()}
     for arm, recipe in recipes(config.adapt).items():
       if arm in config.study.arms:
         programs.setdefault(recipe.program, {})[arm] = recipe
     self._programs = [_Program(name, arms, config, self._mesh) for name, arms in programs.items()]
-    self._results: Results = {case.name: {} for case in study.folds.cases}
+    self._results: Results = {case.name: {} for case in self._cases}
 
   def run(self, teachers: Sequence[Pretrained]) -> Iterator[Results]:
     """Personalises what is still to do, and yields whenever some users are done.
 
     Args:
-      teachers: of the chosen folds.
+      teachers: of `FoldPlan.of_teachers`.
 
     Yields:
-      The results of all users that are complete; first of those that an earlier run completed.
+      The results of all `FoldPlan.cases_of_teachers` that are complete; first of those that an
+      earlier run completed.
 
     Raises:
       Preempted: the process is asked to stop; what is done is saved.
       UserError: a prediction is not finite.
     """
-    cases, folds = self._study.folds.cases, self._study.folds.chosen
+    cases, folds = self._cases, self._study.folds.of_teachers
     teacher_of = {fold.name: teacher for fold, teacher in zip(folds, teachers, strict=True)}
     for case in cases:
       for program in self._programs:
         self._load(case, program)
     complete = self._complete()
     todo = [case for case in cases if case.name not in complete]
-    with Progress('personalising', len(cases), 'users') as progress:
+    several = self._study.folds.num_teachers
+    unit = f'users of {several} teachers' if several > 1 else 'users'
+    with Progress('personalising', len(cases), unit) as progress:
       progress.advance(len(cases) - len(todo))
       yield complete
       if todo:
@@ -128,7 +149,7 @@ class StudyPersonaliser:
         group = todo[start : start + size]
         for program in self._programs:
           if preemption.requested():
-            raise preemption.Preempted(f'with {len(self._complete())} users personalised')
+            raise preemption.Preempted(f'with {len(self._complete())} {unit} personalised')
           if lacking := [case for case in group if self._todo(case, program)]:
             of_group = [teacher_of[case.fold.name] for case in lacking]
             self._run(program, lacking, of_group, shared, size)
@@ -138,7 +159,7 @@ class StudyPersonaliser:
   def _complete(self) -> Results:
     return {
       case.name: self._results[case.name]
-      for case in self._study.folds.cases
+      for case in self._cases
       if not any(self._todo(case, program) for program in self._programs)
     }
 
@@ -152,7 +173,14 @@ class StudyPersonaliser:
     ]
 
   def _cells(self, case: Case, program: _Program) -> list[Cell]:
-    return [Cell(arm, shots) for arm in program.arms for shots in self._study.shots(case)]
+    wanted = needed(self._study.config.study.arms, case.fold.teacher)
+    return [
+      Cell(arm, shots, control)
+      for control in self._study.conditions
+      for arm in heeding(program.arms, control)
+      if arm in wanted
+      for shots in self._study.shots(case, control)
+    ]
 
   def _checkpoints(self, case: Case, program: _Program) -> Checkpoints:
     return Checkpoints(self._study.checkpoints, STAGE, f'{case.name}_{program.name}')
@@ -161,7 +189,7 @@ class StudyPersonaliser:
     """Loads the predictions that earlier runs saved, perhaps for fewer arms, shots or draws."""
     with self._checkpoints(case, program) as saved:
       _, arrays = saved.newest() or (0, {})
-    self._results[case.name] |= {Cell(*_parsed(name)): rows for name, rows in arrays.items()}
+    self._results[case.name] |= {Cell.named(name): rows for name, rows in arrays.items()}
 
   def _run(
     self,
@@ -178,7 +206,7 @@ class StudyPersonaliser:
     length = parallel.padded_trials(most, vmapped, self._mesh)
     tasks = [self._task(case, teacher) for case, teacher in zip(cases, teachers, strict=True)]
     supports = [
-      program.supports(case, self._study.draws(case), todo, length)
+      program.supports(self._drawn(case), todo, length)
       for case, todo in zip(cases, todos, strict=True)
     ]
     predictions = parallel.fetch(
@@ -191,6 +219,11 @@ class StudyPersonaliser:
     )
     for case, todo, rows in zip(cases, todos, predictions[: len(cases)], strict=True):
       self._keep(case, program, todo, rows[: len(todo), : len(case.user.clips)])
+
+  def _drawn(self, case: Case) -> dict[str, np.ndarray]:
+    """{control: [R, K] support clips}."""
+    conditions = self._study.conditions
+    return {control: self._study.draws(case, control).support for control in conditions}
 
   def _keep(
     self, case: Case, program: _Program, todo: Sequence[tuple[Cell, int]], rows: np.ndarray
@@ -222,12 +255,6 @@ class StudyPersonaliser:
       self._study.normaliser(case.fold),
       batching.pad(case.user.clips, self._study.folds.num_user_clips).clips,
     )
-
-
-def _parsed(name: str) -> tuple[str, int]:
-  """The arm and shots of a `Cell.name`."""
-  arm, shots = name.rsplit('-', 1)
-  return arm, int(shots)
 
 
 def expect_finite(whose: str, arm: str, predictions: np.ndarray, draw: int | None = None) -> None:

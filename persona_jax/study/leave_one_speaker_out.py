@@ -14,7 +14,7 @@ from persona_jax.study import attention, personas, teacher_predictions
 from persona_jax.study import workdir as workdir_lib
 from persona_jax.study.adaptation import StudyPersonaliser
 from persona_jax.study.personas import BayesianArms
-from persona_jax.study.trials import Recorder, case_trials
+from persona_jax.study.trials import Predictions, Recorder, trials_by_control
 from persona_jax.training import losses, pretrain
 from persona_jax.training.pretrain import Pretrained
 from persona_jax.training.tensorboard import epoch_log
@@ -41,7 +41,8 @@ def opened(config: Config, workdir: pathlib.Path) -> Iterator[Study]:
   )
   personas.expect_enough_speakers(study)
   for case in study.folds.cases:
-    study.draws(case)  # refuses a user with too few clips
+    for control in study.conditions:
+      study.draws(case, control)  # refuses a user with too few clips
   expect_kernels_fit(config.model, {m: x.shape[1] for m, x in study.corpus.clips.sequences.items()})
   with workdir_lib.lock(workdir):
     workdir_lib.expect_config_of_results(workdir, config)  # another run may have begun it meanwhile
@@ -62,19 +63,20 @@ def run(config: Config, workdir: pathlib.Path, tensorboard: bool = False) -> str
   """
   with opened(config, workdir) as study:
     teachers = pretrain_folds(study, tensorboard)
-    names = [fold.name for fold in study.folds.chosen]
+    names = [fold.name for fold in study.folds.of_teachers]
     predictions = teacher_predictions.predict_with_teacher(study, teachers)
     of_teacher = dict(zip(names, predictions, strict=True))
     bayesian = BayesianArms(study, teachers)
     recorder = Recorder(study)
     for results in StudyPersonaliser(study).run(teachers):
       for case in study.folds.cases:
-        if case.name in results and case.name not in recorder.trials:
-          personal = results[case.name]
-          posteriors = bayesian.predict(case, personal)
-          recorder.trials[case.name] = list(
-            case_trials(study, case, of_teacher[case.fold.name], personal, posteriors)
+        each = study.folds.of_all_teachers(case)
+        if case.name not in recorder.trials and all(one.name in results for one in each):
+          personal = [results[one.name] for one in each]
+          known = Predictions(
+            [of_teacher[one.fold.name] for one in each], personal, bayesian.predict(case, personal)
           )
+          recorder.trials[case.name] = trials_by_control(study, case, known)
       recorder.write_if_due()
     recorder.write()
     if not parallel.is_primary_process():
@@ -86,7 +88,7 @@ def run(config: Config, workdir: pathlib.Path, tensorboard: bool = False) -> str
 def pretrain_only(
   config: Config, workdir: pathlib.Path, tensorboard: bool = False
 ) -> tuple[Study, list[Pretrained]]:
-  """Runs the study's first stage alone; returns the teachers of the chosen folds."""
+  """Runs the study's first stage alone; returns the teachers of `FoldPlan.of_teachers`."""
   with opened(config, workdir) as study:
     return study, pretrain_folds(study, tensorboard)
 
@@ -99,8 +101,8 @@ def pretrain_folds(study: Study, tensorboard: bool) -> list[Pretrained]:
     records.write_curves(
       study.workdir,
       {
-        (fold.label, fold.seed): teacher.curves
-        for fold, teacher in zip(study.folds.chosen, teachers, strict=True)
+        (fold.label, fold.training_seed): teacher.curves
+        for fold, teacher in zip(study.folds.of_teachers, teachers, strict=True)
       },
     )
   return teachers

@@ -1,7 +1,8 @@
-"""The Bayesian arms of a study: what each says of a user's clips, given what the teacher says.
+"""The Bayesian arms of a study: what each says of a user's clips, given what the teachers say.
 
-No model is trained here. A fold's priors are fitted once on the speakers whom its teacher has not
-seen, and a user's persona is computed from each support set (`persona_jax.persona`).
+No model is trained here. The priors of a teacher are fitted once on the speakers whom it has not
+seen, and a user's persona is computed from each support set (`persona_jax.persona`). An arm of the
+ensemble mixes the densities of all teachers with equal weights.
 """
 
 import functools
@@ -12,12 +13,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from persona_jax.arms import BAYESIAN, STUDENT_OF, WITHOUT_CLIPS
+from persona_jax import config as config_lib
+from persona_jax.arms import (
+  ENSEMBLES,
+  MEMBER_OF,
+  STUDENT_OF,
+  TOLD,
+  WITHOUT_CLIPS,
+  heeding,
+  is_bayesian,
+)
 from persona_jax.data import batching
 from persona_jax.data.folds import Case, Fold
 from persona_jax.data.study import Study
 from persona_jax.persona import arms as persona_arms
-from persona_jax.persona import fit
+from persona_jax.persona import fit, posterior
 from persona_jax.persona.arms import Priors
 from persona_jax.study.adaptation import Cell
 from persona_jax.study.teacher_predictions import TeacherReadings, read_with_teacher
@@ -35,7 +45,7 @@ class Posterior(NamedTuple):
 
 def wanted(study: Study) -> list[str]:
   """The Bayesian arms of the study."""
-  return [arm for arm in study.config.study.arms if arm in BAYESIAN]
+  return [arm for arm in study.config.study.arms if is_bayesian(arm)]
 
 
 def expect_enough_speakers(study: Study) -> None:
@@ -51,53 +61,70 @@ class BayesianArms:
 
   def __init__(self, study: Study, teachers: Sequence[Pretrained]):
     self._study, self._arms = study, wanted(study)
+    self._students = {STUDENT_OF[arm] for arm in self._arms if arm in STUDENT_OF}
     self._readings: dict[str, TeacherReadings] = {}
     self._priors: dict[str, Priors] = {}
     if self._arms:
-      readings = read_with_teacher(study, teachers)
-      self._readings = {
-        fold.name: reading for fold, reading in zip(study.folds.chosen, readings, strict=True)
-      }
+      folds, readings = study.folds.of_teachers, read_with_teacher(study, teachers)
+      self._readings = {fold.name: reading for fold, reading in zip(folds, readings, strict=True)}
 
-  def predict(self, case: Case, students: Mapping[Cell, np.ndarray]) -> dict[Cell, Posterior]:
-    """What every arm says of the user's clips, in every draw.
+  def predict(
+    self, case: Case, students: Sequence[Mapping[Cell, np.ndarray]]
+  ) -> dict[Cell, Posterior]:
+    """What every arm says of the user's clips, in every draw of the study and its controls.
 
     Args:
-      students: {cell: [R, n] predictions of the user's clips} of the arms that fine-tune.
+      case: the user, with the first teacher.
+      students: {cell: [R, n] predictions of the user's clips} of the arms that fine-tune, from each
+        teacher.
     """
-    study = self._study
-    support = study.draws(case).support
-    results = {}
-    for arm in self._arms:
-      # What uses no clip of the user is recorded once, as the baseline is.
-      once = (study.config.study.num_support,)
-      for shots in once if arm in WITHOUT_CLIPS else study.shots(case):
-        cell = Cell(arm, shots)
-        student = students[Cell(STUDENT_OF[arm], shots)] if arm in STUDENT_OF else None
-        results[cell] = self._posterior(case, arm, support[:, :shots], student)
+    study, results = self._study, {}
+    for control in study.conditions:
+      support = study.draws(case, control).support
+      for shots in study.shots(case, control) if self._arms else ():
+        found = self._posteriors(case, shots, control, support[:, :shots], students)
+        # What uses no clip of the user is recorded once, as the baseline is.
+        once = shots == study.config.study.num_support
+        results |= {
+          Cell(arm, shots, control): posterior
+          for arm, posterior in found.items()
+          if once or arm not in WITHOUT_CLIPS
+        }
     return results
 
-  def _posterior(
-    self, case: Case, arm: str, support: np.ndarray, student: np.ndarray | None
-  ) -> Posterior:
-    """What an arm says of the user's clips given supports [R, K]; student [at least R, n]."""
-    study, count, num_draws = self._study, len(case.user.clips), len(support)
+  def _posteriors(
+    self,
+    case: Case,
+    shots: int,
+    control: str,
+    support: np.ndarray,
+    students: Sequence[Mapping[Cell, np.ndarray]],
+  ) -> dict[str, Posterior]:
+    """{arm: what it says of the user's clips}, given supports [R, K]."""
+    study, count = self._study, len(case.user.clips)
     own = batching.pad(case.user.clips, study.folds.num_user_clips).clips
-    students = np.zeros((num_draws, len(own)), np.float32)
-    if student is not None:
-      students[:, :count] = student[:num_draws]
-    sentiment = _sentiment(
-      arm,
-      study.config.adapt.support == 'chosen',
-      self._fold_priors(case.fold),
-      self._readings[case.fold.name],
+    most = max(config_lib.shots(study.config))
+    folds = [each.fold for each in study.folds.of_all_teachers(case)]
+    shape = len(support), len(own)
+    sentiments = _sentiments(
+      tuple(self._arms),
+      [self._fold_priors(fold) for fold in folds],
+      [self._readings[fold.name] for fold in folds],
       study.corpus.labels,
-      support,
+      np.pad(support, ((0, 0), (0, most - shots)), mode='edge'),
+      (np.arange(most) < shots).astype(np.float32),
+      np.float32(config_lib.is_told(study.config, control)),
       own,
-      students,
+      [
+        {arm: _student(Cell(arm, shots, control), each, shape) for arm in self._students}
+        for each in students
+      ],
     )
-    rows = (sentiment.mean, sentiment.lower, sentiment.upper)
-    return Posterior(*(np.asarray(row)[:, :count] for row in rows))
+    return {
+      arm: Posterior(*(np.asarray(row)[:, :count] for row in (each.mean, each.lower, each.upper)))
+      for arm, each in sentiments.items()
+      if arm in heeding(self._arms, control)
+    }
 
   def _fold_priors(self, fold: Fold) -> Priors:
     """How people differ, fitted when first asked for on speakers whom the teacher has not seen."""
@@ -114,31 +141,84 @@ class BayesianArms:
     return self._priors[fold.name]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _sentiment(
-  arm: str,
-  chosen: bool,
-  priors: Priors,
-  of_teacher: TeacherReadings,
+def _student(
+  cell: Cell, of_teacher: Mapping[Cell, np.ndarray], shape: tuple[int, int]
+) -> np.ndarray:
+  """A student's predictions, padded to `shape`; 0 where the arms are told and give it no weight."""
+  padded = np.zeros(shape, np.float32)
+  if cell.control != TOLD:
+    padded[:, : of_teacher[cell].shape[1]] = of_teacher[cell][: len(padded)]
+  return padded
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _sentiments(
+  arms: tuple[str, ...],
+  priors: Sequence[Priors],
+  of_teachers: Sequence[TeacherReadings],
   labels: Array,
   support: Array,
+  weights: Array,
+  chosen: Array,
   own: Array,
-  student: Array,
-):
-  """`Sentiment` of the clips `own` [n] in every draw: [R, n]; support [R, K], student [R, n]."""
+  students: Sequence[Mapping[str, Array]],
+) -> dict[str, posterior.Sentiment]:
+  """{arm: `Sentiment` of the clips `own` [n] in every draw, [R, n] each}; one program for all.
 
-  def one_draw(support, student):
-    person = persona_arms.observe(
-      priors,
-      of_teacher.predictions[support],
-      of_teacher.read[support],
-      labels[support],
-      jnp.ones(len(support)),
-      jnp.float32(chosen),
-    )
-    return persona_arms.sentiment(
-      arm, priors, person, of_teacher.predictions[own], of_teacher.read[own], student
-    )
+  Args:
+    arms: of the study, those that are Bayesian.
+    priors, of_teachers: of each teacher.
+    labels: [N].
+    support: [R, K].
+    weights: [K] 1 for a clip, 0 for padding.
+    chosen: [] 1 if the support clips were chosen by their labels, else 0.
+    own: [n].
+    students: {arm that fine-tunes: [R, n]}, of each teacher.
+  """
 
-  of_teacher = jax.tree.map(jnp.asarray, of_teacher)
-  return jax.vmap(one_draw)(support, student)
+  def one_draw(support, students):
+    densities = [
+      _densities(arms, each, readings, (labels, support, weights, chosen), own, student)
+      for each, readings, student in zip(priors, of_teachers, students, strict=True)
+    ]
+    return {
+      arm: posterior.summarised(
+        jnp.stack([each[MEMBER_OF[arm]] for each in densities]).mean(axis=0)
+        if arm in ENSEMBLES
+        else densities[0][arm]
+      )
+      for arm in arms
+    }
+
+  of_teachers = jax.tree.map(jnp.asarray, of_teachers)
+  return jax.vmap(one_draw)(support, students)
+
+
+def _densities(
+  arms: Sequence[str],
+  priors: Priors,
+  of_teacher: TeacherReadings,
+  clips: tuple[Array, Array, Array, Array],
+  own: Array,
+  student: Mapping[str, Array],
+) -> dict[str, jax.Array]:
+  """{arm: the density of the clips `own` [n] by one teacher, [n, num_points]}.
+
+  Args:
+    arms: of the study; those of the ensemble are computed as their members.
+    priors, of_teacher: of the teacher.
+    clips: labels, support [K], weights and chosen, as of `_sentiments`.
+    own: [n].
+    student: {arm that fine-tunes: [n]}.
+  """
+  labels, support, weights, chosen = clips
+  predictions, read = of_teacher
+  person = persona_arms.observe(
+    priors, predictions[support], read[support], labels[support], weights, chosen
+  )
+  return {
+    arm: persona_arms.density(
+      arm, priors, person, predictions[own], read[own], student.get(STUDENT_OF.get(arm, arm))
+    )
+    for arm in dict.fromkeys(MEMBER_OF.get(arm, arm) for arm in arms)
+  }

@@ -46,11 +46,11 @@ class TeacherReadings(NamedTuple):
 
 
 def predict_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[TeacherPredictions]:
-  """Predicts the clips of every chosen fold with the fold's teacher; saved predictions are reused.
+  """Predicts the held-out clips with every teacher; saved predictions are reused.
 
   So a fold's baseline stays the same to the last bit when users or arms are added to a study.
   """
-  folds, with_valid = study.folds.chosen, MEAN_SHIFT in study.config.study.arms
+  folds, with_valid = study.folds.of_teachers, MEAN_SHIFT in study.config.study.arms
   results = {fold.name: saved for fold in folds if (saved := _load(study, fold)) is not None}
   todo = [
     i
@@ -98,8 +98,8 @@ def _save(study: Study, fold: Fold, predictions: TeacherPredictions) -> None:
 
 
 def read_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[TeacherReadings]:
-  """Lets every chosen fold's teacher read the whole corpus; saved readings are reused."""
-  folds, results = study.folds.chosen, {}
+  """Lets every teacher read the whole corpus; saved readings are reused."""
+  folds, results = study.folds.of_teachers, {}
   everything = np.arange(len(study.corpus.names), dtype=np.int32)
   for fold in folds:
     with Checkpoints(study.checkpoints, READING, fold.name) as checkpoints:

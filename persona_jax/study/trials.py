@@ -1,12 +1,24 @@
 """From predictions to the study's trials, and from trials to its records."""
 
 import math
+import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from persona_jax.arms import BASELINE, MEAN_SHIFT, WITHOUT_CLIPS
+from persona_jax import config as config_lib
+from persona_jax import files
+from persona_jax.arms import (
+  BASELINE,
+  ENSEMBLE,
+  ENSEMBLES,
+  MEAN_SHIFT,
+  MEMBER_OF,
+  WITHOUT_CLIPS,
+  heeding,
+)
 from persona_jax.data.draws import Draws
 from persona_jax.data.folds import Case
 from persona_jax.data.study import Study
@@ -25,13 +37,13 @@ class Recorder:
   waits until `_PATIENCE` times as long has passed as the previous write took.
 
   Attributes:
-    trials: {case name: its trials}, of the users that are done.
+    trials: {case name: {control: its trials}}, of the users that are done.
   """
 
   _PATIENCE = 10
 
   def __init__(self, study: Study):
-    self.trials: dict[str, list[records.Trial]] = {}
+    self.trials: dict[str, dict[str, list[records.Trial]]] = {}
     self._study, self._num_written, self._due = study, 0, -math.inf
 
   def write_if_due(self) -> None:
@@ -43,45 +55,58 @@ class Recorder:
     if not parallel.is_primary_process() or len(self.trials) == self._num_written:
       return
     started = time.monotonic()
-    records.write(
-      self._study.workdir,
-      [trial for case in self._study.folds.cases for trial in self.trials.get(case.name, ())],
-    )
+    done = [self.trials[c.name] for c in self._study.folds.cases if c.name in self.trials]
+    for control in self._study.conditions:
+      folder = folder_of(self._study.workdir, control)
+      folder.mkdir(parents=True, exist_ok=True)
+      records.write(folder, [trial for trials in done for trial in trials[control]])
     self._num_written, now = len(self.trials), time.monotonic()
     self._due = now + self._PATIENCE * (now - started)
 
 
-def case_trials(
-  study: Study,
-  case: Case,
-  of_teacher: TeacherPredictions,
-  personal: Mapping[Cell, np.ndarray],
-  posteriors: Mapping[Cell, Posterior],
-) -> Iterator[records.Trial]:
-  """A user's trials in the config's order of arms; within a draw all have the same query clips.
+def folder_of(workdir: pathlib.Path, control: str) -> pathlib.Path:
+  """Where the records of a control are; '' is the study itself."""
+  return workdir / files.CONTROLS / control if control else workdir
 
-  Args:
+
+class Predictions(NamedTuple):
+  """What is known of a user's clips. Lists have an entry per teacher.
+
+  Attributes:
+    teachers: without any personalisation.
     personal: {cell: [R, n] predictions of the user's clips} of the arms that fine-tune.
     posteriors: {cell: what it says of the user's clips} of the Bayesian arms.
   """
-  config, corpus, draws, user = study.config, study.corpus, study.draws(case), case.user
+
+  teachers: Sequence[TeacherPredictions]
+  personal: Sequence[Mapping[Cell, np.ndarray]]
+  posteriors: Mapping[Cell, Posterior]
+
+
+def trials_by_control(
+  study: Study, case: Case, known: Predictions
+) -> dict[str, list[records.Trial]]:
+  """{control: the user's trials}, of the study itself and of its controls."""
+  return {control: list(case_trials(study, case, known, control)) for control in study.conditions}
+
+
+def case_trials(
+  study: Study, case: Case, known: Predictions, control: str
+) -> Iterator[records.Trial]:
+  """A user's trials in the config's order of arms; within a draw all have the same query clips."""
+  config, corpus, user = study.config, study.corpus, case.user
+  draws = study.draws(case, control)
   queries = []
   for support, query in zip(draws.support, draws.query, strict=True):
     clips = user.clips[query]
     assert not set(support) & set(clips)
     queries.append((query, tuple(corpus.names[clip] for clip in clips), corpus.labels[clips]))
-  baseline = of_teacher.held_out[case.places]
-  for arm in config.study.arms:
-    for shots in [config.study.num_support] if arm in WITHOUT_CLIPS else study.shots(case):
-      posterior = posteriors.get(Cell(arm, shots))
-      if posterior is not None:
-        rows = posterior.mean
-      elif arm == BASELINE:
-        rows = np.broadcast_to(baseline, (len(queries), len(baseline)))
-      elif arm == MEAN_SHIFT:
-        rows = _mean_shifted(study, case, draws, of_teacher, shots)
-      else:
-        rows = personal[Cell(arm, shots)]
+  for arm in heeding(config.study.arms, control):
+    once = [config.study.num_support]
+    for shots in once if arm in WITHOUT_CLIPS else study.shots(case, control):
+      cell = Cell(arm, shots, control)
+      posterior = known.posteriors.get(cell)
+      rows = _rows(study, case, draws, known, cell) if posterior is None else posterior.mean
       # Rows are more than queries where an earlier run personalised on more draws.
       for draw, (row, (query, names, labels)) in enumerate(zip(rows, queries, strict=False)):
         yield records.Trial(
@@ -95,8 +120,22 @@ def case_trials(
           predictions=row[query],
           low=None if posterior is None else posterior.low[draw][query],
           high=None if posterior is None else posterior.high[draw][query],
-          control=_control(study, draws, draw),
+          control=_control(study, draws, draw, control),
         )
+
+
+def _rows(study: Study, case: Case, draws: Draws, known: Predictions, cell: Cell) -> np.ndarray:
+  """What an arm that is not Bayesian predicts of the user's clips in every draw: [R, n]."""
+  if cell.arm == MEAN_SHIFT:
+    return _mean_shifted(study, case, draws, known.teachers[0], cell.shots)
+  if cell.arm in (BASELINE, ENSEMBLE):
+    used = known.teachers if cell.arm == ENSEMBLE else known.teachers[:1]
+    row = np.mean([teacher.held_out[case.places] for teacher in used], axis=0)
+    return np.broadcast_to(row, (len(draws.query), len(row)))
+  if cell.arm in ENSEMBLES:
+    member = cell._replace(arm=MEMBER_OF[cell.arm])
+    return np.mean([of_teacher[member] for of_teacher in known.personal], axis=0)
+  return known.personal[0][cell]
 
 
 def _mean_shifted(
@@ -115,11 +154,11 @@ def _mean_shifted(
   )
 
 
-def _control(study: Study, draws: Draws, draw: int) -> dict[str, str]:
+def _control(study: Study, draws: Draws, draw: int, control: str) -> dict[str, str]:
   """How a support was picked, in studies that do not draw it at random from own clips."""
-  asked, control = study.config.study, {}
-  if asked.support != 'random':
-    control['support'] = 'one_sided' if draws.one_sided[draw] else 'random'
-  if asked.support_from != 'own':
-    control['support_from'] = asked.support_from
-  return control
+  picking, told = config_lib.picking(study.config, control), {}
+  if picking.support != 'random':
+    told['support'] = 'one_sided' if draws.one_sided[draw] else 'random'
+  if picking.support_from != 'own':
+    told['support_from'] = picking.support_from
+  return told

@@ -47,7 +47,7 @@ def measure(shape: str, config: Config, num_folds: int, repeats: int) -> dict[st
     shared, inputs, clips = _of_corpus(config)
   else:
     config = config_lib.paper()
-    shared, inputs, clips = _random(SHAPES[shape], config.pretrain.batch_size)
+    shared, inputs, clips = random_corpus(shape, config.pretrain.batch_size)
   mesh, model = parallel.fold_mesh(), build(config.model)
   steps = Pretraining(model, config)
   batch = batching.stack([batching.pad(clips, config.pretrain.batch_size)])
@@ -81,9 +81,10 @@ def measure(shape: str, config: Config, num_folds: int, repeats: int) -> dict[st
     layers=config.model.num_layers,
     folds=size,
     device=f'{jax.device_count()} x {jax.devices()[0].device_kind}',
-    train_step_s=round(_median(train_once, repeats) / size, 5),
+    train_step_s=round(median_s(train_once, repeats) / size, 5),
     eval_s=round(
-      _median(lambda: jax.block_until_ready(evaluate(state.params, folds, shared)), repeats) / size,
+      median_s(lambda: jax.block_until_ready(evaluate(state.params, folds, shared)), repeats)
+      / size,
       5,
     ),
     compile_s=round(compile_s, 1),
@@ -92,7 +93,7 @@ def measure(shape: str, config: Config, num_folds: int, repeats: int) -> dict[st
   )
 
 
-def _median(function: Callable[[], Any], repeats: int) -> float:
+def median_s(function: Callable[[], Any], repeats: int) -> float:
   """Median seconds of a call, after one that does not count."""
   function()
   seconds = []
@@ -108,11 +109,12 @@ def _peak_rss_mb() -> int:
   return peak // (2**20 if sys.platform == 'darwin' else 2**10)  # bytes there, KiB elsewhere
 
 
-def _random(sizes, batch_size: int) -> tuple[Shared, FoldInputs, np.ndarray]:
-  random, clips = np.random.default_rng(0), np.arange(batch_size)
-  steps, widths = sizes
+def random_corpus(shape: str, num_clips: int) -> tuple[Shared, FoldInputs, np.ndarray]:
+  """Random clips of one of `SHAPES`, a fold that trains on all of them, and their indices."""
+  random, clips = np.random.default_rng(0), np.arange(num_clips)
+  steps, widths = SHAPES[shape]
   sequences: dict[str, Array] = {
-    modality: random.normal(size=(batch_size, length, width)).astype(np.float32)
+    modality: random.normal(size=(num_clips, length, width)).astype(np.float32)
     for modality, length, width in zip(MODALITIES, steps, widths, strict=True)
   }
   masks: dict[str, Array] = {
@@ -120,8 +122,8 @@ def _random(sizes, batch_size: int) -> tuple[Shared, FoldInputs, np.ndarray]:
   }
   corpus = Clips(sequences, masks)
   normaliser = normalize.fit(corpus, clips, config_lib.paper().normalise)
-  labels = random.uniform(-3, 3, batch_size).astype(np.float32)
-  inputs = FoldInputs(np.int32(0), np.int32(0), normaliser, batching.pad(clips, batch_size))
+  labels = random.uniform(-3, 3, num_clips).astype(np.float32)
+  inputs = FoldInputs(np.int32(0), np.int32(0), normaliser, batching.pad(clips, num_clips))
   return Shared(corpus, labels), inputs, clips
 
 

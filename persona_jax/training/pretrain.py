@@ -53,7 +53,7 @@ def shared_corpus(corpus: Corpus) -> Shared:
 def fold_inputs(study: Study, fold: Fold) -> FoldInputs:
   """The fold's device inputs, its validation clips padded to the length that all folds share."""
   return FoldInputs(
-    np.int32(fold.seed),
+    np.int32(fold.training_seed),
     np.int32(fold.rank),
     study.normaliser(fold),
     batching.pad(fold.valid, study.folds.num_valid),
@@ -61,12 +61,15 @@ def fold_inputs(study: Study, fold: Fold) -> FoldInputs:
 
 
 def pretrain(study: Study, log: EpochLog | None = None) -> list[Pretrained]:
-  """Pre-trains the chosen folds, or finishes what an interrupted run began; one result per fold.
+  """Pre-trains the chosen folds' teachers, or finishes what an interrupted run began.
 
   Args:
     log: is called at the end of every epoch of every fold.
+
+  Returns:
+    The teachers in the order of `FoldPlan.of_teachers`.
   """
-  folds, epochs = study.folds.chosen, study.config.pretrain.num_epochs
+  folds, epochs = study.folds.of_teachers, study.config.pretrain.num_epochs
   like = state_shapes(study)
   results: dict[str, Pretrained] = {}
   for fold in folds:
@@ -140,7 +143,7 @@ class _Trainer:
     self._last = config.pretrain.num_epochs * self._plan.num_batches
     self._mesh = mesh = parallel.fold_mesh()
     self.size = parallel.group_size(
-      len(self._plan.chosen),
+      len(self._plan.of_teachers),
       mesh,
       memory.copy_bytes(like.params, clips, self._plan.batch_size, config.model),
     )

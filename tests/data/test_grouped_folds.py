@@ -57,6 +57,7 @@ def test_a_leak_of_a_whole_speaker_is_caught():
     fold.label,
     fold.rank,
     fold.seed,
+    fold.teacher,
     np.append(fold.train, fold.held_out[0]),
     fold.valid,
     fold.held_out[1:],
@@ -64,6 +65,43 @@ def test_a_leak_of_a_whole_speaker_is_caught():
   )
   with pytest.raises(AssertionError, match="'a'.* leak into the training"):
     folds.assert_held_out(leaking, corpus)
+
+
+def test_the_teachers_of_a_fold_share_its_clips_and_differ_in_their_seeds():
+  corpus = corpus_of(dict(a=30, b=20, c=14, d=10))
+  arms = ('ensemble', 'calibrated')
+  study = Study.plan(config_of(teachers=3, arms=arms, seeds=(0, 1)), corpus, None)
+  one = Study.plan(config_of(seeds=(0, 1)), corpus, None)
+  teachers = study.folds.of_teachers
+  assert len(study.folds.chosen) == 6 and len(teachers) == 18
+  assert [fold.name for fold in teachers[:4]] == [
+    'group_00_seed_0',
+    'group_00_seed_0_teacher_1',
+    'group_00_seed_0_teacher_2',
+    'group_00_seed_1',
+  ]
+  # The first teacher is the one of a study with one teacher.
+  assert [(fold.name, fold.training_seed) for fold in teachers[::3]] == [
+    (fold.name, fold.seed) for fold in one.folds.of_teachers
+  ]
+  assert len({(fold.rank, fold.training_seed) for fold in teachers}) == 18
+  assert all(0 <= fold.training_seed < 2**31 for fold in teachers)
+  for first, second in zip(teachers[::3], teachers[1::3], strict=True):
+    for part in ('train', 'valid', 'held_out'):
+      np.testing.assert_array_equal(getattr(first, part), getattr(second, part))
+    orders = [folds.epoch_order(fold, 0) for fold in (first, second)]
+    assert sorted(orders[0]) == sorted(orders[1]) and (orders[0] != orders[1]).any()
+
+
+def test_a_user_is_a_case_per_teacher():
+  corpus = corpus_of(dict(a=30, b=20, c=14, d=10))
+  study = Study.plan(config_of(teachers=2, arms=('ensemble',)), corpus, None)
+  for case in study.folds.cases:
+    first, second = study.folds.of_all_teachers(case)
+    assert first.name == case.name and first.user is second.user is case.user
+    assert second.fold.name == f'{case.fold.name}_teacher_1' and second.name != first.name
+    np.testing.assert_array_equal(study.draws(first).support, study.draws(second).support)
+  assert len({case.name for case in study.folds.cases_of_teachers}) == 2 * len(study.folds.cases)
 
 
 def test_users_with_few_clips_have_fewer_shots():
