@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from persona_jax.arms import BASELINE, CALIBRATED, NAMES, WITHOUT_CLIPS
+from persona_jax.arms import BASELINE, NAMES, WITHOUT_CLIPS, calibrated_for
 from persona_jax.evaluation import statistics
 from persona_jax.evaluation.statistics import Interval
 from persona_jax.reporting.scores import Scores, Values
@@ -69,11 +69,13 @@ def paired(scores: Scores, metric: str, arm: str, reference: str) -> Values:
 def compare(scores: Scores) -> list[Comparison]:
   """Every arm with the baseline, with the calibrated baseline, and with the arm before it.
 
-  All are tested as one family.
+  The calibrated baseline is that of the same teachers. All are tested as one family.
   """
   arms = scores.arms
   from_calibrated = [
-    (arm, CALIBRATED) for arm in arms if arm not in WITHOUT_CLIPS and CALIBRATED in arms
+    (arm, calibrated_for(arm))
+    for arm in arms
+    if arm not in WITHOUT_CLIPS and calibrated_for(arm) in arms
   ]
   pairs = [(arm, BASELINE) for arm in arms if arm != BASELINE and BASELINE in arms]
   pairs += from_calibrated

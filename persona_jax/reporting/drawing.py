@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib import font_manager, ft2font
 from matplotlib.figure import Figure
 
-from persona_jax.arms import ARMS, NAMES
+from persona_jax.arms import ARMS, MEMBER_OF, NAMES
 from persona_jax.files import FIGURES, write_text
 from persona_jax.reporting.markdown import visible
 
@@ -27,6 +27,7 @@ _MARKERS = 'oxsD^vP*Xdph<'
 # Where a colour comes again, its line differs.
 _LINES = ('-', ':', '--', '-', '-.', ':', '--', '--', '-.', '-', '--', '-', '-')
 _WIDTH = 4.4  # inches
+_LEGEND_ROW = 0.18  # inches of a row of a legend, which holds two arms
 _LONGEST = 40  # characters of a name, beyond which it would leave no room for the axes
 # Names are not formulas, and every run draws the same identifiers.
 _SETTINGS: dict[Any, Any] = {
@@ -81,7 +82,10 @@ def _glyphs() -> frozenset[int]:
 
 
 def style(arm: str) -> dict:
-  """How an arm is drawn."""
+  """How an arm is drawn: of the ensemble as its member, but hollow and with a wider line."""
+  if arm in MEMBER_OF:
+    wide = dict(label=NAMES[arm], linewidth=2.2, markerfacecolor='white')
+    return style(MEMBER_OF[arm]) | wide
   place = ARMS.index(arm)
   return dict(
     color=COLOURS[place % len(COLOURS)],
@@ -92,9 +96,17 @@ def style(arm: str) -> dict:
 
 
 def subplots(
-  height: float = 3.2, rows: int | None = None, columns: int | None = None, share: bool = True
+  height: float = 3.2,
+  rows: int | None = None,
+  columns: int | None = None,
+  share: bool = True,
+  legend_of: int = 0,
 ):
-  """A figure and its axes, [rows, columns] of them if either is given."""
+  """A figure and its axes, [rows, columns] of them if either is given.
+
+  It is `height` inches high, and so much higher as a legend of `legend_of` arms needs.
+  """
+  height += _LEGEND_ROW * -(-legend_of // 2)
   figure = Figure(figsize=(_WIDTH, height), layout='constrained')
   grid = figure.subplots(
     rows or 1, columns or 1, squeeze=not (rows or columns), sharex=share, sharey=share

@@ -104,7 +104,7 @@ def shots(scores: Scores, curves: Sequence[Curve]) -> Picture | None:
   ticks, arms = counts(curves), scores.arms
   if len(ticks) < 2:
     return None
-  figure, axes = subplots(height=3.8)
+  figure, axes = subplots(height=3.2, legend_of=len(arms))
   for arm, means in control_means(scores).items():
     line = style(arm) | dict(marker='none')
     if len(set(means)) == 1:

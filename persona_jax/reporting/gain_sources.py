@@ -3,7 +3,18 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from persona_jax.arms import BASELINE, BAYESIAN, CALIBRATED, NAMES, headline_arm
+from persona_jax.arms import (
+  ARMS,
+  BASELINE,
+  CALIBRATED,
+  ENSEMBLE,
+  ENSEMBLE_CALIBRATED,
+  ENSEMBLES,
+  NAMES,
+  WITHOUT_CLIPS,
+  headline_arm,
+  is_bayesian,
+)
 from persona_jax.evaluation import statistics
 from persona_jax.evaluation.statistics import Interval
 from persona_jax.reporting.arm_comparison import paired
@@ -17,6 +28,12 @@ _STAGES = {
   CALIBRATED: 'calibration',
   'label_mean': "the user's mean of labels",
   'joint': 'expression',
+}
+_ENSEMBLE_STAGES = {
+  ENSEMBLE: 'averaging teachers',
+  ENSEMBLE_CALIBRATED: 'calibration',
+  'ensemble_label_mean': _STAGES['label_mean'],
+  'ensemble_joint': _STAGES['joint'],
 }
 _REST = 'the rest of the arm'
 
@@ -71,7 +88,7 @@ def section(scores: Scores, figures: Figures) -> list[Part]:
 def explained(arms: Collection[str]) -> list[str]:
   """The arm that stands for personalisation, then the Bayesian arms that use clips."""
   headline = headline_arm(arms)
-  bayesian = [arm for arm in BAYESIAN if arm in arms and arm != CALIBRATED]
+  bayesian = [arm for arm in ARMS if arm in arms and arm not in WITHOUT_CLIPS and is_bayesian(arm)]
   return list(dict.fromkeys([*([headline] if headline else []), *bayesian]))
 
 
@@ -84,7 +101,8 @@ def steps(arms: Collection[str], arm: str) -> list[Step]:
   if BASELINE not in arms:
     return []
   found, before, uses = [], BASELINE, []
-  for stage, source in (*_STAGES.items(), (arm, _REST)):
+  stages = _ENSEMBLE_STAGES if arm in ENSEMBLES else _STAGES
+  for stage, source in (*stages.items(), (arm, _REST)):
     uses.append(source)
     if stage in arms:
       found.append(Step(before, stage, tuple(uses)))
@@ -105,7 +123,7 @@ def _total(scores: Scores, arm: str) -> float:
 
 
 def _row_name(step: Step) -> str:
-  return f'{step.source}, without a clip' if step.after == CALIBRATED else step.source
+  return f'{step.source}, without a clip' if step.after in WITHOUT_CLIPS else step.source
 
 
 def _sentence(arm: str, total: float, chain: Sequence[Step], means: Sequence[float]) -> str:
@@ -114,19 +132,20 @@ def _sentence(arm: str, total: float, chain: Sequence[Step], means: Sequence[flo
   if not total > 0:
     return f'{name} does not gain on the baseline ({number(total, signed=True)}).'
   parts = [_part(step.uses, mean) for step, mean in zip(chain, means, strict=True)]
-  free = round(means[0], 3)
-  if chain[0].after != CALIBRATED:
+  without = [step.source for step in chain if step.after in WITHOUT_CLIPS]
+  free, further = round(sum(means[: len(without)]), 3), parts[len(without) :]
+  if not without:
     lead = f'The gain is {number(total)} ({name}).'
   elif free >= total:
     lead, parts = (
       f'Of the gain of {number(total)} ({name}), all can be had without a clip of the user: '
-      f'calibration alone gains {number(free)}.',
-      parts[1:],
+      f'{listed(without)} alone gain{"" if len(without) > 1 else "s"} {number(free)}.',
+      further,
     )
   elif free > 0:
     lead, parts = (
       f'Of the gain of {number(total)} ({name}), {number(free)} needs no clip of the user.',
-      parts[1:],
+      further,
     )
   else:
     lead = (

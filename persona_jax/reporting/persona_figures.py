@@ -1,10 +1,11 @@
 """Figures of what clips gain, of where a gain comes from, and of predictive intervals."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from persona_jax.arms import BASELINE, CALIBRATED, NAMES
+from persona_jax.arms import BASELINE, NAMES, WITHOUT_CLIPS
 from persona_jax.evaluation import statistics
 from persona_jax.reporting import gain_sources, predictive_intervals
 from persona_jax.reporting.drawing import COLOURS, Picture, legend, style, subplots
@@ -14,6 +15,8 @@ from persona_jax.reporting.predictive_intervals import NOMINAL
 from persona_jax.reporting.scores import Scores
 from persona_jax.reporting.shots_curve import Curve, counts
 
+_LABEL = 26  # characters of a line beside an axis, so that there is room for the axes
+
 
 def gains(scores: Scores, gained: Mapping[str, Sequence[Curve]]) -> Picture | None:
   """The difference in MAE from the baseline by the number of support clips.
@@ -22,16 +25,16 @@ def gains(scores: Scores, gained: Mapping[str, Sequence[Curve]]) -> Picture | No
     scores: the records of every number of support clips.
     gained: `shots_curve.gains` of them.
   """
-  curves = [curve for curve in gained.get(BASELINE, ()) if curve.arm != CALIBRATED]
+  curves = [curve for curve in gained.get(BASELINE, ()) if curve.arm not in WITHOUT_CLIPS]
   ticks = counts(curves)
   if len(ticks) < 2:
     return None
-  figure, axes = subplots(height=3.8)
+  figure, axes = subplots(height=3.2, legend_of=len(curves) + 1)
   axes.axhline(0, **style(BASELINE) | dict(marker='none'))
   for control in gained[BASELINE]:
-    if control.arm == CALIBRATED:
+    if control.arm in WITHOUT_CLIPS:
       means = [control.points[count].mean for count in ticks]
-      axes.plot(means, **style(CALIBRATED) | dict(marker='none'))
+      axes.plot(means, **style(control.arm) | dict(marker='none'))
   draw_curves(axes, curves, ticks)
   axes.set(xlabel='support clips', ylabel='difference in MAE\n(sentiment points)')
   legend(figure)
@@ -52,14 +55,16 @@ def sources(scores: Scores) -> Picture | None:
   widths = np.array([gain.mean for gain in gained.values()])
   ends = np.cumsum(widths)
   rows = np.arange(len(chain) + 1)[::-1]
-  figure, axes = subplots(height=1.0 + 0.4 * len(rows))
+  labels = [textwrap.fill(step.source, _LABEL) for step in chain]
+  num_lines = sum(label.count('\n') + 1 for label in labels)
+  figure, axes = subplots(height=1.4 + 0.25 * len(rows) + 0.15 * num_lines)
   axes.axvline(0, color='0.6', linewidth=1)
   axes.barh(rows[:-1], widths, left=ends - widths, height=0.6, color=COLOURS[3], alpha=0.6)
   axes.barh(rows[-1:], ends[-1:], height=0.6, color=COLOURS[0], alpha=0.6)
   errors = np.array([[g.mean - g.low, g.high - g.mean] for g in gained.values()]).T
   axes.errorbar(ends, rows[:-1], xerr=errors, fmt='none', ecolor='black', capsize=2)
   axes.vlines(ends, rows[:-1] - 1, rows[:-1], color='0.6', linewidth=1, linestyle=':')
-  axes.set_yticks(rows, [*(step.source for step in chain), 'in all'])
+  axes.set_yticks(rows, [*labels, 'in all'])
   axes.set(xlabel='gain in MAE (sentiment points)')
   caption = (
     f'Where the gain of {NAMES[arm]} comes from: each bar begins where the one above it ends; with '
@@ -73,7 +78,7 @@ def coverage(scores: Scores) -> Picture | None:
   found = predictive_intervals.coverage(scores)
   if not found:
     return None
-  figure, axes = subplots(height=3.6)
+  figure, axes = subplots(height=3.0, legend_of=len(found))
   axes.axhline(NOMINAL, color='0.6', linewidth=1)
   for arm, values in found.items():
     means = np.sort(statistics.user_means(values.table))  # NaN at the end

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from persona_jax import files
 from persona_jax.reporting import (
+  controls,
   differences,
   drawing,
   figures,
@@ -94,6 +95,7 @@ def _comparison(loaded: Results, some: Callable[..., Figures]) -> list[Part]:
   return [
     *tables.table_3(loaded.scores, loaded.comparisons),
     *gain_sources.section(loaded.scores, some('sources')),
+    *controls.section(loaded.scores, loaded.controls),
     *shots_curve.section(loaded.all_scores, loaded.curves, loaded.gains, some('shots', 'gains')),
     *differences.section(loaded.scores, loaded.comparisons),
     *predictive_intervals.section(loaded.scores, some('coverage')),

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from persona_jax import files
-from persona_jax.arms import BAYESIAN
+from persona_jax.arms import CONTROLS, is_bayesian
 from persona_jax.errors import UserError
 from persona_jax.reporting import arm_comparison, records, shots_curve
 from persona_jax.reporting.arm_comparison import Comparison
@@ -42,7 +42,7 @@ class Results:
   def has_personas(self) -> bool:
     """Whether the study has arms that the paper does not have."""
     asked = self.config['study'].get('arms', ())
-    return not set(BAYESIAN).isdisjoint([*asked, *self.all_scores.arms])
+    return any(map(is_bayesian, [*asked, *self.all_scores.arms]))
 
   @property
   def num_support(self) -> int:
@@ -53,6 +53,11 @@ class Results:
   def scores(self) -> Scores:
     """The records of `num_support` clips."""
     return self.all_scores.only(self.num_support)
+
+  @functools.cached_property
+  def controls(self) -> dict[str, Scores]:
+    """{control: its records}, of the controls that have any."""
+    return {name: found for name in CONTROLS if (found := _of_control(self, name)) is not None}
 
   @functools.cached_property
   def ranks(self) -> dict[str, int]:
@@ -85,6 +90,16 @@ def load(sources: Sequence[pathlib.Path]) -> Results:
   scores = by_rank(Scores.of(records.read(sources)), ranks(corpus))
   scores = dataclasses.replace(scores, easy_mean_shift=has_easy_mean_shift(config))
   return Results(tuple(sources), config, corpus, environments, scores)
+
+
+def _of_control(loaded: Results, name: str) -> Scores | None:
+  """The records of a control in any of the workdirs."""
+  folders = [source / files.CONTROLS / name for source in loaded.sources]
+  folders = [folder for folder in folders if (folder / files.RECORDS).exists()]
+  if not folders:
+    return None
+  scores = by_rank(Scores.of(records.read(folders)), loaded.ranks)
+  return dataclasses.replace(scores, easy_mean_shift=loaded.all_scores.easy_mean_shift)
 
 
 def has_easy_mean_shift(config: dict) -> bool:

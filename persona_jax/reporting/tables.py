@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from persona_jax.arms import BASELINE, CALIBRATED, NAMES, headline_arm
+from persona_jax.arms import BASELINE, CALIBRATED, ENSEMBLE_CALIBRATED, NAMES, headline_arm
 from persona_jax.evaluation import statistics
 from persona_jax.reporting import paper
 from persona_jax.reporting.arm_comparison import Comparison, paired
@@ -18,8 +18,8 @@ COLUMNS = {'mae': 'MAE', 'corr': 'Corr', 'acc7': 'Acc7', 'f1_non0': 'F1', 'acc2_
 def table_3(scores: Scores, comparisons: Sequence[Comparison]) -> list[str]:
   """Means over users, the paper's beside them, and differences from what used no clip."""
   from_baseline, from_calibrated = (
-    [each for each in comparisons if each.reference == reference]
-    for reference in (BASELINE, CALIBRATED)
+    [each for each in comparisons if each.reference in references]
+    for references in ((BASELINE,), (CALIBRATED, ENSEMBLE_CALIBRATED))
   )
   return [
     '## Table 3. Means over users',

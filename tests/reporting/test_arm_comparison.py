@@ -20,6 +20,15 @@ def test_users_of_both_arms_are_paired_by_name():
   assert users == ('b',) and table.tolist() == [[[-0.5]]]
 
 
+def test_arms_of_the_ensemble_are_compared_with_its_own_calibration():
+  arms = ('baseline', 'calibrated', 'joint', 'ensemble', 'ensemble_calibrated', 'ensemble_joint')
+  compared = arm_comparison.compare(of_maes(**{arm: [1, 2] for arm in arms}))
+  pairs = {(each.arm, each.reference) for each in compared}
+  assert {('joint', 'calibrated'), ('ensemble_joint', 'ensemble_calibrated')} <= pairs
+  assert ('ensemble_joint', 'calibrated') not in pairs
+  assert all((arm, 'baseline') in pairs for arm in arms[1:])
+
+
 def test_what_one_arm_lacks_counts_in_neither():
   """Draw 1 has no baseline: the arm's mean is that of draw 0."""
   scores = Scores.of(

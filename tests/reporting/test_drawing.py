@@ -7,8 +7,12 @@ from persona_jax.reporting.drawing import Picture
 
 def test_arms_are_told_apart_without_colour_too():
   styles = [drawing.style(arm) for arm in ARMS]
-  for fields in (['marker'], ['label'], ['color', 'linestyle']):
-    assert len({tuple(style[field] for field in fields) for style in styles}) == len(ARMS)
+  for fields in (
+    ['marker', 'markerfacecolor'],
+    ['label'],
+    ['color', 'linestyle', 'linewidth'],
+  ):
+    assert len({tuple(style.get(field) for field in fields) for style in styles}) == len(ARMS)
 
 
 def test_names_are_drawn_as_the_font_can():

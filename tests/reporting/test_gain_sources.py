@@ -74,6 +74,26 @@ def test_an_arm_that_is_missing_leaves_its_source_to_the_next():
   )
 
 
+def test_an_ensemble_gains_by_averaging_first():
+  maes = dict(baseline=1, ensemble=0.875, ensemble_calibrated=0.75, ensemble_label_mean=0.5)
+  assert sentences(**maes) == [
+    '- Of the gain of 0.500 (Ensemble: Label mean only), 0.250 needs no clip of the user. '
+    "The user's mean of labels adds 0.250."
+  ]
+  assert rows(**maes)[0].startswith('| averaging teachers, without a clip | Baseline | Ensemble')
+  assert sentences(**maes | dict(ensemble=1.25, ensemble_calibrated=1)) == [
+    '- Of the gain of 0.500 (Ensemble: Label mean only), nothing can be had without a clip of the '
+    "user. Averaging teachers takes 0.250 away, calibration adds 0.250 and the user's mean of "
+    'labels adds 0.500.'
+  ]
+  (told,) = sentences(**maes | dict(ensemble_label_mean=0.875))
+  assert 'all can be had without a clip of the user: averaging teachers and calibration alone' in (
+    told
+  )
+  # A fine-tuned ensemble does not go by way of what the Bayesian arms learn.
+  assert gain_sources.explained(['baseline', 'ensemble', 'ensemble_fs_ua_kd', 'bayes']) == ['bayes']
+
+
 def test_one_step_is_nothing_to_take_apart():
   for arms in (
     ('baseline', 'fs_ua', 'fs_ua_kd'),

@@ -18,7 +18,7 @@ from persona_jax.reporting import records, report, results
 from persona_jax.reporting.scores import Scores
 
 DRAWS, CLIPS = 20, 25
-PAPERS = tuple(arm for arm in arms.ARMS if arm not in arms.BAYESIAN)
+PAPERS = (arms.BASELINE, arms.MEAN_SHIFT, *arms.FINE_TUNED)
 
 
 def simulate(workdir, num_users, draws=DRAWS, clips=CLIPS, names=arms.ARMS):
