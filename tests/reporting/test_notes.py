@@ -51,7 +51,7 @@ def test_older_workdirs_say_nothing_of_it(tmp_path):
 
 def test_what_is_reproducible_is_what_the_launchers_readme_measured():
   readme = (pathlib.Path(__file__).parents[2] / 'launch' / 'README.md').read_text()
-  (told,) = re.findall(r'standard deviations of ([\d.]+), ([\d.]+) and ([\d.]+)', readme)
+  (told,) = re.findall(r'standard deviations of (\d\.\d+), (\d\.\d+) and (\d\.\d+)', readme)
   baseline, *personalised = (f'{float(value):.2f}' for value in told)
   assert f'{baseline} for the baseline' in notes.REPRODUCIBILITY
   assert {f'{value} for personalised arms' in notes.REPRODUCIBILITY for value in personalised} == {
