@@ -5,6 +5,7 @@ The doors for Python users; everything else is imported from the folder it lives
   config.paper, config.csd_data   the paper's settings, and those of a corpus in .csd files
   load_corpus                     from settings to the clips, speakers and labels of a corpus
   run_study                       the leave-one-speaker-out study: pre-train, personalise, report
+  train, load                     a predictor for new people, trained and saved, or loaded
   UserSession                     one held-out user of a study: personalise, predict
   build_model                     the predictor as a Flax module
   load_torch_mult                 weights of the public PyTorch MulT, run by this package
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
   from persona_jax.evaluation.metrics import evaluate
   from persona_jax.model.build import build as build_model
   from persona_jax.model.interop import load_torch_mult
+  from persona_jax.predictor.predictor import load
+  from persona_jax.predictor.training import train
   from persona_jax.study.leave_one_speaker_out import run as run_study
   from persona_jax.study.user_session import UserSession
 
@@ -33,8 +36,10 @@ _DOORS = {
   'build_model': ('persona_jax.model.build', 'build'),
   'config': ('persona_jax.config', None),
   'evaluate': ('persona_jax.evaluation.metrics', 'evaluate'),
+  'load': ('persona_jax.predictor.predictor', 'load'),
   'load_corpus': ('persona_jax.data.loading', 'load'),
   'load_torch_mult': ('persona_jax.model.interop', 'load_torch_mult'),
+  'train': ('persona_jax.predictor.training', 'train'),
   'run_study': ('persona_jax.study.leave_one_speaker_out', 'run'),
 }
 
@@ -44,9 +49,11 @@ __all__ = [
   'build_model',
   'config',
   'evaluate',
+  'load',
   'load_corpus',
   'load_torch_mult',
   'run_study',
+  'train',
 ]
 
 

@@ -19,6 +19,7 @@ ROOMS = (
   'evaluation',
   'reporting',
   'study',
+  'predictor',
 )
 WITHOUT_JAX = ('evaluation', 'reporting')
 

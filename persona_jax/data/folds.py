@@ -278,8 +278,36 @@ def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -
   Raises:
     UserError: the corpus has too few speakers, or a fold too few training clips.
   """
-  study, batch_size = config.study, config.pretrain.batch_size
+  study = config.study
   folds = make_folds(corpus, config)
+  if not any(fold.users for fold in folds):
+    raise UserError(
+      f'no speaker has the {study.num_support + MIN_QUERY} clips that a user of a grouped study '
+      'needs; lower config.study.num_support.'
+    )
+  first = study.first_user if study.protocol == 'leave_one_out' else 0
+  chosen = tuple(fold for fold in folds if not study.folds or fold.rank - first in study.folds)
+  return _plan(folds, chosen, config, num_batches)
+
+
+def plan_everybody(corpus: Corpus, config: Config) -> FoldPlan:
+  """Plans one fold that holds out nobody: a predictor for people who are not in the corpus.
+
+  Raises:
+    UserError: the corpus has too few clips or speakers.
+  """
+  train, valid = _split(corpus, (), config.pretrain, config.seed, 0)
+  nobody = np.array([], int)
+  fold = Fold('everybody', 'everybody', 0, config.seed, 0, train, valid, nobody, ())
+  assert_held_out(fold, corpus)
+  return _plan((fold,), (fold,), config, None)
+
+
+def _plan(
+  folds: tuple[Fold, ...], chosen: tuple[Fold, ...], config: Config, num_batches: int | None
+) -> FoldPlan:
+  """The sizes that the folds share; errors as of `plan_folds`."""
+  batch_size = config.pretrain.batch_size
   smallest = min(folds, key=lambda fold: len(fold.train))
   most, fewest = max(len(fold.train) for fold in folds), len(smallest.train)
   # No more batches than the smallest fold has clips: an empty batch has no mean loss.
@@ -298,22 +326,15 @@ def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -
       else "give it more speakers, or set config.pretrain.validation='clips'"
     )
     raise UserError(f'the fold of {least.label} has no validation clip; {advice}.')
-  users = [user for fold in folds for user in fold.users]
-  if not users:
-    raise UserError(
-      f'no speaker has the {study.num_support + MIN_QUERY} clips that a user of a grouped study '
-      'needs; lower config.study.num_support.'
-    )
-  first = study.first_user if study.protocol == 'leave_one_out' else 0
   return FoldPlan(
     all=folds,
-    chosen=tuple(fold for fold in folds if not study.folds or fold.rank - first in study.folds),
-    num_teachers=study.teachers,
+    chosen=chosen,
+    num_teachers=config.study.teachers,
     num_batches=num_batches,
     batch_size=max(batch_size, batching.num_batches(most, num_batches)),
     num_valid=max(len(fold.valid) for fold in folds),
     num_held_out=max(len(fold.held_out) for fold in folds),
-    num_user_clips=max(len(user.clips) for user in users),
+    num_user_clips=max((len(user.clips) for fold in folds for user in fold.users), default=0),
   )
 
 

@@ -18,8 +18,9 @@ import jax
 import jax.numpy as jnp
 
 from persona_jax.persona import effects, posterior, residual
+from persona_jax.persona import labels as label_part
 from persona_jax.persona import prior as joint_prior
-from persona_jax.persona.effects import Evidence
+from persona_jax.persona.effects import Coefficients, Evidence
 from persona_jax.persona.posterior import Persona, Prior, Sentiment
 from persona_jax.persona.residual import ResidualPrior
 from persona_jax.types import Array
@@ -93,10 +94,23 @@ def observe(
     chosen: [] or [K] bool, whether the clips were chosen by their labels. Only the expression part
       of `joint` learns from such clips; see `persona_jax.persona.posterior`.
   """
+  components = residual.components(priors.residual.reading, read)
+  return observe_components(predictions, components, labels, weights, chosen)
+
+
+def observe_components(
+  predictions: Array,
+  components: Array,
+  labels: Array,
+  weights: Array,
+  chosen: Array | bool = False,
+) -> Person:
+  """`observe`, given the components [K, num_components] of what the head reads."""
   chosen = jnp.asarray(chosen, jnp.float32)
+  phi = residual.joined(predictions, components)
   return Person(
     posterior.observe(predictions, labels, weights, chosen),
-    residual.observe(priors.residual, predictions, read, labels, weights * (1 - chosen)),
+    effects.evidence(phi, labels - predictions, weights * (1 - chosen)),
   )
 
 
@@ -126,10 +140,10 @@ def density(
   if arm == BAYES_KD:
     if student is None:
       raise ValueError(f'{BAYES_KD} needs the predictions of a student.')
-    return _mixed(priors, person, predictions, read, around(priors, student))
+    joint, share = density(JOINT, priors, person, predictions, read), _share(person)
+    return (1 - share) * joint + share * around(priors, student)
   if arm == BAYES:
-    other = density(RESIDUAL, priors, person, predictions, read)
-    return _mixed(priors, person, predictions, read, other)
+    return bayes(priors, known(priors, person), predictions, read)
   persona = {
     CALIBRATED: empty,
     LABEL_MEAN: empty._replace(label=person.joint.label),
@@ -138,17 +152,44 @@ def density(
   return jax.nn.softmax(posterior.log_density(priors.joint, persona, predictions))
 
 
-def _mixed(
-  priors: Priors, person: Person, predictions: Array, read: Array, other: Array
-) -> jax.Array:
-  """Joint mixed with another density [n, num_points] that clips chosen by their labels bias.
+class Known(NamedTuple):
+  """What `bayes` needs of a person to predict, computed once: the posteriors.
 
-  The weight of the other grows with the clips that were not chosen by their labels.
+  Attributes:
+    label: [num_points] log density of the sentiment of the person's clips, on `GRID`.
+    shown: of offset and gain.
+    own: of the residual arm's coefficients.
+    share: [] weight of what is mixed with joint.
   """
-  joint = density(JOINT, priors, person, predictions, read)
+
+  label: Array
+  shown: Coefficients
+  own: Coefficients
+  share: Array
+
+
+def known(priors: Priors, person: Person) -> Known:
+  """The posteriors of a person."""
+  return Known(
+    label_part.log_density(priors.joint.label, person.joint.label),
+    effects.posterior(priors.joint.expression, person.joint.expression),
+    effects.posterior(priors.residual.effects, person.residual),
+    _share(person),
+  )
+
+
+def bayes(priors: Priors, known: Known, predictions: Array, read: Array) -> jax.Array:
+  """The density of the arm `bayes`, from posteriors; arguments and result as of `density`."""
+  likelihood = posterior.log_likelihood(priors.joint, known.shown, predictions)
+  joint = jax.nn.softmax(known.label + likelihood)
+  other = residual.predictive(priors.residual, known.own, predictions, read)
+  return jnp.asarray((1 - known.share) * joint + known.share * other)
+
+
+def _share(person: Person) -> jax.Array:
+  """The weight of what clips chosen by their labels bias; it grows with the other clips."""
   count = jnp.maximum(person.residual.count, 0)
-  share = 0.5 * count / (count + HALF_CLIPS)
-  return (1 - share) * joint + share * other
+  return 0.5 * count / (count + HALF_CLIPS)
 
 
 def around(priors: Priors, student: Array) -> jax.Array:

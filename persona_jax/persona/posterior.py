@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from persona_jax.persona import effects
 from persona_jax.persona import labels as label_part
-from persona_jax.persona.effects import Effects, Evidence
+from persona_jax.persona.effects import Coefficients, Effects, Evidence
 from persona_jax.persona.labels import GRID, LIMIT, LabelPrior, Labels
 from persona_jax.types import Array
 
@@ -98,12 +98,24 @@ def log_density(prior: Prior, persona: Persona, predictions: Array) -> jax.Array
     predictions: [n] f of the person's clips whose sentiment is predicted.
   """
   shown = effects.posterior(prior.expression, persona.expression)
+  return label_part.log_density(prior.label, persona.label) + log_likelihood(
+    prior, shown, predictions
+  )
+
+
+def log_likelihood(prior: Prior, shown: Coefficients, predictions: Array) -> jax.Array:
+  """log p(f(x) | y, the person) for y on `GRID`, up to a constant: [n, num_points].
+
+  Args:
+    prior: how people differ.
+    shown: the posterior of the person's offset and gain.
+    predictions: [n] f.
+  """
   # f | y ~ N(mean, spread), with a mean linear in y and a spread quadratic in y.
   (oo, og), (_, gg) = shown.covariance
   mean = shown.mean[0] + shown.mean[1] * GRID
   spread = prior.expression.noise + oo + 2 * og * GRID + gg * GRID**2
-  log_likelihood = -0.5 * ((predictions[:, None] - mean) ** 2 / spread + jnp.log(spread))
-  return label_part.log_density(prior.label, persona.label) + log_likelihood
+  return -0.5 * ((predictions[:, None] - mean) ** 2 / spread + jnp.log(spread))
 
 
 def sentiment(prior: Prior, persona: Persona, predictions: Array) -> Sentiment:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from persona_jax.persona import effects, fit
-from persona_jax.persona.effects import Effects, Evidence
+from persona_jax.persona.effects import Coefficients, Effects, Evidence
 from persona_jax.persona.labels import GRID
 from persona_jax.types import Array
 
@@ -70,9 +70,18 @@ def fit_reading(read: Array, num_components: int = NUM_COMPONENTS) -> Reading:
   return Reading(centre.astype(np.float32), (rows / deviation[:kept, None]).T.astype(np.float32))
 
 
+def components(reading: Reading, read: Array) -> jax.Array:
+  """z of clips: [n, num_components], from what the head reads of them [n, read_width]."""
+  return jnp.asarray((read - reading.centre) @ reading.directions)
+
+
 def features(reading: Reading, predictions: Array, read: Array) -> jax.Array:
   """phi of clips: [n, num_features], from predictions [n] and read [n, read_width]."""
-  components = (read - reading.centre) @ reading.directions
+  return joined(predictions, components(reading, read))
+
+
+def joined(predictions: Array, components: Array) -> jax.Array:
+  """phi of clips: [n, num_features], from predictions [n] and components [n, num_components]."""
   ones = jnp.ones_like(predictions)
   return jnp.concatenate([jnp.stack([ones, predictions], axis=1), components], axis=1)
 
@@ -141,8 +150,14 @@ def density(prior: ResidualPrior, person: Evidence, predictions: Array, read: Ar
   Returns:
     [n, num_points].
   """
+  return predictive(prior, effects.posterior(prior.effects, person), predictions, read)
+
+
+def predictive(
+  prior: ResidualPrior, own: Coefficients, predictions: Array, read: Array
+) -> jax.Array:
+  """`density`, given the posterior of the person's coefficients."""
   phi = features(prior.reading, predictions, read)
-  own = effects.posterior(prior.effects, person)
   mean = predictions + phi @ own.mean
   variance = prior.effects.noise + jnp.einsum('nq,qp,np->n', phi, own.covariance, phi)
   return gaussian(mean, variance)

@@ -26,7 +26,9 @@ FORMAT = 1
 PARAMS, ABOUT = 'params', 'about.json'
 
 
-def write(folder: pathlib.Path, params: Params, facts: dict[str, Any]) -> None:
+def write(
+  folder: pathlib.Path, params: Params, facts: dict[str, Any], manifest: str = ABOUT
+) -> None:
   """Writes host parameters and what is known of them, as JSON holds it; one process calls it.
 
   Raises:
@@ -39,14 +41,16 @@ def write(folder: pathlib.Path, params: Params, facts: dict[str, Any]) -> None:
     with _checkpointer() as checkpointer:
       checkpointer.save((temporary / PARAMS).absolute(), params)
     about = dict(format=FORMAT, **facts, files=_hashes(temporary / PARAMS))
-    files.write_json(temporary / ABOUT, about | {'sha256': _hash_of(about)})
+    files.write_json(temporary / manifest, about | {'sha256': _hash_of(about)})
     temporary.rename(folder)
   except Exception as error:  # Orbax passes on what the file system and its own threads raise
     shutil.rmtree(temporary, ignore_errors=True)
     raise damage.unsaved(folder, error) from error
 
 
-def read(folder: pathlib.Path, like: Params) -> tuple[Params, dict[str, Any]] | None:
+def read(
+  folder: pathlib.Path, like: Params, manifest: str = ABOUT
+) -> tuple[Params, dict[str, Any]] | None:
   """The parameters, in numpy arrays, and what is known of them; None if there is no such folder.
 
   Args:
@@ -59,7 +63,7 @@ def read(folder: pathlib.Path, like: Params) -> tuple[Params, dict[str, Any]] | 
   if not folder.exists():
     return None
   try:
-    about = _read_about(folder)
+    about = read_facts(folder, manifest)
     if about['format'] != FORMAT:
       raise damage.other_format(folder, about['format'], FORMAT)
     if _hashes(folder / PARAMS) != about['files']:
@@ -75,15 +79,19 @@ def read(folder: pathlib.Path, like: Params) -> tuple[Params, dict[str, Any]] | 
   return jax.tree.map(np.asarray, params), about
 
 
-def _read_about(folder: pathlib.Path) -> dict[str, Any]:
-  """Raises `Damaged` unless the manifest is the one that was written."""
+def read_facts(folder: pathlib.Path, manifest: str = ABOUT) -> dict[str, Any]:
+  """What is known of the parameters, without reading them.
+
+  Raises:
+    Damaged: the manifest is not the one that was written.
+  """
   try:
-    about = json.loads((folder / ABOUT).read_text())
+    about = json.loads((folder / manifest).read_text())
     expected = about.pop('sha256')
   except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError) as error:
-    raise damage.Damaged(f'{folder / ABOUT}: missing or broken') from error
+    raise damage.Damaged(f'{folder / manifest}: missing or broken') from error
   if _hash_of(about) != expected:
-    raise damage.Damaged(f'{folder / ABOUT}: its checksum differs')
+    raise damage.Damaged(f'{folder / manifest}: its checksum differs')
   return about
 
 

@@ -1,0 +1,36 @@
+"""Trains one predictor on all speakers, for people who are not among them.
+
+  python -m launch.train --config=configs/synthetic.py --predictor=runs/predictor
+
+The folder then holds everything that a prediction depends on, and its model card as README.md.
+Python code loads it with persona_jax.load. A run that was stopped goes on when it is started again.
+"""
+
+import pathlib
+
+from absl import flags
+
+from launch import common
+from persona_jax.predictor import card, training
+from persona_jax.runtime import preemption
+
+CONFIG = common.define_config()
+PREDICTOR = flags.DEFINE_string(
+  'predictor', 'runs/predictor', 'The folder of the predictor; it must not exist yet.'
+)
+STUDY = flags.DEFINE_string(
+  'study',
+  None,
+  'The workdir of a grouped study of the same config, whose scores of held-out speakers become '
+  'part of the model card.',
+)
+
+
+def main() -> None:
+  common.start_jax(CONFIG.value, 1)
+  predictor = training.train(CONFIG.value, pathlib.Path(PREDICTOR.value), STUDY.value)
+  common.show(card.text(predictor.facts))
+
+
+if __name__ == '__main__':
+  common.run(main, preemption.GRACE)

@@ -1,0 +1,1 @@
+"""One predictor for everybody, and a small file per person."""
