@@ -1,48 +1,80 @@
-"""Personalises the predictor to one held-out user, from a few of that user's labelled clips.
+"""Adapts a predictor to a person, from a few labelled clips; no study and no corpus is needed.
 
-  python -m launch.adapt --config=configs/synthetic.py --workdir=runs/demo --user=speaker03
+  python -m launch.adapt --predictor=runs/predictor --clips=alice.csv --user=alice
 
-The workdir must hold the user's pre-trained predictor (launch.pretrain or launch.study). The next
-launch.report there draws what a clip of this user's audio and vision attended to, before and after.
+The file of the person is then in the folder --users. More clips continue where the person was.
+persona_jax/data/own_clips.py describes the CSV.
 """
 
 import pathlib
 
+import numpy as np
 from absl import flags
 
 from launch import common
 from persona_jax import arms
-from persona_jax.reporting import summaries
-from persona_jax.study import attention, workdir
-from persona_jax.study.user_session import UserSession
+from persona_jax.data.own_clips import OwnClips
+from persona_jax.errors import UserError
+from persona_jax.predictor import adaptation, people, predictor, storage
 
-CONFIG, WORKDIR = common.define_config(), common.define_workdir()
-USER = flags.DEFINE_string('user', None, 'The held-out speaker to personalise to.', required=True)
+PREDICTOR = common.define_predictor()
+CLIPS = flags.DEFINE_string('clips', None, 'The CSV of labelled clips.')
+USER = flags.DEFINE_string(
+  'user', None, 'The person; by default, everybody in the column user of the CSV.'
+)
+USERS = common.define_users()
 ARM = flags.DEFINE_enum(
   'arm',
-  'fs_ua_kd',
-  arms.FINE_TUNED,
-  'How: an arm of the study that fine-tunes; fs_ua is few-shot alone, fs_ua_kd '
-  'with distillation from the pre-trained predictor.',
+  people.BAYES,
+  [people.BAYES, *arms.FINE_TUNED],
+  'How: bayes stores a few numbers per clip and trains nothing; the others fine-tune a copy of the '
+  'model.',
 )
-SUPPORT = flags.DEFINE_list(
+SUPPORT = flags.DEFINE_enum(
   'support',
-  None,
-  "The user's clips to learn from, as video[3],video[7]; "
-  'by default, those of a random draw of the study.',
+  'random',
+  ['random', 'chosen'],
+  'How the clips were picked: chosen means because of their label, as people do who look for '
+  'typical clips. Then bayes learns nothing from how many of them are positive.',
 )
-DRAW = flags.DEFINE_integer('draw', 0, 'Which draw of the study to take the clips from.')
+FORGET = flags.DEFINE_multi_string(
+  'forget', [], 'A clip of --user to take out again, by its name; may be repeated.'
+)
+SUGGEST = flags.DEFINE_integer(
+  'suggest', 0, 'Name so many of the clips without a label that would be worth one.', lower_bound=0
+)
 
 
 def main() -> None:
-  common.start_jax(CONFIG.value, 1)
-  session = UserSession.open(CONFIG.value, pathlib.Path(WORKDIR.value), USER.value)
-  adapted = session.adapt(SUPPORT.value or session.support_of_draw(DRAW.value), ARM.value)
-  with workdir.lock(session.study.workdir):
-    session.save(adapted)
-    if attention.has_attention(session):
-      attention.write(session, adapted)
-  common.show(summaries.before_and_after(USER.value, session.predict(), session.predict(adapted)))
+  folder = pathlib.Path(PREDICTOR.value)
+  common.start_jax(storage.settings(folder), 1)
+  model = predictor.load(folder)
+  known = people.People(USERS.value, ARM.value)
+  if FORGET.value:
+    common.show(adaptation.forget(model, known, _needed_user(), FORGET.value))
+  if CLIPS.value is None:
+    if not FORGET.value:
+      raise UserError('--clips: name the CSV of labelled clips, or a clip to --forget.')
+    return
+  given = adaptation.read(model, pathlib.Path(CLIPS.value), USER.value, with_labels=False)
+  labelled = adaptation.subset(given, ~np.isnan(given.labels))
+  common.show(_adapted(model, known, labelled) if labelled.names else 'No clip has a label.')
+  common.show(adaptation.left_out(given))
+  if SUGGEST.value:
+    unlabelled = adaptation.subset(given, np.isnan(given.labels))
+    common.show(adaptation.suggest(model, known, unlabelled, SUGGEST.value))
+
+
+def _adapted(model: predictor.Predictor, known: people.People, clips: OwnClips) -> str:
+  if ARM.value == people.BAYES:
+    return adaptation.adapt(model, known, clips, SUPPORT.value == 'chosen')
+  return adaptation.fine_tune(model, known, clips, ARM.value)
+
+
+def _needed_user() -> str:
+  if not USER.value or ARM.value != people.BAYES:
+    raise UserError('--forget: name the person with --user, of the arm bayes.')
+  return USER.value
 
 
 if __name__ == '__main__':

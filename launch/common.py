@@ -50,6 +50,16 @@ def define_workdir(default: str | None = 'runs/demo') -> flags.FlagHolder:
   )
 
 
+def define_predictor() -> flags.FlagHolder:
+  return flags.DEFINE_string(
+    'predictor', 'runs/predictor', 'The folder of the predictor, from launch.train.'
+  )
+
+
+def define_users() -> flags.FlagHolder:
+  return flags.DEFINE_string('users', 'runs/users', 'The folder with a file per person.')
+
+
 def define_distributed() -> flags.FlagHolder:
   return flags.DEFINE_bool(
     'distributed',
@@ -119,12 +129,18 @@ def _join() -> None:
 
 def show(text: str) -> None:
   """Prints Markdown, rendered on a terminal; of several processes one does."""
-  if not parallel.is_primary_process():
+  if not text or not parallel.is_primary_process():
     return
   if sys.stdout.isatty():
     console.Console().print(markdown.Markdown(text))
   else:
     print(text)
+
+
+def complain(text: str) -> None:
+  """Prints to the standard error, beside a result on the standard output."""
+  if text:
+    print(text, file=sys.stderr)
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -1,8 +1,9 @@
-"""Predicts the sentiment of one user's clips, with the pre-trained or a personalised predictor.
+"""Predicts the sentiment of clips, each for the person who speaks in it.
 
-  python -m launch.predict --config=configs/synthetic.py --workdir=runs/demo --user=speaker03
+  python -m launch.predict --predictor=runs/predictor --clips=new.csv --users=runs/users
 
-Writes CSV: clip, label, prediction, and whether the predictor had learned from the clip.
+Writes CSV: clip, user, prediction, low and high (the central 90 % interval), and known: 1 where the
+predictor had adapted to the person with launch.adapt, 0 where it answered as for anybody.
 """
 
 import pathlib
@@ -11,31 +12,33 @@ from absl import flags
 
 from launch import common
 from persona_jax import arms, files
-from persona_jax.reporting import summaries
-from persona_jax.study.user_session import UserSession
+from persona_jax.predictor import adaptation, people, predictor, storage
 
-CONFIG, WORKDIR = common.define_config(), common.define_workdir()
-USER = flags.DEFINE_string(
-  'user', None, 'The held-out speaker whose clips to predict.', required=True
-)
+PREDICTOR = common.define_predictor()
+CLIPS = flags.DEFINE_string('clips', None, 'The CSV of clips.', required=True)
+USER = flags.DEFINE_string('user', None, 'The person, where the CSV has no column user.')
+USERS = common.define_users()
 ARM = flags.DEFINE_enum(
   'arm',
-  'baseline',
-  ['baseline', *arms.FINE_TUNED],
-  'Which predictor: pre-trained, or personalised with launch.adapt.',
+  people.BAYES,
+  [people.BAYES, *arms.FINE_TUNED],
+  'By which arm of launch.adapt people are known.',
 )
 OUTPUT = flags.DEFINE_string('output', None, 'The file to write; by default, the screen.')
 
 
 def main() -> None:
-  common.start_jax(CONFIG.value, 1)
-  session = UserSession.open(CONFIG.value, pathlib.Path(WORKDIR.value), USER.value)
-  adapted = None if ARM.value == arms.BASELINE else session.load(ARM.value)
-  text = summaries.prediction_csv(session.predict(adapted))
+  folder = pathlib.Path(PREDICTOR.value)
+  common.start_jax(storage.settings(folder), 1)
+  model = predictor.load(folder)
+  given = adaptation.read(model, pathlib.Path(CLIPS.value), USER.value, with_labels=False)
+  text = adaptation.predictions(model, people.People(USERS.value, ARM.value), given)
   if OUTPUT.value:
     files.write_text(pathlib.Path(OUTPUT.value), text)
+    common.show(adaptation.left_out(given))
   else:
     print(text, end='')
+    common.complain(adaptation.left_out(given))
 
 
 if __name__ == '__main__':

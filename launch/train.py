@@ -15,9 +15,7 @@ from persona_jax.predictor import card, training
 from persona_jax.runtime import preemption
 
 CONFIG = common.define_config()
-PREDICTOR = flags.DEFINE_string(
-  'predictor', 'runs/predictor', 'The folder of the predictor; it must not exist yet.'
-)
+PREDICTOR = common.define_predictor()
 STUDY = flags.DEFINE_string(
   'study',
   None,

@@ -143,7 +143,8 @@ def density(
     joint, share = density(JOINT, priors, person, predictions, read), _share(person)
     return (1 - share) * joint + share * around(priors, student)
   if arm == BAYES:
-    return bayes(priors, known(priors, person), predictions, read)
+    phi = residual.features(priors.residual.reading, predictions, read)
+    return bayes(priors, known(priors, person), phi)
   persona = {
     CALIBRATED: empty,
     LABEL_MEAN: empty._replace(label=person.joint.label),
@@ -178,11 +179,17 @@ def known(priors: Priors, person: Person) -> Known:
   )
 
 
-def bayes(priors: Priors, known: Known, predictions: Array, read: Array) -> jax.Array:
-  """The density of the arm `bayes`, from posteriors; arguments and result as of `density`."""
-  likelihood = posterior.log_likelihood(priors.joint, known.shown, predictions)
+def bayes(priors: Priors, known: Known, phi: Array) -> jax.Array:
+  """The density of the arm `bayes`, from posteriors: [n, num_points].
+
+  Args:
+    priors: how people differ.
+    known: of the person.
+    phi: [n, num_features] of the residual arm, of the clips whose sentiment is predicted.
+  """
+  likelihood = posterior.log_likelihood(priors.joint, known.shown, phi[:, 1])
   joint = jax.nn.softmax(known.label + likelihood)
-  other = residual.predictive(priors.residual, known.own, predictions, read)
+  other = residual.predictive(priors.residual, known.own, phi)
   return jnp.asarray((1 - known.share) * joint + known.share * other)
 
 

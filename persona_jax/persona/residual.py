@@ -150,15 +150,13 @@ def density(prior: ResidualPrior, person: Evidence, predictions: Array, read: Ar
   Returns:
     [n, num_points].
   """
-  return predictive(prior, effects.posterior(prior.effects, person), predictions, read)
+  own = effects.posterior(prior.effects, person)
+  return predictive(prior, own, features(prior.reading, predictions, read))
 
 
-def predictive(
-  prior: ResidualPrior, own: Coefficients, predictions: Array, read: Array
-) -> jax.Array:
-  """`density`, given the posterior of the person's coefficients."""
-  phi = features(prior.reading, predictions, read)
-  mean = predictions + phi @ own.mean
+def predictive(prior: ResidualPrior, own: Coefficients, phi: Array) -> jax.Array:
+  """`density`, given the posterior of the person's coefficients and phi [n, num_features]."""
+  mean = phi[:, 1] + phi @ own.mean
   variance = prior.effects.noise + jnp.einsum('nq,qp,np->n', phi, own.covariance, phi)
   return gaussian(mean, variance)
 

@@ -10,18 +10,14 @@ leaves nothing behind.
 
 import dataclasses
 import hashlib
-import json
-import os
 import pathlib
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from persona_jax.errors import UserError
+from persona_jax.predictor import tensor_files
 
-FORMAT = '1'
-_KIND = 'persona_jax person'
+KIND, FORMAT = 'person', '1'
 # {tensor: its type and number of axes}
 _TENSORS = {
   'clips': (np.uint64, 1),
@@ -30,7 +26,6 @@ _TENSORS = {
   'components': (np.float32, 2),
   'chosen': (np.bool_, 1),
 }
-_MOST_BYTES = 2**26  # of a file; a person with this many clips would have 600,000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,18 +83,8 @@ class Person:
 
   def save(self, path: pathlib.Path | str) -> None:
     """Replaces the file in one step, so that a reader never sees half of it."""
-    path = pathlib.Path(path)
-    tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in _TENSORS}
-    about = dict(kind=_KIND, format=FORMAT, predictor=self.predictor)
-    content = save(tensors, about | {'sha256': _checksum(tensors, about)})
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-      path.parent.mkdir(parents=True, exist_ok=True)
-      temporary.write_bytes(content)
-      os.replace(temporary, path)
-    except OSError as error:
-      temporary.unlink(missing_ok=True)
-      raise UserError(f'{path}: cannot be written ({error.strerror}).') from error
+    about = dict(kind=KIND, format=FORMAT, predictor=self.predictor)
+    tensor_files.write(pathlib.Path(path), {name: getattr(self, name) for name in _TENSORS}, about)
 
 
 def load(path: pathlib.Path | str) -> Person:
@@ -108,36 +93,14 @@ def load(path: pathlib.Path | str) -> Person:
   Raises:
     UserError: the file is missing, damaged, of another kind, or of a newer format.
   """
-  path = pathlib.Path(path)
-  try:
-    if path.stat().st_size > _MOST_BYTES:
-      raise UserError(f'{path}: larger than a person can be; it is damaged, or no person.')
-    with safe_open(path, framework='numpy') as file:
-      about = dict(file.metadata() or {})
-      if about.get('kind') != _KIND:
-        raise UserError(f'{path}: not a person; expected a file that Person.save wrote.')
-      if about.get('format') != FORMAT:
-        raise UserError(
-          f'{path}: a person of format {about.get("format")}, this version of persona_jax reads '
-          f'format {FORMAT}; use the version that wrote it.'
-        )
-      if set(file.keys()) != set(_TENSORS):
-        raise UserError(f'{path}: damaged (its tensors are not those of a person); adapt anew.')
-      tensors = {name: np.asarray(file.get_tensor(name)) for name in _TENSORS}
-  except OSError as error:
-    raise UserError(
-      f'{path}: cannot be read ({error.strerror or error}); name a file that Person.save wrote.'
-    ) from error
-  except SafetensorError as error:
-    raise UserError(f'{path}: damaged ({error}); adapt anew.') from error
-  expected = about.pop('sha256', None)
+  tensors, about = tensor_files.read(pathlib.Path(path), KIND, FORMAT)
+  if set(tensors) != set(_TENSORS) or 'predictor' not in about:
+    raise UserError(f'{path}: damaged (its tensors are not those of a person); adapt anew.')
   count = len(tensors['clips']) if tensors['clips'].ndim else 0
   for name, (kind, axes) in _TENSORS.items():
     found = tensors[name]
     if found.dtype != kind or found.ndim != axes or len(found) != count:
       raise UserError(f'{path}: damaged ({name} is {found.dtype}{list(found.shape)}); adapt anew.')
-  if _checksum(tensors, about) != expected:
-    raise UserError(f'{path}: damaged (its checksum differs); adapt anew.')
   return Person(about['predictor'], **tensors)
 
 
@@ -145,10 +108,3 @@ def identifier(clip: str | bytes) -> np.uint64:
   """64 bits of the SHA-256 of a clip's name, or of its features where it has none."""
   content = clip.encode('utf-8', 'surrogatepass') if isinstance(clip, str) else clip
   return np.uint64(int.from_bytes(hashlib.sha256(content).digest()[:8], 'big'))
-
-
-def _checksum(tensors: dict[str, np.ndarray], about: dict[str, str]) -> str:
-  digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-  for name in sorted(tensors):
-    digest.update(tensors[name].tobytes())
-  return digest.hexdigest()

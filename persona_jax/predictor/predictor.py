@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,12 +17,13 @@ from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.persona import arms, posterior, residual
 from persona_jax.persona.arms import Known, Priors
-from persona_jax.predictor import card, storage
+from persona_jax.predictor import batches, card, fine_tuned, storage
+from persona_jax.predictor.fine_tuned import FineTuned
 from persona_jax.predictor.person import Person, identifier
 from persona_jax.predictor.person import load as load_person
+from persona_jax.training.fine_tune import FineTuner, Supports, recipes
+from persona_jax.training.steps import Shared
 from persona_jax.types import Array, Clips, Config, Normaliser, Params
-
-SMALLEST, LARGEST = 8, 1024  # clips of a program; other numbers are padded to a power of two
 
 
 class Scores(NamedTuple):
@@ -43,7 +44,7 @@ class Predictor:
   """Everything that a prediction depends on; made by `train` or `load`, and used without a corpus.
 
   Attributes:
-    config: `model`, as in `persona_jax.config`.
+    config: `model` and `adapt`, as in `persona_jax.config`.
     params: of the model.
     normaliser: of the features.
     priors: how people differ.
@@ -85,7 +86,8 @@ class Predictor:
   def _others(self) -> dict[str, Any]:
     """What `identity` depends on besides the parameters, as plain JSON."""
     return dict(
-      model=storage.plain(self.config.model.to_dict()),
+      model=self.config.model.to_dict(),
+      adapt=self.config.adapt.to_dict(),
       normaliser=storage.plain(self.normaliser),
       priors=storage.plain(self.priors),
       widths=dict(self.widths),
@@ -122,27 +124,72 @@ class Predictor:
     Raises:
       UserError: a clip or label cannot be used, or a clip is already known.
     """
-    labels = np.asarray(labels, np.float32)
-    count = self._expect_clips(clips)
-    if labels.shape != (count,):
-      raise UserError(f'labels of shape {list(labels.shape)}: expected one per clip, [{count}].')
-    for place, label in enumerate(labels):
-      if not abs(label) <= LABEL_RANGE:  # also where it is not a number
-        raise UserError(f'clip {_named(names, place)}: label {label}, expected -3 to 3.')
-    predictions, read = self._read(clips)
-    components = residual.components(self.priors.residual.reading, read)
-    known = names if names is not None else [_content(clips, place) for place in range(count)]
+    labels = self._expect_labels(clips, labels, names)
+    count = len(labels)
+    predictions, components = self.features(clips)
+    known = names or [batches.content(clips, place) for place in range(count)]
     new = Person(
       self.identity,
       np.array([identifier(name) for name in known], np.uint64),
       labels,
       predictions,
-      np.asarray(components, np.float32),
+      components,
       np.full(count, chosen),
     )
     if len(np.unique(new.clips)) < count:
       raise UserError('a clip is given twice; give every clip once.')
     return (user or self.nobody()).add(new)
+
+  def fine_tune(
+    self,
+    clips: Clips,
+    labels: Sequence[float] | np.ndarray,
+    arm: str = 'fs_ua_kd',
+    user: FineTuned | None = None,
+  ) -> FineTuned:
+    """Fine-tunes the model to a person: the parameters that change are the person.
+
+    Args:
+      clips: [n] of the person, features as they are in files.
+      labels: [n] sentiment, -3 to 3.
+      arm: one of `persona_jax.arms.FINE_TUNED`.
+      user: the person so far, whose model goes on learning; None starts from the predictor.
+
+    Raises:
+      UserError: a clip or label cannot be used, or a parameter is not finite.
+    """
+    labels = self._expect_labels(clips, labels, None)
+    recipe = recipes(self.config.adapt)[arm]
+    if user is not None and (user.arm != arm or recipe.distilling):
+      raise UserError(f'{arm} cannot continue from {user.arm}; give all clips and start anew.')
+    tuner, params = FineTuner(self.config, recipe), self._params_of(user)
+    count, size = len(labels), batches.bucket(len(labels))
+    support = Supports(
+      np.arange(size),
+      (np.arange(size) < count).astype(np.float32),
+      np.float32(recipe.label_weight),
+    )
+    shared = Shared(batches.padded(clips, size), np.pad(labels, (0, size - count)))
+    learned = jax.device_get(
+      jax.jit(tuner.personalise)(params, self.normaliser, jax.device_put(shared), support)
+    )
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(learned)):
+      raise UserError(
+        f'{arm}: a parameter is not finite; lower the learning rates of config.adapt.'
+      )
+    changed = fine_tuned.folded({group: learned[group] for group in recipe.trained})
+    known = 0 if user is None else user.num_clips
+    return FineTuned(self.identity, arm, known + count, changed)
+
+  def _params_of(self, user: FineTuned | None) -> Params:
+    """The parameters of a person's model; without a person those of the predictor."""
+    if user is None:
+      return self.params
+    self._expect_own(user)
+    recipe = recipes(self.config.adapt)[user.arm]
+    whole = FineTuner(self.config, recipe).start(self.params)
+    like = {group: whole[group] for group in recipe.trained}
+    return whole | fine_tuned.unfolded(user.changed, like)
 
   def nobody(self) -> Person:
     """A person of whom no clip is known: predictions are only calibrated."""
@@ -157,17 +204,31 @@ class Predictor:
       np.zeros(0, bool),
     )
 
-  def predict(self, clips: Clips, user: Person | None = None) -> Scores:
+  def predict(self, clips: Clips, user: Person | FineTuned | None = None) -> Scores:
     """Predicts clips of one person.
 
     Args:
       clips: [n] of the person, features as they are in files.
-      user: None for somebody unknown: the prediction is that of all people, calibrated.
+      user: None for somebody unknown: the prediction is that of all people, calibrated. A
+        fine-tuned person has no intervals, which are NaN.
 
     Raises:
       UserError: a clip cannot be used, or the person is of another predictor.
     """
+    if isinstance(user, FineTuned):
+      return self._predict_fine_tuned(clips, user)
     return self.predict_mixed(clips, [user or self.nobody()], np.zeros(len(_first(clips)), int))
+
+  def _predict_fine_tuned(self, clips: Clips, user: FineTuned) -> Scores:
+    count, params = self._expect_clips(clips), self._params_of(user)
+    model = FineTuner(self.config, recipes(self.config.adapt)[user.arm]).model
+    program = jax.jit(functools.partial(_predict, model))
+    means = []
+    for part in batches.parts(count):
+      whole = batches.padded(batches.take(clips, part), batches.bucket(len(part)))
+      means.append(np.asarray(program(params, self.normaliser, whole))[: len(part)])
+    unknown = np.full(count, np.nan, np.float32)
+    return Scores(np.concatenate(means), unknown, unknown)
 
   def predict_mixed(
     self, clips: Clips, users: Sequence[Person], of_clip: Sequence[int] | np.ndarray
@@ -188,32 +249,46 @@ class Predictor:
     for user in users:
       self._expect_own(user)
     table = _stack([self._known(user) for user in users])
-    parts = [self._predict_part(_take(clips, part), table, places[part]) for part in _parts(count)]
+    parts = [
+      self._predict_part(batches.take(clips, part), table, places[part])
+      for part in batches.parts(count)
+    ]
     return Scores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
   def _predict_part(self, clips: Clips, table: Known, places: np.ndarray) -> Scores:
     count = len(places)
-    size = _bucket(count)
+    size = batches.bucket(count)
     sentiment = self._answer(
       self.params,
       self.normaliser,
       self.priors,
-      _padded(clips, size),
+      batches.padded(clips, size),
       table,
       np.pad(places, (0, size - count)),
     )
     rows = (sentiment.mean, sentiment.lower, sentiment.upper)
     return Scores(*(np.asarray(row)[:count] for row in rows))
 
+  def features(self, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
+    """What a person is learned from: predictions [n], and components [n, num_components].
+
+    Raises:
+      UserError: a clip cannot be used.
+    """
+    self._expect_clips(clips)
+    predictions, read = self._read(clips)
+    components = residual.components(self.priors.residual.reading, read)
+    return predictions, np.asarray(components, np.float32)
+
   def _read(self, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
     """Predictions [n] before any personalisation, and what the head reads [n, width]."""
     parts = []
-    for part in _parts(len(_first(clips))):
-      size = _bucket(len(part))
+    for part in batches.parts(len(_first(clips))):
+      size = batches.bucket(len(part))
       found = self._reader(
         self.params,
         self.normaliser,
-        _padded(_take(clips, part), size),
+        batches.padded(batches.take(clips, part), size),
       )
       parts.append([np.asarray(each)[: len(part)] for each in found])
     predictions, read = zip(*parts, strict=True)
@@ -221,7 +296,7 @@ class Predictor:
 
   def _known(self, user: Person) -> Known:
     """What a prediction needs of a person, of the rows padded to a power of two."""
-    size = _bucket(user.num_clips)
+    size = batches.bucket(user.num_clips)
     weights = (np.arange(size) < user.num_clips).astype(np.float32)
 
     def padded(rows):
@@ -230,7 +305,19 @@ class Predictor:
     rows = (user.predictions, user.components, user.labels, user.chosen)
     return _posteriors(self.priors, *map(padded, rows), weights)
 
-  def _expect_own(self, user: Person, where: str = '') -> None:
+  def _expect_labels(
+    self, clips: Clips, labels: Sequence[float] | np.ndarray, names: Sequence[str] | None
+  ) -> np.ndarray:
+    """Returns the labels [n], if there is one for each clip that can be used."""
+    found, count = np.asarray(labels, np.float32), self._expect_clips(clips)
+    if found.shape != (count,):
+      raise UserError(f'labels of shape {list(found.shape)}: expected one per clip, [{count}].')
+    for place, label in enumerate(found):
+      if not abs(label) <= LABEL_RANGE:  # also where it is not a number
+        raise UserError(f'clip {_named(names, place)}: label {label}, expected -3 to 3.')
+    return found
+
+  def _expect_own(self, user: Person | FineTuned, where: str = '') -> None:
     if user.predictor != self.identity:
       raise UserError(
         f'{where}the person was adapted with another predictor; adapt anew with this one.'
@@ -267,7 +354,7 @@ def load(folder: pathlib.Path | str) -> Predictor:
   found = storage.read(pathlib.Path(folder))
   described = found.described
   predictor = Predictor(
-    ml_collections.ConfigDict(dict(model=described['model'])),
+    ml_collections.ConfigDict(dict(model=described['model'], adapt=described['adapt'])),
     found.params,
     storage.as_tree(described['normaliser'], Normaliser),
     storage.as_priors(described['priors']),
@@ -287,55 +374,19 @@ def _named(names: Sequence[str] | None, place: int) -> str:
   return str(place) if names is None else repr(names[place])
 
 
-def _content(clips: Clips, place: int) -> bytes:
-  """The valid frames of a clip, which stand for its name."""
-  return b''.join(
-    modality.encode()
-    + np.asarray(x[place], np.float32)[np.asarray(clips.masks[modality][place])].tobytes()
-    for modality, x in sorted(clips.sequences.items())
-  )
-
-
-def _bucket(count: int) -> int:
-  """The next power of two, so that any batches compile a handful of programs."""
-  return max(SMALLEST, 1 << (count - 1).bit_length()) if count else SMALLEST
-
-
-def _parts(count: int) -> list[np.ndarray]:
-  return [np.arange(start, min(start + LARGEST, count)) for start in range(0, count, LARGEST)]
-
-
-def _take(clips: Clips, places: np.ndarray) -> Clips:
-  return _mapped(clips, lambda x: x[places])
-
-
-def _padded(clips: Clips, size: int) -> Clips:
-  """Pads clips to `size`, and steps to a power of two; padding is masked."""
-
-  def pad(x):
-    steps = max(1, x.shape[1])
-    more = (1 << (steps - 1).bit_length()) - x.shape[1]
-    return np.pad(x, [(0, size - len(x)), (0, more)] + [(0, 0)] * (x.ndim - 2))
-
-  return _mapped(clips, pad)
-
-
-def _mapped(clips: Clips, function: Callable[[np.ndarray], np.ndarray]) -> Clips:
-  """Clips with `function` of every sequence and mask."""
-  sequences: dict[str, Array] = {m: function(np.asarray(x)) for m, x in clips.sequences.items()}
-  masks: dict[str, Array] = {m: function(np.asarray(x)) for m, x in clips.masks.items()}
-  return Clips(sequences, masks)
-
-
 def _stack(known: Sequence[Known]) -> Known:
   """A table of people, padded to a power of two with the first."""
-  size = _bucket(len(known))
+  size = batches.bucket(len(known))
   filled = [*known, *[known[0]] * (size - len(known))]
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *filled)
 
 
 def _read(model, params: Params, normaliser: Normaliser, clips: Clips) -> tuple[Array, Array]:
   return predict.predict_and_read(model, params, normaliser, clips, jnp.arange(len(_axis(clips))))
+
+
+def _predict(model, params: Params, normaliser: Normaliser, clips: Clips) -> Array:
+  return predict.predict(model, params, normaliser, clips, jnp.arange(len(_axis(clips))))
 
 
 def _axis(clips: Clips) -> Array:
@@ -356,11 +407,12 @@ def _answer(
     model, params, normaliser, clips, jnp.arange(len(places))
   )
 
-  def one(place, prediction, seen):
+  def one(place, phi):
     known = jax.tree.map(lambda leaf: leaf[place], table)
-    return arms.bayes(priors, known, prediction[None], seen[None])[0]
+    return arms.bayes(priors, known, phi[None])[0]
 
-  return posterior.summarised(jax.vmap(one)(places, predictions, read))
+  phi = residual.features(priors.residual.reading, predictions, read)
+  return posterior.summarised(jax.vmap(one)(places, phi))
 
 
 @jax.jit

@@ -84,6 +84,17 @@ def read(folder: pathlib.Path) -> Stored:
   return Stored(params, about['described'], about['identity'])
 
 
+def settings(folder: pathlib.Path) -> ml_collections.ConfigDict:
+  """What JAX must know before it starts, in a config; errors as of `read`."""
+  if not (folder / MANIFEST).exists():
+    raise UserError(f'{folder}: no predictor; run launch.train first, or name its --predictor.')
+  try:
+    described = items.read_facts(folder, MANIFEST)['described']
+  except (damage.Damaged, KeyError) as error:
+    raise UserError(f'a predictor is damaged ({error}); train it again.') from error
+  return ml_collections.ConfigDict(dict(model=described['model'], quick_compile=False))
+
+
 def identity(params: Params, others: dict[str, Any]) -> str:
   """A hash of the parameters and of the rest, the same for the same numbers."""
   digest = hashlib.sha256(json.dumps(others, sort_keys=True).encode())

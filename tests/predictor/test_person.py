@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from persona_jax.errors import UserError
 from persona_jax.predictor import person as person_lib
+from persona_jax.predictor import tensor_files
 from persona_jax.predictor.person import Person, identifier
 
 NAMES = ('a', 'b', 'c', 'd', 'e', 'f')
@@ -95,15 +96,23 @@ def test_a_damaged_file_is_refused_in_one_sentence(tmp_path_factory, data):
 @pytest.mark.parametrize(
   'tensors, about, said',
   [
-    ({'x': np.zeros(1)}, {}, 'not a person'),
-    ({'x': np.zeros(1)}, {'kind': 'persona_jax person', 'format': '2'}, 'of format 2, this vers'),
-    ({'x': np.zeros(1)}, {'kind': 'persona_jax person', 'format': '1'}, 'its tensors are not'),
+    ({'x': np.zeros(1)}, {}, 'not a person; it says that it is None'),
+    ({'x': np.zeros(1)}, {'kind': 'person', 'format': '2'}, 'a person of format 2, this version'),
+    ({'x': np.zeros(1)}, {'kind': 'person', 'format': '1'}, 'its checksum differs'),
   ],
 )
 def test_other_files_are_refused(tensors, about, said, tmp_path):
   path = tmp_path / 'x.safetensors'
   save_file(tensors, path, about)
   with pytest.raises(UserError, match=said):
+    person_lib.load(path)
+
+
+def test_a_whole_file_with_other_tensors_is_no_person(tmp_path):
+  path = tmp_path / 'x.safetensors'
+  about = dict(kind='person', format='1', predictor='p')
+  tensor_files.write(path, {'clips': np.zeros(2, np.uint64)}, about)
+  with pytest.raises(UserError, match='its tensors are not those of a person'):
     person_lib.load(path)
 
 

@@ -1,0 +1,186 @@
+"""A person's own clips: a CSV with a line per clip, and an array of features per modality.
+
+The columns are `clip`, `user`, `label`, and one per modality, which names a `.npy` file relative to
+the CSV: [steps, width] features, or [width] where there is one step. Instead of these, a column
+`features` may name one `.npz` file that holds an array per modality. `user` and `label` may be
+missing or empty, and a clip may lack a modality.
+"""
+
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from persona_jax import files
+from persona_jax.data.corpus import LABEL_RANGE, pad_clips
+from persona_jax.errors import UserError
+from persona_jax.types import Clips
+
+CLIP, USER, LABEL, FEATURES = 'clip', 'user', 'label', 'features'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OwnClips:
+  """The clips that can be used, in the order of the lines.
+
+  Attributes:
+    names: [n] of the clips.
+    users: [n] whose clips they are; '' where the line does not say.
+    labels: [n] float32 sentiment, NaN where the line has none.
+    clips: their features.
+    left_out: {line: reason} of every line that cannot be used.
+  """
+
+  names: tuple[str, ...]
+  users: tuple[str, ...]
+  labels: np.ndarray
+  clips: Clips
+  left_out: dict[str, str]
+
+  def of(self, places: np.ndarray) -> Clips:
+    """The clips at `places` [n]."""
+    return Clips(*({m: x[places] for m, x in part.items()} for part in self.clips))
+
+
+class _Unusable(ValueError):
+  """Why a line cannot be used."""
+
+
+def read(path: pathlib.Path, widths: Mapping[str, int], with_labels: bool) -> OwnClips:
+  """Reads the clips of a CSV.
+
+  Args:
+    path: of the CSV.
+    widths: {modality: D_m} that the predictor needs.
+    with_labels: whether a clip without a label is left out.
+
+  Raises:
+    UserError: there is no such table, or no line of it can be used.
+  """
+  lines = _lines(path)
+  rows, frames, left_out = [], [], {}
+  for number, line in enumerate(lines, start=2):
+    name = (line.get(CLIP) or '').strip()
+    try:
+      if not name:
+        raise _Unusable('no name in the column clip')
+      if name in {row[0] for row in rows}:
+        raise _Unusable('the name occurs before')
+      label = _label(line, with_labels)
+      frames.append(_frames(path.parent, line, widths))
+    except _Unusable as error:
+      left_out[f'line {number}' + (f' (clip {name})' if name else '')] = str(error)
+      continue
+    rows.append((name, (line.get(USER) or '').strip(), label))
+  if not rows:
+    told = '; '.join(f'{line}: {reason}' for line, reason in list(left_out.items())[:3])
+    raise UserError(f'{path}: no clip can be used ({told or "there is no line"}).')
+  names, users, labels = zip(*rows, strict=True)
+  return OwnClips(names, users, np.array(labels, np.float32), pad_clips(frames, widths), left_out)
+
+
+def write(
+  path: pathlib.Path,
+  clips: Clips,
+  names: Sequence[str],
+  users: Sequence[str] | None = None,
+  labels: Sequence[float] | np.ndarray | None = None,
+) -> None:
+  """Writes clips as `read` reads them, with a folder of arrays beside the CSV."""
+  folder = path.with_suffix('')
+  folder.mkdir(parents=True, exist_ok=True)
+  with files.replacing(path) as file:
+    table = files.CsvWriter(file)
+    table.writerow((CLIP, USER, LABEL, *clips.sequences))
+    for place, name in enumerate(names):
+      cells = []
+      for modality, sequence in clips.sequences.items():
+        frames = np.asarray(sequence[place])[np.asarray(clips.masks[modality][place])]
+        cells.append(f'{folder.name}/{place}.{modality}.npy' if len(frames) else '')
+        if len(frames):
+          np.save(path.parent / cells[-1], frames)
+      user = '' if users is None else users[place]
+      label = '' if labels is None else str(labels[place])
+      table.writerow((name, user, label, *cells))
+
+
+def _lines(path: pathlib.Path) -> list[dict[str, str | None]]:
+  try:
+    with path.open(newline='', encoding='utf-8-sig', errors='surrogatepass') as file:
+      reader = csv.DictReader(file)
+      if CLIP not in (reader.fieldnames or ()):
+        raise UserError(f'{path}: no column clip; expected a header such as clip,user,label,audio.')
+      return list(reader)
+  except OSError as error:
+    raise UserError(f'{path}: cannot be read ({error.strerror}).') from error
+  except (csv.Error, UnicodeDecodeError) as error:
+    raise UserError(f'{path}: not a table of text ({error}).') from error
+
+
+def _label(line: Mapping[str, str | None], needed: bool) -> float:
+  text = (line.get(LABEL) or '').strip()
+  if not text:
+    if needed:
+      raise _Unusable('no label')
+    return np.nan
+  try:
+    label = float(text)
+  except ValueError as error:
+    raise _Unusable(f'label {text!r} is no number') from error
+  if not abs(label) <= LABEL_RANGE:
+    raise _Unusable(f'label {text}, expected -3 to 3')
+  return label
+
+
+def _frames(
+  root: pathlib.Path, line: Mapping[str, str | None], widths: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+  """{modality: [steps, D_m]} of a clip; no step where it lacks the modality."""
+  arrays = _arrays(root, line, widths)
+  frames = {}
+  for modality, width in widths.items():
+    found = arrays.get(modality)
+    if found is None:
+      frames[modality] = np.zeros((0, width), np.float32)
+      continue
+    found = found[None] if found.ndim == 1 else found
+    if found.ndim != 2 or found.shape[1] != width or found.dtype.kind not in 'fiu':
+      shown = f'{found.dtype}{list(found.shape)}'
+      raise _Unusable(f'{modality} is {shown}, expected numbers [steps, {width}]')
+    if not np.isfinite(found).all():
+      raise _Unusable(f'a value of {modality} is not finite')
+    frames[modality] = found.astype(np.float32)
+  if not any(len(each) for each in frames.values()):
+    raise _Unusable('no features')
+  return frames
+
+
+def _arrays(
+  root: pathlib.Path, line: Mapping[str, str | None], widths: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+  if whole := (line.get(FEATURES) or '').strip():
+    loaded = _load(root / whole)
+    if isinstance(loaded, np.ndarray):
+      raise _Unusable(f'{whole} holds one array, expected an .npz with one per modality')
+    return {modality: loaded[modality] for modality in widths if modality in loaded}
+  arrays = {}
+  for modality in widths:
+    if name := (line.get(modality) or '').strip():
+      loaded = _load(root / name)
+      if not isinstance(loaded, np.ndarray):
+        raise _Unusable(f'{name} holds several arrays, expected an .npy with one')
+      arrays[modality] = loaded
+  return arrays
+
+
+def _load(path: pathlib.Path) -> np.ndarray | dict[str, np.ndarray]:
+  """An array, or those of an .npz; objects are refused, since they can hold code."""
+  try:
+    loaded = np.load(path, allow_pickle=False)
+    return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
+  except OSError as error:
+    raise _Unusable(f'{path.name} cannot be read ({error.strerror or error})') from error
+  except Exception as error:  # numpy and zipfile raise many kinds for a file that is not theirs
+    raise _Unusable(f'{path.name} is no array of numpy ({" ".join(str(error).split())})') from error

@@ -1,0 +1,155 @@
+"""What launch.adapt and launch.predict do with tables of clips and a folder of people."""
+
+import io
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from persona_jax.arms import NAMES
+from persona_jax.data import own_clips
+from persona_jax.data.own_clips import OwnClips
+from persona_jax.errors import UserError
+from persona_jax.files import CsvWriter
+from persona_jax.predictor import advice, fine_tuned
+from persona_jax.predictor.people import BAYES, People
+from persona_jax.predictor.person import identifier
+from persona_jax.predictor.predictor import Predictor, Scores
+from persona_jax.reporting.markdown import listed, literal
+
+
+def read(predictor: Predictor, path: pathlib.Path, user: str | None, with_labels: bool) -> OwnClips:
+  """Reads the clips of a CSV, as `own_clips.read`.
+
+  Args:
+    predictor: whose features the clips must have.
+    path: of the CSV.
+    user: whose clips to take; clips without a user are theirs too. None takes everybody's.
+    with_labels: whether a clip without a label is left out.
+  """
+  given = own_clips.read(path, predictor.widths, with_labels)
+  if user is None:
+    return given
+  own = np.array([name in ('', user) for name in given.users])
+  if not own.any():
+    raise UserError(f'{path}: no clip of {user}; its users are {listed(sorted(set(given.users)))}.')
+  return subset(given, own, [user] * int(own.sum()))
+
+
+def subset(given: OwnClips, chosen: np.ndarray, users: Sequence[str] | None = None) -> OwnClips:
+  """The clips where the mask [n] is True, perhaps of other users [m]."""
+  places = np.flatnonzero(chosen)
+  return OwnClips(
+    tuple(given.names[place] for place in places),
+    tuple(given.users[place] for place in places) if users is None else tuple(users),
+    given.labels[places],
+    given.of(places),
+    given.left_out,
+  )
+
+
+def adapt(predictor: Predictor, people: People, clips: OwnClips, chosen: bool) -> str:
+  """Adapts to every person in `clips`, and says what each is known by."""
+  lines = []
+  for user, own in _by_user(clips).items():
+    with people.changing(user) as path:
+      before = predictor.person(path) if path.exists() else None
+      person = predictor.adapt(own.clips, own.labels, before, own.names, chosen)
+      person.save(path)
+    how = 'chosen by their labels' if chosen else 'a random choice'
+    lines.append(
+      f'- {literal(user)}: learned from {_clips(len(own.names))}, taken for {how}; known by '
+      f'{_clips(person.num_clips)}, {path.stat().st_size} bytes in {literal(str(path))}.'
+    )
+    surprises = person.clips[advice.surprising(predictor, person)]
+    names = [literal(name) for name in own.names if identifier(name) in surprises]
+    if names:
+      lines.append(
+        f'  The label of {listed(names)} is far from what the other clips suggest; is it right? '
+        f'`--forget` takes a clip out again.'
+      )
+  return '\n'.join(lines)
+
+
+def fine_tune(predictor: Predictor, people: People, clips: OwnClips, arm: str) -> str:
+  """Fine-tunes the model to every person in `clips`, and says what each is known by."""
+  lines = []
+  for user, own in _by_user(clips).items():
+    with people.changing(user) as path:
+      before = fine_tuned.load(path) if path.exists() else None
+      person = predictor.fine_tune(own.clips, own.labels, arm, before)
+      size = person.save(path)
+    lines.append(
+      f'- {literal(user)}: {NAMES[arm]} learned from {_clips(len(own.names))}; known by '
+      f'{_clips(person.num_clips)}, {size} bytes in {literal(str(path))}.'
+    )
+  return '\n'.join(lines)
+
+
+def forget(predictor: Predictor, people: People, user: str, names: Sequence[str]) -> str:
+  """Takes clips of a person out again, and says what the person is known by then."""
+  with people.changing(user) as path:
+    person = predictor.person(path)
+    for name in names:
+      person = person.forget(name)
+    person.save(path)
+  return f'- {literal(user)}: forgot {listed(list(map(literal, names)))}; known by ' + (
+    f'{_clips(person.num_clips)}.'
+  )
+
+
+def suggest(predictor: Predictor, people: People, clips: OwnClips, count: int) -> str:
+  """Names the clips without a label that would be worth one, per person."""
+  lines = []
+  for user, own in _by_user(clips).items():
+    person = predictor.person(people.path(user)) if people.knows(user) else predictor.nobody()
+    places = advice.worth_a_label(predictor, person, own.clips, count)
+    names = listed([literal(own.names[place]) for place in places])
+    lines.append(f'- {literal(user)}: a label would be worth most for {names}.')
+  return '\n'.join(lines) or 'Every clip has a label.'
+
+
+def predictions(predictor: Predictor, people: People, clips: OwnClips) -> str:
+  """One line of CSV per clip: clip, user, prediction, low, high, known."""
+  text = io.StringIO(newline='')
+  table = CsvWriter(text)
+  table.writerow(('clip', 'user', 'prediction', 'low', 'high', 'known'))
+  scores = _scores(predictor, people, clips)
+  for name, user, mean, low, high in zip(clips.names, clips.users, *scores, strict=True):
+    ends = ('', '') if np.isnan(low) else (low, high)
+    table.writerow((name, user, mean, *ends, int(people.knows(user))))
+  return text.getvalue()
+
+
+def _scores(predictor: Predictor, people: People, clips: OwnClips) -> Scores:
+  names = list(dict.fromkeys(clips.users))
+  if people.arm == BAYES:
+    known = [
+      predictor.person(people.path(user)) if people.knows(user) else predictor.nobody()
+      for user in names
+    ]
+    return predictor.predict_mixed(clips.clips, known, [names.index(u) for u in clips.users])
+  scores = Scores(*(np.zeros(len(clips.names), np.float32) for _ in Scores._fields))
+  for user in names:
+    places = np.flatnonzero([other == user for other in clips.users])
+    person = fine_tuned.load(people.path(user)) if people.knows(user) else None
+    for column, values in zip(scores, predictor.predict(clips.of(places), person), strict=True):
+      column[places] = values
+  return scores
+
+
+def left_out(clips: OwnClips) -> str:
+  """Which lines were not used, and why; empty if all were."""
+  if not clips.left_out:
+    return ''
+  lines = [f'- {literal(line)}: {literal(reason)}.' for line, reason in clips.left_out.items()]
+  return '\n'.join(['Not used:', '', *lines])
+
+
+def _by_user(clips: OwnClips) -> dict[str, OwnClips]:
+  users = dict.fromkeys(clips.users)
+  return {user: subset(clips, np.array([other == user for other in clips.users])) for user in users}
+
+
+def _clips(count: int) -> str:
+  return f'{count} clip{"" if count == 1 else "s"}'
