@@ -3,7 +3,7 @@
   python -m launch.adapt --predictor=runs/predictor --clips=alice.csv --user=alice
 
 The file of the person is then in the folder --users. More clips continue where the person was.
-persona_jax/data/own_clips.py describes the CSV.
+launch/README.md describes the CSV; --config names a corpus to take the clips from instead.
 """
 
 import pathlib
@@ -17,8 +17,8 @@ from persona_jax.data.own_clips import OwnClips
 from persona_jax.errors import UserError
 from persona_jax.predictor import adaptation, people, predictor, storage
 
-PREDICTOR = common.define_predictor()
-CLIPS = flags.DEFINE_string('clips', None, 'The CSV of labelled clips.')
+PREDICTOR, CONFIG = common.define_predictor(), common.define_config(default=None)
+CLIPS, ONLY = common.define_clips()
 USER = flags.DEFINE_string(
   'user', None, 'The person; by default, everybody in the column user of the CSV.'
 )
@@ -52,11 +52,9 @@ def main() -> None:
   known = people.People(USERS.value, ARM.value)
   if FORGET.value:
     common.show(adaptation.forget(model, known, _needed_user(), FORGET.value))
-  if CLIPS.value is None:
-    if not FORGET.value:
-      raise UserError('--clips: name the CSV of labelled clips, or a clip to --forget.')
-    return
-  given = adaptation.read(model, pathlib.Path(CLIPS.value), USER.value, with_labels=False)
+    if CLIPS.value is None and CONFIG.value is None:
+      return
+  given = adaptation.read(model, common.clips_source(CLIPS, CONFIG), USER.value, ONLY.value)
   labelled = adaptation.subset(given, ~np.isnan(given.labels))
   common.show(_adapted(model, known, labelled) if labelled.names else 'No clip has a label.')
   common.show(adaptation.left_out(given))

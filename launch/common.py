@@ -29,12 +29,12 @@ DEBUG_NANS = flags.DEFINE_bool(
 )
 
 
-def define_config() -> flags.FlagHolder:
+def define_config(default: str | None = 'configs/synthetic.py') -> flags.FlagHolder:
   """Defines --config, with every field open to override as --config.field=value."""
   try:  # the file and the fields set on the command line are read here already
     return config_flags.DEFINE_config_file(
       'config',
-      'configs/synthetic.py',
+      default,
       'The settings: a config file, followed by ":smoke" for a run of seconds. Every field can be '
       'set on the command line, as in --config.pretrain.num_epochs=12.',
     )
@@ -58,6 +58,20 @@ def define_predictor() -> flags.FlagHolder:
 
 def define_users() -> flags.FlagHolder:
   return flags.DEFINE_string('users', 'runs/users', 'The folder with a file per person.')
+
+
+def define_clips() -> tuple[flags.FlagHolder, flags.FlagHolder]:
+  return (
+    flags.DEFINE_string('clips', None, 'The CSV of clips; launch/README.md describes it.'),
+    flags.DEFINE_list('only', [], 'Names of the clips to take, as video[3],video[7]; default all.'),
+  )
+
+
+def clips_source(clips: flags.FlagHolder, config: flags.FlagHolder) -> pathlib.Path | Config:
+  """Where clips come from: the CSV, or the corpus of a config."""
+  if (clips.value is None) == (config.value is None):
+    raise UserError('clips: name either a CSV with --clips, or a corpus with --config.')
+  return config.value if clips.value is None else pathlib.Path(clips.value)
 
 
 def define_distributed() -> flags.FlagHolder:

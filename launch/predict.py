@@ -14,8 +14,8 @@ from launch import common
 from persona_jax import arms, files
 from persona_jax.predictor import adaptation, people, predictor, storage
 
-PREDICTOR = common.define_predictor()
-CLIPS = flags.DEFINE_string('clips', None, 'The CSV of clips.', required=True)
+PREDICTOR, CONFIG = common.define_predictor(), common.define_config(default=None)
+CLIPS, ONLY = common.define_clips()
 USER = flags.DEFINE_string('user', None, 'The person, where the CSV has no column user.')
 USERS = common.define_users()
 ARM = flags.DEFINE_enum(
@@ -31,7 +31,7 @@ def main() -> None:
   folder = pathlib.Path(PREDICTOR.value)
   common.start_jax(storage.settings(folder), 1)
   model = predictor.load(folder)
-  given = adaptation.read(model, pathlib.Path(CLIPS.value), USER.value, with_labels=False)
+  given = adaptation.read(model, common.clips_source(CLIPS, CONFIG), USER.value, ONLY.value)
   text = adaptation.predictions(model, people.People(USERS.value, ARM.value), given)
   if OUTPUT.value:
     files.write_text(pathlib.Path(OUTPUT.value), text)

@@ -11,6 +11,7 @@ import pathlib
 from absl import flags
 
 from launch import common
+from persona_jax.errors import UserError
 from persona_jax.predictor import card, training
 from persona_jax.runtime import preemption
 
@@ -24,9 +25,24 @@ STUDY = flags.DEFINE_string(
 )
 
 
+FOLD = flags.DEFINE_string(
+  'fold',
+  None,
+  'A fold of --study, such as fold_00_seed_0: nothing is trained; its pre-trained model becomes '
+  'a predictor for the speakers whom it has not seen.',
+)
+
+
 def main() -> None:
   common.start_jax(CONFIG.value, 1)
-  predictor = training.train(CONFIG.value, pathlib.Path(PREDICTOR.value), STUDY.value)
+  folder, study = pathlib.Path(PREDICTOR.value), STUDY.value and pathlib.Path(STUDY.value)
+  if FOLD.value is None:
+    predictor = training.train(CONFIG.value, folder, study)
+  elif study:
+    predictor = training.of_fold(CONFIG.value, study, FOLD.value)
+    predictor.save(folder)
+  else:
+    raise UserError('--fold: name the workdir of its study with --study.')
   common.show(card.text(predictor.facts))
 
 

@@ -19,7 +19,7 @@ ATTENTION = 'attention.json'
 REPORT, PAGE, FIGURES = 'report.md', 'report.html', 'figures'
 CONTROLS = 'controls'  # a folder of records per control
 LOCK = '.lock'
-CHECKPOINTS, TEACHERS, ADAPTED = 'checkpoints', 'teachers', 'personal'
+CHECKPOINTS, TEACHERS = 'checkpoints', 'teachers'
 
 
 def _open(path: pathlib.Path, mode: Literal['r', 'w'] = 'r') -> TextIO:

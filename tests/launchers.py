@@ -5,6 +5,7 @@ which spares each the seconds of its imports. Elsewhere, and by `fresh`, a new i
 """
 
 import atexit
+import csv
 import functools
 import multiprocessing
 import os
@@ -121,6 +122,28 @@ def complaint(launcher, *flags) -> str:
   assert process.returncode == 1
   assert 'Traceback' not in errors and len(errors.strip().splitlines()) == 1, errors
   return errors
+
+
+def personalised_alone(flags, workdir, fold, user, arm, support, folder, **environment):
+  """A held-out user of a study met by the fold's predictor: {clip: prediction} of all clips.
+
+  Args:
+    flags: of the study, without its workdir.
+    workdir: of the study.
+    fold: whose model becomes a predictor.
+    user, arm: who is personalised to, and how.
+    support: names of the clips to learn from.
+    folder: for the predictor and the person.
+  """
+  predictor = f'--predictor={folder / "predictor"}'
+  run('train', *flags, f'--study={workdir}', f'--fold={fold}', predictor, **environment)
+  config = [flag for flag in flags if not flag.startswith('--config.study.')]
+  common = [*config, predictor, f'--user={user}', f'--arm={arm}', f'--users={folder / "users"}']
+  run('adapt', *common, f'--only={",".join(support)}', **environment)
+  table = csv.DictReader(run('predict', *common, **environment).splitlines())
+  rows = list(table)
+  assert {(row['user'], row['known']) for row in rows} == {(user, '1')}
+  return {row['clip']: float(row['prediction']) for row in rows}
 
 
 def wait_for(process, folder: pathlib.Path, pattern: str) -> None:

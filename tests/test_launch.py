@@ -4,15 +4,15 @@ import csv
 import json
 
 import jax
-import numpy as np
 import pooling
 import pytest
-from launchers import complaint, fresh, output_of, run, start
-from makers import SMALLEST, write_corpus
+from launchers import complaint, fresh, output_of, personalised_alone, run, start
+from makers import SMALLEST, smallest_config, write_corpus
 
 from configs import synthetic
 from launch import common
 from persona_jax import arms
+from persona_jax.study.user_session import UserSession
 
 
 @pytest.fixture(scope='module', params=['synthetic', 'mosi'])
@@ -97,34 +97,28 @@ def test_report_again_is_the_same(workdir):
 
 
 @WITH_MULT
-def test_adapt_and_predict_agree_with_the_study(flags, workdir):
-  """The study's first user and draw, personalised alone: the same attention and predictions."""
-  first = json.loads((workdir / 'attention.json').read_text())
+def test_a_predictor_of_a_fold_agrees_with_the_study(flags, workdir, tmp_path):
+  """The study's first user and draw, met by the predictor of the fold."""
+  attention = json.loads((workdir / 'attention.json').read_text())
   user = records_of(workdir)[0]['user']
-  assert first['user'] == user and first['arm'] == 'fs_ua_kd'
+  assert attention['user'] == user and attention['arm'] == 'fs_ua_kd'
   assert '](figures/attention.svg)' in (workdir / 'report.md').read_text()
-  common = [*flags, f'--workdir={workdir}', f'--user={user}']
-  assert f'# {user}' in run('adapt', *common)
-  again = json.loads((workdir / 'attention.json').read_text())  # for the next report
-  assert again['clip'] == first['clip'] and first['before'] != first['after']
   for when in ('before', 'after'):
-    assert set(again[when]) == {'audio'}
-    np.testing.assert_allclose(again[when]['audio'], first[when]['audio'], atol=1e-3)
-  rows = csv.DictReader(run('predict', *common, '--arm=fs_ua_kd').splitlines())
-  alone = {row['clip']: row for row in rows}
-  assert sum(int(row['in_support']) for row in alone.values()) == 5
-  assert alone[again['clip']]['in_support'] == '0'
+    assert set(attention[when]) == {'audio'}
+  assert attention['before'] != attention['after']
   with (workdir / 'predictions.csv').open() as file:
-    studys = [
-      row
+    studys = {
+      row['clip']: float(row['prediction'])
       for row in csv.DictReader(file)
       if (row['user'], row['draw'], row['arm']) == (user, '0', 'fs_ua_kd')
-    ]
-  assert len(studys) == len(alone) - 5
-  for row in studys:
-    mine = alone[row['clip']]
-    assert mine['in_support'] == '0'
-    assert float(mine['prediction']) == pytest.approx(float(row['prediction']), abs=1e-4)
+    }
+  count = json.loads((workdir / 'corpus.json').read_text())['users'][user]
+  support = [name for i in range(count) if (name := f'{user}[{i}]') not in studys]
+  assert len(support) == 5 and attention['clip'] in studys
+  alone = personalised_alone(flags, workdir, 'fold_00_seed_0', user, 'fs_ua_kd', support, tmp_path)
+  assert len(alone) == count
+  for clip, prediction in studys.items():
+    assert alone[clip] == pytest.approx(prediction, abs=1e-5)
 
 
 @WITH_MULT
@@ -136,14 +130,6 @@ def test_study_again_changes_nothing(flags, workdir):
 
 
 @WITHOUT_MULT
-def test_predict_writes_a_file(flags, workdir, tmp_path):
-  user = records_of(workdir)[0]['user']
-  output = tmp_path / 'out.csv'
-  run('predict', *flags, f'--workdir={workdir}', f'--user={user}', f'--output={output}')
-  assert output.read_text().startswith('clip,label,prediction,in_support\n')
-
-
-@WITHOUT_MULT
 def test_another_config_is_refused_in_the_same_workdir(flags, workdir):
   assert 'config.adapt.num_steps is 3 there and 4 now' in complaint(
     'study', *flags, f'--workdir={workdir}', '--config.adapt.num_steps=4'
@@ -151,15 +137,26 @@ def test_another_config_is_refused_in_the_same_workdir(flags, workdir):
 
 
 @WITHOUT_MULT
-def test_unknown_users_and_clips_are_named(flags, workdir):
-  common = [*flags, f'--workdir={workdir}']
-  assert "user 'nobody' is not in this study; its users are" in complaint(
-    'adapt', *common, '--user=nobody'
+def test_unknown_folds_users_and_clips_are_named(flags, workdir, tmp_path):
+  study, predictor = f'--study={workdir}', f'--predictor={tmp_path / "p"}'
+  assert 'no fold fold_07; its folds are fold_00_seed_0, fold_01' in complaint(
+    'train', *flags, study, '--fold=fold_07', predictor
   )
-  user = records_of(workdir)[0]['user']
-  assert "support clip 'x[1]' is no clip of user" in complaint(
-    'adapt', *common, f'--user={user}', '--support=x[1]'
+  assert 'name the workdir of its study' in complaint('train', '--fold=fold_07', predictor)
+  assert 'no predictor; run launch.train first' in complaint('adapt', predictor, '--clips=x.csv')
+  run('train', *flags, study, '--fold=fold_00_seed_0', predictor)
+  common = [predictor, f'--users={tmp_path / "users"}']
+  assert 'name either a CSV with --clips, or a corpus' in complaint('adapt', *common)
+  assert "no such clip of user 'nobody'; the users are video0" in complaint(
+    'adapt', *common, *flags, '--user=nobody'
   )
+  assert "no clip 'x[1]'; the clips are" in complaint(
+    'adapt', *common, *flags, '--user=video5', '--only=x[1]'
+  )
+  # The paper's validation by clips does not teach how people differ.
+  assert 'was not validated on speakers' in complaint('adapt', *common, *flags, '--user=video5')
+  rows = list(csv.DictReader(run('predict', *common, *flags, '--user=video5').splitlines()))
+  assert rows and {(row['known'], row['low']) for row in rows} == {('0', '')}
 
 
 def test_check_data_shows_what_is_there(flags):
@@ -198,7 +195,8 @@ def test_debug_shows_the_traceback(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'launcher', ['study', 'pretrain', 'adapt', 'predict', 'report', 'check_data', 'benchmark']
+  'launcher',
+  ['study', 'pretrain', 'train', 'adapt', 'predict', 'report', 'check_data', 'benchmark'],
 )
 def test_help_is_there(launcher):
   text = run(launcher, '--help')
@@ -270,12 +268,19 @@ def test_every_arm_and_shots_and_seeds_in_one_study(tmp_path):
     )
     assert len(few) == len(many) and few != many, arm
   user = rows[-1]['user']
-  common = [*flags, f'--user={user}', '--arm=fs_ua_token']
-  run('adapt', *common, '--draw=1')
-  alone = {
-    row['clip']: float(row['prediction'])
-    for row in csv.DictReader(run('predict', *common).splitlines())
-  }
+  config = smallest_config(
+    arms=PAPERS_ARMS, num_support=2, shots=(5, 2), seeds=(0, 1), attention=True
+  )
+  session = UserSession.open(config, tmp_path, user)
+  alone = personalised_alone(
+    flags[:-1],
+    tmp_path,
+    session.case.fold.name,
+    user,
+    'fs_ua_token',
+    session.support_of_draw(1),
+    tmp_path,
+  )
   mine = [
     row
     for row in rows

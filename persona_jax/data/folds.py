@@ -1,7 +1,7 @@
 """Folds of held-out speakers as index arrays, and the sizes that they share."""
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -243,8 +243,12 @@ class FoldPlan:
     All teachers of a fold learn from the same clips, so that a speaker whom one of them has not
     seen is new to all of them.
     """
+    return self.of_all_teachers_of(self.chosen)
+
+  def of_all_teachers_of(self, folds: Sequence[Fold]) -> tuple[Fold, ...]:
+    """Folds, each of which is of its first teacher, once for each teacher."""
     numbers = range(self.num_teachers)
-    return tuple(fold.of_teacher(number) for fold in self.chosen for number in numbers)
+    return tuple(fold.of_teacher(number) for fold in folds for number in numbers)
 
   @property
   def cases_of_teachers(self) -> tuple[Case, ...]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from persona_jax import files
-from persona_jax.data.corpus import LABEL_RANGE, pad_clips
+from persona_jax.data.corpus import LABEL_RANGE, Corpus, pad_clips
 from persona_jax.errors import UserError
 from persona_jax.types import Clips
 
@@ -48,13 +48,12 @@ class _Unusable(ValueError):
   """Why a line cannot be used."""
 
 
-def read(path: pathlib.Path, widths: Mapping[str, int], with_labels: bool) -> OwnClips:
+def read(path: pathlib.Path, widths: Mapping[str, int]) -> OwnClips:
   """Reads the clips of a CSV.
 
   Args:
     path: of the CSV.
     widths: {modality: D_m} that the predictor needs.
-    with_labels: whether a clip without a label is left out.
 
   Raises:
     UserError: there is no such table, or no line of it can be used.
@@ -68,7 +67,7 @@ def read(path: pathlib.Path, widths: Mapping[str, int], with_labels: bool) -> Ow
         raise _Unusable('no name in the column clip')
       if name in {row[0] for row in rows}:
         raise _Unusable('the name occurs before')
-      label = _label(line, with_labels)
+      label = _label(line)
       frames.append(_frames(path.parent, line, widths))
     except _Unusable as error:
       left_out[f'line {number}' + (f' (clip {name})' if name else '')] = str(error)
@@ -79,6 +78,11 @@ def read(path: pathlib.Path, widths: Mapping[str, int], with_labels: bool) -> Ow
     raise UserError(f'{path}: no clip can be used ({told or "there is no line"}).')
   names, users, labels = zip(*rows, strict=True)
   return OwnClips(names, users, np.array(labels, np.float32), pad_clips(frames, widths), left_out)
+
+
+def of_corpus(corpus: Corpus) -> OwnClips:
+  """The clips of a corpus as a person's own."""
+  return OwnClips(corpus.names, corpus.speakers, corpus.labels, corpus.clips, dict(corpus.left_out))
 
 
 def write(
@@ -119,11 +123,9 @@ def _lines(path: pathlib.Path) -> list[dict[str, str | None]]:
     raise UserError(f'{path}: not a table of text ({error}).') from error
 
 
-def _label(line: Mapping[str, str | None], needed: bool) -> float:
+def _label(line: Mapping[str, str | None]) -> float:
   text = (line.get(LABEL) or '').strip()
   if not text:
-    if needed:
-      raise _Unusable('no label')
     return np.nan
   try:
     label = float(text)

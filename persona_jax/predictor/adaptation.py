@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from persona_jax.arms import NAMES
-from persona_jax.data import own_clips
+from persona_jax.data import loading, own_clips
 from persona_jax.data.own_clips import OwnClips
 from persona_jax.errors import UserError
 from persona_jax.files import CsvWriter
@@ -16,24 +16,44 @@ from persona_jax.predictor.people import BAYES, People
 from persona_jax.predictor.person import identifier
 from persona_jax.predictor.predictor import Predictor, Scores
 from persona_jax.reporting.markdown import listed, literal
+from persona_jax.types import Config
+
+_MOST_NAMED = 20  # users in a sentence
 
 
-def read(predictor: Predictor, path: pathlib.Path, user: str | None, with_labels: bool) -> OwnClips:
-  """Reads the clips of a CSV, as `own_clips.read`.
+def read(
+  predictor: Predictor,
+  source: pathlib.Path | Config,
+  user: str | None = None,
+  only: Sequence[str] = (),
+) -> OwnClips:
+  """Reads clips of people.
 
   Args:
     predictor: whose features the clips must have.
-    path: of the CSV.
+    source: a CSV as `own_clips` describes it, or a config whose corpus has the clips.
     user: whose clips to take; clips without a user are theirs too. None takes everybody's.
-    with_labels: whether a clip without a label is left out.
+    only: names of the clips to take; empty takes all.
+
+  Raises:
+    UserError: the clips cannot be read, or none is left.
   """
-  given = own_clips.read(path, predictor.widths, with_labels)
-  if user is None:
-    return given
-  own = np.array([name in ('', user) for name in given.users])
-  if not own.any():
-    raise UserError(f'{path}: no clip of {user}; its users are {listed(sorted(set(given.users)))}.')
-  return subset(given, own, [user] * int(own.sum()))
+  if isinstance(source, pathlib.Path):
+    given = own_clips.read(source, predictor.widths)
+  else:
+    given = own_clips.of_corpus(loading.load(source))
+  if unknown := [name for name in only if name not in given.names]:
+    raise UserError(f'no clip {unknown[0]!r}; the clips are {given.names[0]} to {given.names[-1]}.')
+  chosen = np.array(
+    [
+      (user is None or name in ('', user)) and (not only or clip in only)
+      for clip, name in zip(given.names, given.users, strict=True)
+    ]
+  )
+  if not chosen.any():
+    users = ', '.join(sorted(set(given.users))[:_MOST_NAMED])
+    raise UserError(f'no such clip of user {user!r}; the users are {users}.')
+  return subset(given, chosen, None if user is None else [user] * int(chosen.sum()))
 
 
 def subset(given: OwnClips, chosen: np.ndarray, users: Sequence[str] | None = None) -> OwnClips:
@@ -123,7 +143,7 @@ def predictions(predictor: Predictor, people: People, clips: OwnClips) -> str:
 
 def _scores(predictor: Predictor, people: People, clips: OwnClips) -> Scores:
   names = list(dict.fromkeys(clips.users))
-  if people.arm == BAYES:
+  if people.arm == BAYES and predictor.priors is not None:
     known = [
       predictor.person(people.path(user)) if people.knows(user) else predictor.nobody()
       for user in names
@@ -132,7 +152,9 @@ def _scores(predictor: Predictor, people: People, clips: OwnClips) -> Scores:
   scores = Scores(*(np.zeros(len(clips.names), np.float32) for _ in Scores._fields))
   for user in names:
     places = np.flatnonzero([other == user for other in clips.users])
-    person = fine_tuned.load(people.path(user)) if people.knows(user) else None
+    person = None
+    if people.arm != BAYES and people.knows(user):
+      person = fine_tuned.load(people.path(user))
     for column, values in zip(scores, predictor.predict(clips.of(places), person), strict=True):
       column[places] = values
   return scores

@@ -23,7 +23,7 @@ def surprising(predictor: Predictor, person: Person) -> np.ndarray:
   if not person.num_clips:
     return np.zeros(0, bool)
   rows = (person.predictions, person.components, person.labels, person.chosen)
-  return np.asarray(_tails(predictor.priors, *rows)) < SURPRISE
+  return np.asarray(_tails(predictor.fitted_priors, *rows)) < SURPRISE
 
 
 @jax.jit
@@ -60,7 +60,7 @@ def worth_a_label(predictor: Predictor, person: Person, clips: Clips, count: int
     np.ones(person.num_clips, np.float32),
     person.chosen,
   )
-  prior = predictor.priors.residual.effects
+  prior = predictor.fitted_priors.residual.effects
   covariance = np.asarray(effects.posterior(prior, seen.residual).covariance, np.float64)
   noise, chosen = float(prior.noise), []
   for _ in range(min(count, len(phi))):

@@ -5,6 +5,11 @@ from typing import Any
 
 from persona_jax.reporting.markdown import literal, number, table
 
+_OF = {
+  'clips': 'of these speakers chose the epoch',
+  'speakers': 'other speakers chose the epoch and taught how people differ',
+}
+
 
 def text(facts: Mapping[str, Any]) -> str:
   """The card, in Markdown.
@@ -22,9 +27,9 @@ def text(facts: Mapping[str, Any]) -> str:
   if trained := facts.get('trained_on'):
     parts.append(
       f'Trained on {trained["num_train"]} clips of {trained["train_speakers"]} speakers; '
-      f'{trained["num_valid"]} clips of {trained["valid_speakers"]} other speakers chose the epoch '
-      f'({trained["best_epoch"]}, mean absolute error {number(trained["valid_mae"])}) and taught '
-      'how people differ.'
+      f'{trained["num_valid"]} clips of {trained["valid_speakers"]} {_OF[trained["validation"]]}, '
+      f'with a mean absolute error of {number(trained["valid_mae"])} in epoch '
+      f'{trained["best_epoch"]}.'
     )
   parts.append(_held_out(facts.get('held_out')))
   widths = [[literal(m), str(width)] for m, width in facts.get('widths', {}).items()]

@@ -14,7 +14,7 @@ import numpy as np
 from persona_jax.data.corpus import LABEL_RANGE
 from persona_jax.errors import UserError
 from persona_jax.model import predict
-from persona_jax.model.build import build
+from persona_jax.model.build import PersonalPredictor, build
 from persona_jax.persona import arms, posterior, residual
 from persona_jax.persona.arms import Known, Priors
 from persona_jax.predictor import batches, card, fine_tuned, storage
@@ -47,7 +47,8 @@ class Predictor:
     config: `model` and `adapt`, as in `persona_jax.config`.
     params: of the model.
     normaliser: of the features.
-    priors: how people differ.
+    priors: how people differ; None where that was not learned. Then nothing but fine-tuning
+      adapts to people, and predictions have no intervals.
     widths: {modality: D_m}.
     facts: what it was trained on and how well it did, for people; plain JSON.
     identity: a hash of everything above, by which a person knows its predictor.
@@ -56,7 +57,7 @@ class Predictor:
   config: Config
   params: Params
   normaliser: Normaliser
-  priors: Priors
+  priors: Priors | None
   widths: Mapping[str, int]
   facts: Mapping[str, Any]
 
@@ -92,6 +93,16 @@ class Predictor:
       priors=storage.plain(self.priors),
       widths=dict(self.widths),
     )
+
+  @property
+  def fitted_priors(self) -> Priors:
+    """`priors`, or a `UserError` where there are none."""
+    if self.priors is None:
+      raise UserError(
+        'the predictor was not validated on speakers, so it did not learn how people differ; adapt '
+        "with an arm that fine-tunes, or train with config.pretrain.validation='speakers'."
+      )
+    return self.priors
 
   def person(self, path: pathlib.Path | str) -> Person:
     """Loads a person whom this predictor adapted to.
@@ -193,7 +204,7 @@ class Predictor:
 
   def nobody(self) -> Person:
     """A person of whom no clip is known: predictions are only calibrated."""
-    width = self.priors.residual.reading.directions.shape[1]
+    width = self.fitted_priors.residual.reading.directions.shape[1]
     empty = np.zeros(0, np.float32)
     return Person(
       self.identity,
@@ -216,12 +227,15 @@ class Predictor:
       UserError: a clip cannot be used, or the person is of another predictor.
     """
     if isinstance(user, FineTuned):
-      return self._predict_fine_tuned(clips, user)
+      model = FineTuner(self.config, recipes(self.config.adapt)[user.arm]).model
+      return self._plain(model, self._params_of(user), clips)
+    if user is None and self.priors is None:
+      return self._plain(build(self.config.model), self.params, clips)
     return self.predict_mixed(clips, [user or self.nobody()], np.zeros(len(_first(clips)), int))
 
-  def _predict_fine_tuned(self, clips: Clips, user: FineTuned) -> Scores:
-    count, params = self._expect_clips(clips), self._params_of(user)
-    model = FineTuner(self.config, recipes(self.config.adapt)[user.arm]).model
+  def _plain(self, model: PersonalPredictor, params: Params, clips: Clips) -> Scores:
+    """What a model says by itself, without intervals."""
+    count = self._expect_clips(clips)
     program = jax.jit(functools.partial(_predict, model))
     means = []
     for part in batches.parts(count):
@@ -261,7 +275,7 @@ class Predictor:
     sentiment = self._answer(
       self.params,
       self.normaliser,
-      self.priors,
+      self.fitted_priors,
       batches.padded(clips, size),
       table,
       np.pad(places, (0, size - count)),
@@ -277,7 +291,7 @@ class Predictor:
     """
     self._expect_clips(clips)
     predictions, read = self._read(clips)
-    components = residual.components(self.priors.residual.reading, read)
+    components = residual.components(self.fitted_priors.residual.reading, read)
     return predictions, np.asarray(components, np.float32)
 
   def _read(self, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
@@ -303,7 +317,7 @@ class Predictor:
       return np.pad(rows, [(0, size - len(rows))] + [(0, 0)] * (rows.ndim - 1))
 
     rows = (user.predictions, user.components, user.labels, user.chosen)
-    return _posteriors(self.priors, *map(padded, rows), weights)
+    return _posteriors(self.fitted_priors, *map(padded, rows), weights)
 
   def _expect_labels(
     self, clips: Clips, labels: Sequence[float] | np.ndarray, names: Sequence[str] | None

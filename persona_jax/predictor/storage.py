@@ -129,8 +129,10 @@ def as_tree(described: dict[str, Any], kind: Any) -> Any:
   return kind(**{name: _as_arrays(value) for name, value in described.items()})
 
 
-def as_priors(described: dict[str, Any]) -> Priors:
-  """`Priors` from `plain`."""
+def as_priors(described: dict[str, Any] | None) -> Priors | None:
+  """`Priors` from `plain`; None if there are none."""
+  if described is None:
+    return None
   joint, of_residual = described['joint'], described['residual']
   return Priors(
     Prior(as_tree(joint['label'], LabelPrior), as_tree(joint['expression'], Effects)),

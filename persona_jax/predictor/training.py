@@ -1,26 +1,30 @@
-"""Trains a predictor on all speakers of a corpus, for people who are not in it."""
+"""Where predictors come from: all speakers of a corpus, or the fold of a study."""
 
+import functools
 import pathlib
 import shutil
 from typing import Any
 
+import jax
 import numpy as np
 
 from persona_jax import config as config_lib
 from persona_jax.arms import NAMES
 from persona_jax.data import loading
-from persona_jax.data.corpus import Corpus
-from persona_jax.data.folds import plan_everybody
+from persona_jax.data.folds import Fold, plan_everybody
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
 from persona_jax.evaluation import statistics
-from persona_jax.model.build import expect_kernels_fit
+from persona_jax.model import predict
+from persona_jax.model.build import build, expect_kernels_fit
 from persona_jax.persona import arms, fit
+from persona_jax.persona.arms import Priors
 from persona_jax.predictor.predictor import Predictor
 from persona_jax.reporting import provenance, results
-from persona_jax.study import teacher_predictions, workdir
+from persona_jax.study import user_session, workdir
 from persona_jax.training import pretrain
-from persona_jax.types import Config
+from persona_jax.training.pretrain import Pretrained
+from persona_jax.types import Config, Params
 
 _SHOWN = ('baseline', 'calibrated', 'bayes')  # what a predictor can do, without and with clips
 
@@ -61,31 +65,69 @@ def train(
     workdir.expect_corpus_of_results(whole)
     workdir.initialize(whole)
     (teacher,) = pretrain.pretrain(whole)
-    (reading,) = teacher_predictions.read_with_teacher(whole, [teacher])
-    priors = arms.fit(
-      reading.predictions, reading.read, corpus.labels, speakers, fold.train, fold.valid
-    )
-    widths = {m: corpus.clips.sequences[m].shape[2] for m in config.model.modalities}
-    facts = dict(
-      widths=widths,
-      trained_on=_trained_on(corpus, fold, teacher),
-      held_out=held_out,
-      packages=workdir.environment()['packages'],
-      data=provenance.plain(config.data),
-    )
-    predictor = Predictor(config, teacher.params, whole.normaliser(fold), priors, widths, facts)
+    predictor = _predictor(whole, fold, teacher, dict(held_out=held_out))
     predictor.save(folder)
   shutil.rmtree(unfinished)
   return predictor
 
 
-def _trained_on(corpus: Corpus, fold, teacher: pretrain.Pretrained) -> dict[str, Any]:
+def of_fold(config: Config, study: pathlib.Path, name: str) -> Predictor:
+  """The teacher of a study's fold, as a predictor for the people whom the fold holds out.
+
+  Args:
+    config: of the study.
+    study: its workdir.
+    name: of the fold, a folder in `checkpoints/teachers`.
+
+  Raises:
+    UserError: the study has no such fold, or it is not pre-trained yet.
+  """
+  opened = user_session.opened(config, study)
+  folds = {fold.name: fold for fold in opened.folds.of_all_teachers_of(opened.folds.all)}
+  if name not in folds:
+    raise UserError(f'{study}: no fold {name}; its folds are {", ".join(folds)}.')
+  teacher = user_session.teacher_of(opened, folds[name])
+  return _predictor(opened, folds[name], teacher, dict(fold=name))
+
+
+def _predictor(study: Study, fold: Fold, teacher: Pretrained, more: dict[str, Any]) -> Predictor:
+  """The predictor of a fold whose pre-training has ended."""
+  config, clips = study.config, study.corpus.clips
+  widths = {m: clips.sequences[m].shape[2] for m in config.model.modalities}
+  facts = dict(
+    widths=widths,
+    trained_on=_trained_on(study, fold, teacher),
+    packages=workdir.environment()['packages'],
+    data=provenance.plain(config.data),
+    **more,
+  )
+  priors = _priors(study, fold, teacher.params)
+  normaliser = study.normaliser(fold)
+  return Predictor(config, teacher.params, normaliser, priors, widths, facts)
+
+
+def _priors(study: Study, fold: Fold, params: Params) -> Priors | None:
+  """How people differ; None where no speakers were kept to learn it from."""
+  if study.config.pretrain.validation != 'speakers':
+    return None
+  corpus = study.corpus
+  everything = np.arange(len(corpus.names), dtype=np.int32)
+  read = jax.jit(functools.partial(predict.predict_and_read, build(study.config.model)))
+  predictions, read = jax.device_get(
+    read(params, study.normaliser(fold), jax.device_put(corpus.clips), everything)
+  )
   speakers = np.array(corpus.speakers)
+  return arms.fit(predictions, read, corpus.labels, speakers, fold.train, fold.valid)
+
+
+def _trained_on(study: Study, fold: Fold, teacher: Pretrained) -> dict[str, Any]:
+  speakers = np.array(study.corpus.speakers)
   return dict(
     num_train=len(fold.train),
     train_speakers=len(set(speakers[fold.train])),
     num_valid=len(fold.valid),
     valid_speakers=len(set(speakers[fold.valid])),
+    validation=study.config.pretrain.validation,
     best_epoch=teacher.best_epoch,
     valid_mae=round(teacher.best_loss, 4),
   )

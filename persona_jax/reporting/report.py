@@ -124,7 +124,7 @@ def pictures(loaded: Results) -> dict[str, Callable[[], Picture | None]]:
 
 
 def _attention(workdir: pathlib.Path) -> dict | None:
-  """What the study or `launch.adapt` left of the clip it looked at last, if it did."""
+  """What the study left of the clip it looked at last, if it did."""
   path = workdir / files.ATTENTION
   return files.read_json(path) if path.exists() else None
 
@@ -138,7 +138,7 @@ def _missing(loaded: Results, names: dict[str, str]) -> list[str]:
     'scatter': no_pair,
     'shots': 'needs several numbers of support clips; `--config.study.shots` sets them',
     'attention': 'made at the end of a study with `--config.study.attention`, if its arms '
-    'fine-tune a base model with crossmodal attention; `launch.adapt` makes it for any user',
+    'fine-tune a base model with crossmodal attention',
     'learning': 'needs a fold whose pre-training has ended',
   }
   if loaded.has_personas:

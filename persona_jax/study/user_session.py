@@ -1,27 +1,23 @@
-"""One held-out user: personalise from chosen clips, keep the predictor, predict with it."""
+"""One held-out user of a study: personalise from chosen clips, and predict."""
 
-import contextlib
 import dataclasses
 import functools
 import pathlib
-import shutil
-import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import jax
 import numpy as np
 
 from persona_jax import config as config_lib
-from persona_jax import files
 from persona_jax.data import loading
-from persona_jax.data.folds import Case
+from persona_jax.data.folds import Case, Fold
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
 from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.reporting.summaries import UserPredictions
 from persona_jax.study import workdir as workdir_lib
-from persona_jax.training import damage, fine_tune, items, losses, pretrain
+from persona_jax.training import damage, fine_tune, losses, pretrain
 from persona_jax.training.fine_tune import FineTuner
 from persona_jax.training.pretrain import Pretrained
 from persona_jax.training.steps import Shared
@@ -63,23 +59,9 @@ class UserSession:
     Raises:
       UserError: `user` is not in this study, or not pre-trained yet.
     """
-    config_lib.validate(config)
-    losses.distillation(config.adapt.distillation)
-    workdir_lib.expect_config(workdir, config)
-    study = Study.plan(
-      config, loading.load(config), workdir, workdir_lib.existing_num_batches(workdir)
-    )
-    workdir_lib.expect_corpus(study)
+    study = opened(config, workdir)
     case = _case_of(study, user)
-    fold = case.fold
-    with _damage_refused('launch.study'):
-      teacher = pretrain.load(study, fold, pretrain.state_shapes(study).params)
-    if teacher is None:
-      raise UserError(
-        f'{workdir}: no pre-trained predictor for user {user} '
-        f'({fold.name}); run launch.pretrain or launch.study there first.'
-      )
-    return cls(study, case, teacher)
+    return cls(study, case, teacher_of(study, case.fold))
 
   def support_of_draw(self, draw: int) -> list[str]:
     """Returns the names of the clips that the study's `draw` personalises on."""
@@ -113,41 +95,6 @@ class UserSession:
       )
     return Adapted(arm, params, indices)
 
-  def save(self, adapted: Adapted) -> None:
-    """Saves a predictor in the workdir, in place of the arm's previous one.
-
-    The caller has locked the workdir.
-    """
-    before = self._saved(adapted.arm)
-    number = int(before[-1].name) + 1 if before else 0
-    items.write(
-      self._folder(adapted.arm) / str(number),
-      adapted.params,
-      dict(support=[self.study.corpus.names[clip] for clip in adapted.support]),
-    )
-    for folder in before:
-      shutil.rmtree(folder)
-
-  def load(self, arm: str) -> Adapted:
-    """Loads the predictor that `save` kept.
-
-    Raises:
-      UserError: there is none of this arm, or it is damaged.
-    """
-    saved = self._saved(arm)
-    found = None
-    if saved:
-      like = jax.eval_shape(self.fine_tuner(arm).start, self.teacher.params)
-      with _damage_refused('launch.adapt'):
-        found = items.read(saved[-1], like)
-    if found is None:
-      raise UserError(
-        f'{self.study.workdir}: user {self.case.user.name} has no {arm} predictor yet; run '
-        'launch.adapt first.'
-      )
-    params, about = found
-    return Adapted(arm, params, self._indices(about['support']))
-
   def predict(self, adapted: Adapted | None = None) -> UserPredictions:
     """Predicts all of the user's clips, with the teacher or a personalised predictor."""
     model = self.fine_tuner(adapted.arm).model if adapted else build(self.study.config.model)
@@ -178,17 +125,6 @@ class UserSession:
   def _shared(self) -> Shared:
     return jax.device_put(pretrain.shared_corpus(self.study.corpus))
 
-  def _folder(self, arm: str) -> pathlib.Path:
-    return (
-      self.study.checkpoints
-      / files.ADAPTED
-      / f'{urllib.parse.quote(self.case.user.name, safe="")}-{arm}'
-    )
-
-  def _saved(self, arm: str) -> list[pathlib.Path]:
-    """The saved predictors of an arm, newest last; there are two where a run was killed."""
-    return sorted(self._folder(arm).glob('[0-9]*'), key=lambda path: int(path.name))
-
   def _indices(self, names: Sequence[str]) -> np.ndarray:
     """Indices [K] of a support set's clips; raises `UserError` unless they can be one."""
     index_of = {self.study.corpus.names[clip]: clip for clip in self.case.user.clips}
@@ -206,15 +142,40 @@ class UserSession:
     return np.array([index_of[name] for name in names], np.int32)
 
 
-@contextlib.contextmanager
-def _damage_refused(maker: str) -> Iterator[None]:
-  """Turns damage into a `UserError`: a reader moves nothing, and says what makes the item again."""
+def opened(config: Config, workdir: pathlib.Path) -> Study:
+  """The study of a workdir, to read from; nothing is written.
+
+  Raises:
+    UserError: the config, the data or the folder are not as expected.
+  """
+  config_lib.validate(config)
+  losses.distillation(config.adapt.distillation)
+  workdir_lib.expect_config(workdir, config)
+  study = Study.plan(
+    config, loading.load(config), workdir, workdir_lib.existing_num_batches(workdir)
+  )
+  workdir_lib.expect_corpus(study)
+  return study
+
+
+def teacher_of(study: Study, fold: Fold) -> Pretrained:
+  """The fold's teacher; a damaged one is left where it is.
+
+  Raises:
+    UserError: its pre-training has not ended, or it is damaged.
+  """
   try:
-    yield
+    teacher = pretrain.load(study, fold, pretrain.state_shapes(study).params)
   except damage.Damaged as error:
     raise UserError(
-      f'a saved predictor is damaged ({error}); run {maker} again, which replaces it.'
+      f'a saved predictor is damaged ({error}); run launch.study again, which replaces it.'
     ) from error
+  if teacher is None:
+    raise UserError(
+      f'{study.workdir}: no pre-trained predictor of {fold.name} ({fold.label}); run '
+      'launch.pretrain or launch.study there first.'
+    )
+  return teacher
 
 
 def _case_of(study: Study, user: str) -> Case:

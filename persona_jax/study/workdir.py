@@ -94,7 +94,7 @@ def stages_done(workdir: pathlib.Path) -> list[str]:
   """Returns the stages that the folder holds results of."""
   folders = {
     provenance.TRAINING: ('pretrain/*/[0-9]*', f'{files.TEACHERS}/*'),
-    provenance.PERSONALISING: ('adapt/*/[0-9]*', f'{files.ADAPTED}/*'),
+    provenance.PERSONALISING: ('adapt/*/[0-9]*',),
   }
   return [
     stage

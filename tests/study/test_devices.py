@@ -1,16 +1,18 @@
 """One study gives the same records on any number of devices and processes, and fold by fold."""
 
 import csv
+import json
 import os
 import pathlib
 import random
 
 import pytest
-from launchers import run, start
+from launchers import personalised_alone, run, start
 from makers import SMALLEST
 
 # How work is laid out doesn't depend on the model.
 FLAGS = [*SMALLEST, '--config.study.num_users=2']
+FIRST_USER = 'speaker04'
 
 
 def devices(count: int) -> dict[str, str]:
@@ -56,21 +58,28 @@ def test_one_folds_draws_spread_over_three_devices(on_one_device, tmp_path):
   expect_same(tmp_path, on_one_device)
 
 
-def test_trained_on_four_devices_personalised_on_one(on_four_devices, on_one_device):
+def test_trained_on_four_devices_personalised_on_one(on_four_devices, on_one_device, tmp_path):
   with (on_one_device / 'predictions.csv').open() as file:
     study = {
       row['clip']: float(row['prediction'])
       for row in csv.DictReader(file)
-      if (row['draw'], row['arm']) == ('0', 'fs_ua_kd')
+      if (row['draw'], row['arm'], row['user']) == ('0', 'fs_ua_kd', FIRST_USER)
     }
-  user = next(iter(study)).split('[')[0]
-  common = [*FLAGS, f'--workdir={on_four_devices}', f'--user={user}']
-  run('adapt', *common, '--draw=0', **devices(1))
-  rows = list(csv.DictReader(run('predict', *common, '--arm=fs_ua_kd', **devices(1)).splitlines()))
-  queries = [row for row in rows if row['in_support'] == '0']
-  assert len(rows) - len(queries) == 5 and queries
-  for row in queries:
-    assert float(row['prediction']) == pytest.approx(study[row['clip']], abs=1e-5)
+  count = json.loads((on_one_device / 'corpus.json').read_text())['users'][FIRST_USER]
+  support = [name for i in range(count) if (name := f'{FIRST_USER}[{i}]') not in study]
+  alone = personalised_alone(
+    FLAGS,
+    on_four_devices,
+    'fold_00_seed_0',
+    FIRST_USER,
+    'fs_ua_kd',
+    support,
+    tmp_path,
+    **devices(1),
+  )
+  assert len(support) == 5 and study
+  for clip, prediction in study.items():
+    assert alone[clip] == pytest.approx(prediction, abs=1e-5)
 
 
 def test_folds_as_jobs_of_their_own_merge_into_the_same_report(on_one_device, tmp_path):

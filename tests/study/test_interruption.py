@@ -145,9 +145,13 @@ def test_a_personalisation_that_diverges_stops_with_one_sentence(tmp_path):
   said = complaint('study', *flags)
   assert '), arm fs_ua, draw 0: a prediction is not finite' in said
   assert not (tmp_path / 'predictions.csv').exists()  # of the first group, nobody was done
-  user = said.split('(')[1].split(')')[0]
-  assert ', arm fs_ua_kd: a parameter is not finite' in complaint('adapt', *flags, f'--user={user}')
-  assert not (tmp_path / 'checkpoints' / 'personal').exists()
+  user, predictor = said.split('(')[1].split(')')[0], f'--predictor={tmp_path / "p"}'
+  run('train', *flags[:-1], f'--study={tmp_path}', '--fold=fold_00_seed_0', predictor)
+  said = complaint(
+    'adapt', *flags[:-1], predictor, f'--user={user}', '--arm=fs_ua_kd', f'--users={tmp_path / "u"}'
+  )
+  assert 'fs_ua_kd: a parameter is not finite' in said
+  assert not list((tmp_path / 'u').glob('*.safetensors'))
 
 
 @pytest.mark.slow

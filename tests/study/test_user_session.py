@@ -21,17 +21,24 @@ def fold(config, tmp_path):
   return study.folds.chosen[0]
 
 
-def test_readers_name_damage_and_move_nothing(config, fold, tmp_path):
+def test_a_user_is_personalised_and_predicted_alone(config, fold, tmp_path):
   session = UserSession.open(config, tmp_path, fold.label)
-  session.save(session.adapt(session.support_of_draw(0), 'fs_ua'))
-  session.save(session.adapt(session.support_of_draw(1), 'fs_ua'))  # which replaces it
-  (personal,) = (tmp_path / 'checkpoints' / 'personal').glob('*/*')
-  assert session.predict(session.load('fs_ua')).in_support.sum() == 5
-  whole = {path: path.read_bytes() for path in personal.rglob('*') if path.is_file()}
-  break_file(personal, 'truncated')
-  with pytest.raises(UserError, match='a checksum differs.; run launch.adapt again'):
-    session.load('fs_ua')
-  assert {path for path in personal.rglob('*') if path.is_file()} == set(whole)
+  support = session.support_of_draw(0)
+  adapted = session.adapt(support, 'fs_ua')
+  before, after = session.predict(), session.predict(adapted)
+  assert [c for c, known in zip(after.clips, after.in_support, strict=True) if known] == sorted(
+    support, key=after.clips.index
+  )
+  assert not before.in_support.any() and (before.predictions != after.predictions).any()
+  with pytest.raises(UserError, match=r"user 'nobody' is not in this study; its users are"):
+    UserSession.open(config, tmp_path, 'nobody')
+  with pytest.raises(UserError, match=r"support clip 'x\[1\]' is no clip of user"):
+    session.adapt(['x[1]'], 'fs_ua')
+  with pytest.raises(UserError, match='draw 9: expected 0 to 1'):
+    session.support_of_draw(9)
+
+
+def test_a_reader_names_damage_and_moves_nothing(config, fold, tmp_path):
   teacher = tmp_path / 'checkpoints' / files.TEACHERS / fold.name
   break_file(teacher, 'truncated')
   with pytest.raises(UserError, match='a checksum differs.; run launch.study again'):
