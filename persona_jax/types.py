@@ -49,6 +49,13 @@ class Clips(NamedTuple):
   sequences: dict[str, Array]
   masks: dict[str, Array]
 
+  def at(self, places: Array) -> 'Clips':
+    """The clips at `places` [n]."""
+    return Clips(
+      {m: x[places] for m, x in self.sequences.items()},
+      {m: x[places] for m, x in self.masks.items()},
+    )
+
 
 class Normaliser(NamedTuple):
   """Per-modality affine statistics of one fold; see `persona_jax.data.normalize`.

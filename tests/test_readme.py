@@ -39,12 +39,14 @@ def test_the_two_commands():
 
 def test_quickstart_prints_what_readme_shows(tmp_path, monkeypatch, capsys):
   (code,) = blocks(README, 'python')
-  (shown,) = [block for block in blocks(README, '') if block.startswith('before:')]
+  (shown,) = [block for block in blocks(README, '') if block.startswith('error of')]
   monkeypatch.chdir(tmp_path)
   exec(compile(code, str(README), 'exec'), {'__name__': 'quickstart'})
   printed = capsys.readouterr().out
   assert re.fullmatch(re.sub(r'\d', r'\\d', re.sub(r'([.+])', r'\\\1', shown)), printed), printed
-  assert (tmp_path / 'runs' / 'quickstart' / 'report.html').exists()
+  before, after = map(float, re.findall(r'\d\.\d\d', printed))
+  assert after < before
+  assert (tmp_path / 'runs' / 'users' / 'last.bayes.safetensors').stat().st_size < 4096
 
 
 def test_the_predictor_is_a_flax_module():

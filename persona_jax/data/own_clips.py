@@ -39,10 +39,6 @@ class OwnClips:
   clips: Clips
   left_out: dict[str, str]
 
-  def of(self, places: np.ndarray) -> Clips:
-    """The clips at `places` [n]."""
-    return Clips(*({m: x[places] for m, x in part.items()} for part in self.clips))
-
 
 class _Unusable(ValueError):
   """Why a line cannot be used."""

@@ -63,7 +63,7 @@ def subset(given: OwnClips, chosen: np.ndarray, users: Sequence[str] | None = No
     tuple(given.names[place] for place in places),
     tuple(given.users[place] for place in places) if users is None else tuple(users),
     given.labels[places],
-    given.of(places),
+    given.clips.at(places),
     given.left_out,
   )
 
@@ -155,7 +155,8 @@ def _scores(predictor: Predictor, people: People, clips: OwnClips) -> Scores:
     person = None
     if people.arm != BAYES and people.knows(user):
       person = fine_tuned.load(people.path(user))
-    for column, values in zip(scores, predictor.predict(clips.of(places), person), strict=True):
+    own = predictor.predict(clips.clips.at(places), person)
+    for column, values in zip(scores, own, strict=True):
       column[places] = values
   return scores
 

@@ -28,11 +28,6 @@ def parts(count: int) -> list[np.ndarray]:
   return [np.arange(start, min(start + LARGEST, count)) for start in range(0, count, LARGEST)]
 
 
-def take(clips: Clips, places: np.ndarray) -> Clips:
-  """The clips at `places` [n]."""
-  return _mapped(clips, lambda x: x[places])
-
-
 def padded(clips: Clips, size: int) -> Clips:
   """Pads clips to `size`, and steps to a power of two; padding is masked."""
 

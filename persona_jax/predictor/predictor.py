@@ -239,7 +239,7 @@ class Predictor:
     program = jax.jit(functools.partial(_predict, model))
     means = []
     for part in batches.parts(count):
-      whole = batches.padded(batches.take(clips, part), batches.bucket(len(part)))
+      whole = batches.padded(clips.at(part), batches.bucket(len(part)))
       means.append(np.asarray(program(params, self.normaliser, whole))[: len(part)])
     unknown = np.full(count, np.nan, np.float32)
     return Scores(np.concatenate(means), unknown, unknown)
@@ -264,8 +264,7 @@ class Predictor:
       self._expect_own(user)
     table = _stack([self._known(user) for user in users])
     parts = [
-      self._predict_part(batches.take(clips, part), table, places[part])
-      for part in batches.parts(count)
+      self._predict_part(clips.at(part), table, places[part]) for part in batches.parts(count)
     ]
     return Scores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
@@ -302,7 +301,7 @@ class Predictor:
       found = self._reader(
         self.params,
         self.normaliser,
-        batches.padded(batches.take(clips, part), size),
+        batches.padded(clips.at(part), size),
       )
       parts.append([np.asarray(each)[: len(part)] for each in found])
     predictions, read = zip(*parts, strict=True)

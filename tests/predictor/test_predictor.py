@@ -51,7 +51,7 @@ def strangers():
 
 
 def clips_of(corpus, places):
-  return Clips(*({m: x[places] for m, x in part.items()} for part in corpus.clips))
+  return corpus.clips.at(places)
 
 
 def of_speaker(corpus, number):

@@ -1,0 +1,213 @@
+"""People adapted to and predicted for from tables, as launch.adapt and launch.predict do."""
+
+import csv
+import io
+import json
+import multiprocessing
+import re
+
+import numpy as np
+import pytest
+from launchers import run as launch
+from makers import smallest_config
+
+from persona_jax.data import own_clips
+from persona_jax.data.study import Study
+from persona_jax.errors import UserError
+from persona_jax.predictor import adaptation, advice, person, training
+from persona_jax.predictor.people import People
+from persona_jax.study import leave_one_speaker_out, user_session
+
+
+def config_of():
+  config = smallest_config(
+    protocol='grouped', num_groups=3, num_draws=2, arms=('baseline', 'calibrated', 'bayes')
+  )
+  config.pretrain.update(validation='speakers', valid_speakers=0.35, num_epochs=6)
+  config.pretrain.learning_rate = 1e-2
+  config.data.update(num_speakers=24, clips_per_speaker=14)
+  return config
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('study')
+  leave_one_speaker_out.run(config_of(), workdir)
+  return workdir
+
+
+@pytest.fixture(scope='module')
+def study(workdir) -> Study:
+  return user_session.opened(config_of(), workdir)
+
+
+@pytest.fixture(scope='module')
+def predictor(workdir):
+  return training.of_fold(config_of(), workdir, 'group_01_seed_0')
+
+
+def case_of(study, number=0):
+  return [case for case in study.folds.cases if case.fold.name == 'group_01_seed_0'][number]
+
+
+def table(study, folder, places, name='clips.csv', labelled=True):
+  corpus = study.corpus
+  own_clips.write(
+    folder / name,
+    corpus.clips.at(places),
+    [corpus.names[place] for place in places],
+    [corpus.speakers[place] for place in places],
+    corpus.labels[places] if labelled else None,
+  )
+  return folder / name
+
+
+def rows_of(text):
+  return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_newcomers_through_their_own_clips_are_as_in_the_study(predictor, study, workdir, tmp_path):
+  """For the users of a fold: prediction and interval of `bayes`, on files made from the corpus."""
+  with (workdir / 'predictions.csv').open() as file:
+    studys = [row for row in csv.DictReader(file) if row['arm'] == 'bayes' and row['draw'] == '0']
+  compared = 0
+  for number in range(3):
+    case = case_of(study, number)
+    folder = tmp_path / str(number)
+    folder.mkdir()
+    people = People(folder / 'users')
+    support = table(study, folder, study.draws(case).support[0])
+    adaptation.adapt(predictor, people, adaptation.read(predictor, support), chosen=False)
+    everything = table(study, folder, case.user.clips, 'all.csv', labelled=False)
+    given = adaptation.read(predictor, everything)
+    found = {row['clip']: row for row in rows_of(adaptation.predictions(predictor, people, given))}
+    for row in studys:
+      if row['user'] == case.user.name:
+        for field in ('prediction', 'low', 'high'):
+          assert float(found[row['clip']][field]) == pytest.approx(float(row[field]), abs=1e-5)
+        compared += 1
+  assert compared > 15
+
+
+def test_the_calibrated_arm_is_what_a_stranger_gets(predictor, study, workdir):
+  case = case_of(study)
+  with (workdir / 'predictions.csv').open() as file:
+    studys = {
+      row['clip']: float(row['prediction'])
+      for row in csv.DictReader(file)
+      if (row['user'], row['arm'], row['draw']) == (case.user.name, 'calibrated', '0')
+    }
+  scores = predictor.predict(study.corpus.clips.at(case.user.clips))
+  for place, mean in zip(case.user.clips, scores.mean, strict=True):
+    if (name := study.corpus.names[place]) in studys:
+      assert mean == pytest.approx(studys[name], abs=1e-5)
+
+
+def test_more_clips_continue_where_the_person_was(predictor, study, tmp_path):
+  case, people = case_of(study), People(tmp_path / 'users')
+  first = adaptation.read(predictor, table(study, tmp_path, case.user.clips[:3]))
+  second = adaptation.read(predictor, table(study, tmp_path, case.user.clips[3:7], 'more.csv'))
+  adaptation.adapt(predictor, people, first, chosen=False)
+  said = adaptation.adapt(predictor, people, second, chosen=True)
+  assert 'learned from 4 clips, taken for chosen by their labels; known by 7 clips' in said
+  found = predictor.person(people.path(case.user.name))
+  assert found.num_clips == 7 and found.chosen.sum() == 4
+  with pytest.raises(UserError, match='a clip is already known of this person'):
+    adaptation.adapt(predictor, people, second, chosen=True)
+  said = adaptation.forget(predictor, people, case.user.name, [second.names[0]])
+  assert 'known by 6 clips' in said
+  assert predictor.person(people.path(case.user.name)).num_clips == 6
+
+
+def test_a_wrong_label_is_a_surprise_and_right_ones_seldom_are(predictor, study):
+  surprises, wrong, count = 0, 0, 0
+  for case in study.folds.cases:
+    if case.fold.name != 'group_01_seed_0':
+      continue
+    clips, labels = study.corpus.clips.at(case.user.clips), study.corpus.labels.copy()
+    labels = labels[case.user.clips]
+    known = predictor.adapt(clips, labels)
+    surprises += advice.surprising(predictor, known).sum()
+    count += len(labels)
+    worst = int(np.abs(labels).argmax())
+    labels[worst] = -3 * np.sign(labels[worst])
+    names = [str(place) for place in range(len(labels))]
+    known = predictor.adapt(clips, labels, names=names)
+    place = int(np.flatnonzero(known.clips == person.identifier(str(worst)))[0])
+    wrong += advice.surprising(predictor, known)[place]
+  assert surprises < 0.06 * count and wrong >= 2
+
+
+def test_the_clips_worth_a_label_narrow_the_posterior_most(predictor, study):
+  """Of all first clips, the suggested one leaves the smallest volume; and none comes twice."""
+  clips = study.corpus.clips.at(case_of(study).user.clips)
+  order = advice.worth_a_label(predictor, predictor.nobody(), clips, 100)
+  assert sorted(order) == list(range(len(clips.masks['language'])))
+  prior = predictor.fitted_priors.residual.effects
+  precision = np.diag(1 / np.asarray(prior.variance, float))
+  volumes = []
+  for prediction, components in zip(*predictor.features(clips), strict=True):
+    phi = np.array([1, prediction, *components], float)
+    volumes.append(-np.linalg.slogdet(precision + np.outer(phi, phi) / float(prior.noise))[1])
+  assert order[0] == int(np.argmin(volumes))
+
+
+def _add_one(arguments):
+  predictor_folder, users, source = arguments
+  from persona_jax.predictor import predictor as predictor_lib
+
+  predictor = predictor_lib.load(predictor_folder)
+  adaptation.adapt(predictor, People(users), adaptation.read(predictor, source), chosen=False)
+
+
+def test_writers_of_one_person_lose_no_clip(predictor, study, tmp_path):
+  predictor.save(tmp_path / 'p')
+  case = case_of(study)
+  jobs = []
+  for number in range(4):
+    folder = tmp_path / str(number)
+    folder.mkdir()
+    source = table(study, folder, case.user.clips[2 * number : 2 * number + 2])
+    jobs.append((tmp_path / 'p', tmp_path / 'users', source))
+  with multiprocessing.get_context('spawn').Pool(2) as pool:
+    pool.map(_add_one, jobs, chunksize=1)
+  assert predictor.person(People(tmp_path / 'users').path(case.user.name)).num_clips == 8
+  assert not list((tmp_path / 'users').glob('*.tmp'))
+
+
+def test_any_name_makes_a_file_of_its_own_in_the_folder(tmp_path):
+  people = People(tmp_path)
+  names = ['ann', 'Ann', 'ann.bayes', '../ann', 'a/b', '.', '..', 'é☃', 'a b', '%2E']
+  paths = [people.path(name) for name in names]
+  assert len(set(paths)) == len(names) and {path.parent for path in paths} == {tmp_path}
+  with pytest.raises(UserError, match='a clip has no user'):
+    people.path('')
+
+
+def test_the_commands(predictor, study, tmp_path):
+  """As launch/README.md has them."""
+  predictor.save(tmp_path / 'p')
+  case = case_of(study)
+  alice, other = case.user.clips, case_of(study, 1).user.clips
+  common = [f'--predictor={tmp_path / "p"}', f'--users={tmp_path / "users"}']
+  source = table(study, tmp_path, alice[:5], 'alice.csv')
+  with source.open('a') as file:
+    file.write('broken,,9,,,\n')
+  said = launch('adapt', *common, f'--clips={source}')
+  assert f'- {case.user.name}: learned from 5 clips, taken for a random choice' in said
+  assert re.search(r'line 7 \(clip broken\): label 9, expected -3 to 3', said)
+  (size,) = re.findall(r'(\d+) bytes', said)
+  assert int(size) < 4096
+  new = table(study, tmp_path, np.concatenate([alice[5:9], other[:2]]), 'new.csv', labelled=False)
+  output = tmp_path / 'scores.csv'
+  launch('predict', *common, f'--clips={new}', f'--output={output}')
+  rows = rows_of(output.read_text())
+  assert [row['known'] for row in rows] == ['1'] * 4 + ['0'] * 2
+  assert all(float(row['low']) <= float(row['prediction']) <= float(row['high']) for row in rows)
+  said = launch('adapt', *common, f'--clips={new}', f'--user={case.user.name}', '--suggest=2')
+  assert 'No clip has a label.' in said and 'a label would be worth most for' in said
+  clip = study.corpus.names[alice[0]]
+  said = launch('adapt', *common, f'--user={case.user.name}', f'--forget={clip}')
+  assert 'known by 4 clips' in said
+  about = json.loads((tmp_path / 'p' / 'predictor.json').read_text())
+  assert about['described']['facts']['fold'] == 'group_01_seed_0'
