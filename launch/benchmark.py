@@ -2,11 +2,11 @@
 
   python -m launch.benchmark --shape=utterance --shape=aligned
 
-Seconds are medians, per fold and batch; those of the shape "person" are per user and support set,
-by fine-tuning and by a Bayesian persona. `peak_rss_mb` is that of the whole process, including the
+Seconds are medians, per fold and batch. `peak_rss_mb` is that of the whole process, including the
 compiler. Named shapes use the paper's model (5 layers, 10 heads, width 30, batch size 24); the
-shape "config" uses the corpus and model of --config. Keep the machine idle, and compare numbers
-within one run only.
+shape "config" uses the corpus and model of --config. The shape "person" is one user's five clips,
+by fine-tuning and by a Bayesian persona; "people" is a batch of the clips of a thousand people.
+Keep the machine idle, and compare numbers within one run only.
 """
 
 import concurrent.futures
@@ -19,6 +19,7 @@ from absl import flags
 
 from launch import common
 from persona_jax import config as config_lib
+from persona_jax.predictor import benchmark as people_benchmark
 from persona_jax.study import personal_benchmark
 from persona_jax.training import benchmark
 
@@ -26,7 +27,7 @@ CONFIG = common.define_config()
 SHAPE = flags.DEFINE_multi_enum(
   'shape',
   ['utterance', 'aligned'],
-  [*benchmark.SHAPES, benchmark.OF_CONFIG, personal_benchmark.PERSON],
+  [*benchmark.SHAPES, benchmark.OF_CONFIG, personal_benchmark.PERSON, people_benchmark.PEOPLE],
   'What to time.',
 )
 FOLDS = flags.DEFINE_integer(
@@ -57,6 +58,8 @@ def measure(shape: str, config_json: str, folds: int, repeats: int) -> dict:
   jax.config.update('jax_enable_compilation_cache', False)  # compile_s is to be a first run's
   if shape == personal_benchmark.PERSON:
     return personal_benchmark.measure(config_lib.paper(), repeats)
+  if shape == people_benchmark.PEOPLE:
+    return people_benchmark.measure(config_lib.paper(), repeats)
   return benchmark.measure(shape, config, folds, repeats)
 
 

@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,10 +12,11 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from persona_jax.arms import BASELINE
 from persona_jax.data.corpus import LABEL_RANGE
 from persona_jax.errors import UserError
 from persona_jax.model import predict
-from persona_jax.model.build import PersonalPredictor, build
+from persona_jax.model.build import build
 from persona_jax.persona import arms, posterior, residual
 from persona_jax.persona.arms import Known, Priors
 from persona_jax.predictor import batches, card, fine_tuned, storage
@@ -72,6 +74,29 @@ class Predictor:
   @functools.cached_property
   def _answer(self):
     return jax.jit(functools.partial(_answer, build(self.config.model)))
+
+  @functools.cached_property
+  def _programs(self) -> dict[str, Callable[..., Any]]:
+    """{name: what is compiled}, so that a second call compiles nothing."""
+    return {}
+
+  def _program_of(self, arm: str) -> Callable[..., Any]:
+    """The prediction of an arm's model."""
+    if arm not in self._programs:
+      if arm == BASELINE:
+        model = build(self.config.model)
+      else:
+        model = FineTuner(self.config, recipes(self.config.adapt)[arm]).model
+      self._programs[arm] = jax.jit(functools.partial(_predict, model))
+    return self._programs[arm]
+
+  def _tuner_of(self, arm: str) -> Callable[..., Any]:
+    """The fine-tuning of an arm."""
+    name = f'tune {arm}'
+    if name not in self._programs:
+      tuner = FineTuner(self.config, recipes(self.config.adapt)[arm])
+      self._programs[name] = jax.jit(tuner.personalise)
+    return self._programs[name]
 
   def save(self, folder: pathlib.Path | str) -> None:
     """Writes the predictor, and its model card as `README.md`; the folder must be new.
@@ -173,7 +198,7 @@ class Predictor:
     recipe = recipes(self.config.adapt)[arm]
     if user is not None and (user.arm != arm or recipe.distilling):
       raise UserError(f'{arm} cannot continue from {user.arm}; give all clips and start anew.')
-    tuner, params = FineTuner(self.config, recipe), self._params_of(user)
+    params = self._params_of(user)
     count, size = len(labels), batches.bucket(len(labels))
     support = Supports(
       np.arange(size),
@@ -182,7 +207,7 @@ class Predictor:
     )
     shared = Shared(batches.padded(clips, size), np.pad(labels, (0, size - count)))
     learned = jax.device_get(
-      jax.jit(tuner.personalise)(params, self.normaliser, jax.device_put(shared), support)
+      self._tuner_of(arm)(params, self.normaliser, jax.device_put(shared), support)
     )
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(learned)):
       raise UserError(
@@ -227,16 +252,15 @@ class Predictor:
       UserError: a clip cannot be used, or the person is of another predictor.
     """
     if isinstance(user, FineTuned):
-      model = FineTuner(self.config, recipes(self.config.adapt)[user.arm]).model
-      return self._plain(model, self._params_of(user), clips)
+      return self._plain(user.arm, self._params_of(user), clips)
     if user is None and self.priors is None:
-      return self._plain(build(self.config.model), self.params, clips)
+      return self._plain(BASELINE, self.params, clips)
     return self.predict_mixed(clips, [user or self.nobody()], np.zeros(len(_first(clips)), int))
 
-  def _plain(self, model: PersonalPredictor, params: Params, clips: Clips) -> Scores:
-    """What a model says by itself, without intervals."""
+  def _plain(self, arm: str, params: Params, clips: Clips) -> Scores:
+    """What the model of an arm says by itself, without intervals."""
     count = self._expect_clips(clips)
-    program = jax.jit(functools.partial(_predict, model))
+    program = self._program_of(arm)
     means = []
     for part in batches.parts(count):
       whole = batches.padded(clips.at(part), batches.bucket(len(part)))
@@ -262,7 +286,7 @@ class Predictor:
       raise UserError(f'of_clip: expected [{count}] places of 0 to {len(users) - 1}.')
     for user in users:
       self._expect_own(user)
-    table = _stack([self._known(user) for user in users])
+    table = self._table(users)
     parts = [
       self._predict_part(clips.at(part), table, places[part]) for part in batches.parts(count)
     ]
@@ -289,11 +313,11 @@ class Predictor:
       UserError: a clip cannot be used.
     """
     self._expect_clips(clips)
-    predictions, read = self._read(clips)
+    predictions, read = self.read(clips)
     components = residual.components(self.fitted_priors.residual.reading, read)
     return predictions, np.asarray(components, np.float32)
 
-  def _read(self, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
+  def read(self, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
     """Predictions [n] before any personalisation, and what the head reads [n, width]."""
     parts = []
     for part in batches.parts(len(_first(clips))):
@@ -307,16 +331,37 @@ class Predictor:
     predictions, read = zip(*parts, strict=True)
     return np.concatenate(predictions), np.concatenate(read)
 
-  def _known(self, user: Person) -> Known:
-    """What a prediction needs of a person, of the rows padded to a power of two."""
-    size = batches.bucket(user.num_clips)
-    weights = (np.arange(size) < user.num_clips).astype(np.float32)
+  @functools.cached_property
+  def _posteriors(self) -> weakref.WeakKeyDictionary[Person, Known]:
+    """The posteriors of people who were predicted for, as long as they are in use."""
+    return weakref.WeakKeyDictionary()
+
+  def _table(self, users: Sequence[Person]) -> Known:
+    """The posteriors of people, padded to a power of two with the first."""
+    new: dict[int, list[Person]] = {}
+    for user in dict.fromkeys(users):
+      if user not in self._posteriors:
+        new.setdefault(batches.bucket(user.num_clips), []).append(user)
+    for size, group in new.items():
+      self._posteriors.update(zip(group, self._known(group, size), strict=True))
+    known = [self._posteriors[user] for user in users]
+    known += known[:1] * (batches.bucket(len(known)) - len(known))
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *known)
+
+  def _known(self, users: list[Person], size: int) -> list[Known]:
+    """The posteriors of people with at most `size` clips, in one program."""
+    filled = [*users, *users[:1] * (batches.bucket(len(users)) - len(users))]
 
     def padded(rows):
       return np.pad(rows, [(0, size - len(rows))] + [(0, 0)] * (rows.ndim - 1))
 
-    rows = (user.predictions, user.components, user.labels, user.chosen)
-    return _posteriors(self.fitted_priors, *map(padded, rows), weights)
+    rows = [
+      np.stack([padded(getattr(user, name)) for user in filled])
+      for name in ('predictions', 'components', 'labels', 'chosen')
+    ]
+    weights = np.arange(size) < np.array([[user.num_clips] for user in filled])
+    known = jax.device_get(_known_of_many(self.fitted_priors, *rows, weights.astype(np.float32)))
+    return _rows(known, len(users))
 
   def _expect_labels(
     self, clips: Clips, labels: Sequence[float] | np.ndarray, names: Sequence[str] | None
@@ -387,11 +432,9 @@ def _named(names: Sequence[str] | None, place: int) -> str:
   return str(place) if names is None else repr(names[place])
 
 
-def _stack(known: Sequence[Known]) -> Known:
-  """A table of people, padded to a power of two with the first."""
-  size = batches.bucket(len(known))
-  filled = [*known, *[known[0]] * (size - len(known))]
-  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *filled)
+def _rows(table: Known, count: int) -> list[Known]:
+  """The first rows of a table."""
+  return [jax.tree.map(lambda leaf, place=place: leaf[place], table) for place in range(count)]
 
 
 def _read(model, params: Params, normaliser: Normaliser, clips: Clips) -> tuple[Array, Array]:
@@ -429,7 +472,7 @@ def _answer(
 
 
 @jax.jit
-def _posteriors(
+def _known_of_many(
   priors: Priors,
   predictions: Array,
   components: Array,
@@ -437,8 +480,16 @@ def _posteriors(
   chosen: Array,
   weights: Array,
 ) -> Known:
-  """The posteriors of a person, from rows [K] of which `weights` marks those that are clips."""
-  return arms.known(
-    priors,
-    arms.observe_components(predictions, components, labels, weights, chosen),
-  )
+  """The posteriors of many people, from rows of which `weights` marks those that are clips.
+
+  Args:
+    priors: how people differ.
+    predictions, labels, chosen, weights: [num_people, K].
+    components: [num_people, K, num_components].
+  """
+
+  def one(predictions, components, labels, weights, chosen):
+    person = arms.observe_components(predictions, components, labels, weights, chosen)
+    return arms.known(priors, person)
+
+  return jax.vmap(one)(predictions, components, labels, weights, chosen)
