@@ -196,11 +196,12 @@ def test_debug_shows_the_traceback(tmp_path):
 
 @pytest.mark.parametrize(
   'launcher',
-  ['study', 'pretrain', 'train', 'adapt', 'predict', 'report', 'check_data', 'benchmark'],
+  ['study', 'pretrain', 'train', 'adapt', 'predict', 'export', 'report', 'check_data', 'benchmark'],
 )
 def test_help_is_there(launcher):
   text = run(launcher, '--help')
-  assert '--[no]debug' in text and '--' + ('workdir' if launcher == 'report' else 'config') in text
+  flag = dict(report='workdir', export='predictor').get(launcher, 'config')
+  assert '--[no]debug' in text and f'--{flag}' in text
 
 
 def test_benchmark_prints_a_line_a_shape():

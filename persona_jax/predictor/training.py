@@ -96,6 +96,7 @@ def _predictor(study: Study, fold: Fold, teacher: Pretrained, more: dict[str, An
   widths = {m: clips.sequences[m].shape[2] for m in config.model.modalities}
   facts = dict(
     widths=widths,
+    steps={m: clips.sequences[m].shape[1] for m in widths},
     trained_on=_trained_on(study, fold, teacher),
     packages=workdir.environment()['packages'],
     data=provenance.plain(config.data),
