@@ -11,7 +11,7 @@ import pathlib
 from absl import flags
 
 from launch import common
-from persona_jax import arms, files
+from persona_jax import arms
 from persona_jax.predictor import adaptation, people, predictor, storage
 
 PREDICTOR, CONFIG = common.define_predictor(), common.define_config(default=None)
@@ -24,7 +24,11 @@ ARM = flags.DEFINE_enum(
   [people.BAYES, *arms.FINE_TUNED],
   'By which arm of launch.adapt people are known.',
 )
-OUTPUT = flags.DEFINE_string('output', None, 'The file to write; by default, the screen.')
+OUTPUT = flags.DEFINE_string(
+  'output',
+  None,
+  'The file to write, as Parquet where its name ends in .parquet; by default, CSV on the screen.',
+)
 
 
 def main() -> None:
@@ -32,12 +36,12 @@ def main() -> None:
   common.start_jax(storage.settings(folder), 1)
   model = predictor.load(folder)
   given = adaptation.read(model, common.clips_source(CLIPS, CONFIG), USER.value, ONLY.value)
-  text = adaptation.predictions(model, people.People(USERS.value, ARM.value), given)
+  table = adaptation.predictions(model, people.People(USERS.value, ARM.value), given)
   if OUTPUT.value:
-    files.write_text(pathlib.Path(OUTPUT.value), text)
+    adaptation.write_table(pathlib.Path(OUTPUT.value), table)
     common.show(adaptation.left_out(given))
   else:
-    print(text, end='')
+    print(adaptation.as_csv(table), end='')
     common.complain(adaptation.left_out(given))
 
 

@@ -159,8 +159,11 @@ def test_unknown_folds_users_and_clips_are_named(flags, workdir, tmp_path):
   assert rows and {(row['known'], row['low']) for row in rows} == {('0', '')}
 
 
-def test_check_data_shows_what_is_there(flags):
-  assert '| language |' in run('check_data', *flags)
+def test_check_data_shows_what_is_there(flags, tmp_path):
+  assert '| language |' in run('check_data', *flags, f'--clips={tmp_path}')
+  tables = sorted(tmp_path.glob('*.csv'))
+  assert len(tables) == 6
+  assert tables[0].read_text().startswith('clip,user,label,language,audio')
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ missing or empty, and a clip may lack a modality.
 import csv
 import dataclasses
 import pathlib
+import urllib.parse
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -104,6 +105,16 @@ def write(
       user = '' if users is None else users[place]
       label = '' if labels is None else str(labels[place])
       table.writerow((name, user, label, *cells))
+
+
+def write_speakers(folder: pathlib.Path, corpus: Corpus) -> None:
+  """Writes a CSV per speaker of a corpus, as `write` does."""
+  speakers = np.array(corpus.speakers)
+  for speaker in dict.fromkeys(corpus.speakers):
+    places = np.flatnonzero(speakers == speaker)
+    names = [corpus.names[place] for place in places]
+    path = folder / f'{urllib.parse.quote(speaker, safe=" ")}.csv'
+    write(path, corpus.clips.at(places), names, [speaker] * len(names), corpus.labels[places])
 
 
 def _lines(path: pathlib.Path) -> list[dict[str, str | None]]:

@@ -2,10 +2,11 @@
 
 import io
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from persona_jax import files
 from persona_jax.arms import NAMES
 from persona_jax.data import loading, own_clips
 from persona_jax.data.own_clips import OwnClips
@@ -129,16 +130,47 @@ def suggest(predictor: Predictor, people: People, clips: OwnClips, count: int) -
   return '\n'.join(lines) or 'Every clip has a label.'
 
 
-def predictions(predictor: Predictor, people: People, clips: OwnClips) -> str:
-  """One line of CSV per clip: clip, user, prediction, low, high, known."""
+def predictions(predictor: Predictor, people: People, clips: OwnClips) -> dict[str, list]:
+  """A row per clip: {clip, user, prediction, low, high, known: [n]}; None for no interval."""
+  mean, low, high = _scores(predictor, people, clips)
+  known = {user: int(people.knows(user)) for user in dict.fromkeys(clips.users)}
+  return dict(
+    clip=list(clips.names),
+    user=list(clips.users),
+    prediction=list(mean),
+    low=[None if np.isnan(value) else value for value in low],
+    high=[None if np.isnan(value) else value for value in high],
+    known=[known[user] for user in clips.users],
+  )
+
+
+def as_csv(table: Mapping[str, Sequence]) -> str:
+  """A table as CSV; None is an empty cell."""
   text = io.StringIO(newline='')
-  table = CsvWriter(text)
-  table.writerow(('clip', 'user', 'prediction', 'low', 'high', 'known'))
-  scores = _scores(predictor, people, clips)
-  for name, user, mean, low, high in zip(clips.names, clips.users, *scores, strict=True):
-    ends = ('', '') if np.isnan(low) else (low, high)
-    table.writerow((name, user, mean, *ends, int(people.knows(user))))
+  writer = CsvWriter(text)
+  writer.writerow(table)
+  for row in zip(*table.values(), strict=True):
+    writer.writerow('' if value is None else value for value in row)
   return text.getvalue()
+
+
+def write_table(path: pathlib.Path, table: Mapping[str, Sequence]) -> None:
+  """Writes a table as CSV, or as Parquet where the name of the file ends in `.parquet`.
+
+  Raises:
+    UserError: it cannot be written, or Parquet is asked for and pyarrow is not installed.
+  """
+  if path.suffix != '.parquet':
+    files.write_text(path, as_csv(table))
+    return
+  try:
+    import pyarrow  # pyright: ignore[reportMissingImports]  # not everybody needs it
+    from pyarrow import parquet  # pyright: ignore[reportMissingImports]
+  except ImportError as error:
+    raise UserError(f'{path}: Parquet needs pyarrow: pip install pyarrow.') from error
+  temporary = path.with_name(f'.{path.name}.tmp')
+  parquet.write_table(pyarrow.table(dict(table)), temporary)
+  temporary.replace(path)
 
 
 def _scores(predictor: Predictor, people: People, clips: OwnClips) -> Scores:

@@ -80,7 +80,8 @@ def test_newcomers_through_their_own_clips_are_as_in_the_study(predictor, study,
     adaptation.adapt(predictor, people, adaptation.read(predictor, support), chosen=False)
     everything = table(study, folder, case.user.clips, 'all.csv', labelled=False)
     given = adaptation.read(predictor, everything)
-    found = {row['clip']: row for row in rows_of(adaptation.predictions(predictor, people, given))}
+    text = adaptation.as_csv(adaptation.predictions(predictor, people, given))
+    found = {row['clip']: row for row in rows_of(text)}
     for row in studys:
       if row['user'] == case.user.name:
         for field in ('prediction', 'low', 'high'):
@@ -173,6 +174,18 @@ def test_writers_of_one_person_lose_no_clip(predictor, study, tmp_path):
     pool.map(_add_one, jobs, chunksize=1)
   assert predictor.person(People(tmp_path / 'users').path(case.user.name)).num_clips == 8
   assert not list((tmp_path / 'users').glob('*.tmp'))
+
+
+def test_a_table_is_written_as_parquet(tmp_path):
+  table = dict(clip=['a', 'b'], prediction=[np.float32(0.5), np.float32(-1)], low=[None, None])
+  try:
+    from pyarrow import parquet  # pyright: ignore[reportMissingImports]
+  except ImportError:
+    with pytest.raises(UserError, match='Parquet needs pyarrow: pip install pyarrow'):
+      adaptation.write_table(tmp_path / 'x.parquet', table)
+    return
+  adaptation.write_table(tmp_path / 'x.parquet', table)
+  assert parquet.read_table(tmp_path / 'x.parquet').to_pydict() == table
 
 
 def test_any_name_makes_a_file_of_its_own_in_the_folder(tmp_path):

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from launchers import complaint
 from launchers import run as launch
 from makers import SMALLEST, break_file, smallest_config
@@ -309,6 +311,31 @@ def test_a_damaged_missing_or_newer_predictor_is_refused(folder, tmp_path):
   (copy / 'predictor.json').write_text(text.replace('"model"', '"modem"'))
   with pytest.raises(UserError, match='its checksum differs'):
     persona_jax.load(copy)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=15)
+def test_a_predictor_is_loaded_whole_or_refused_in_one_sentence(folder, tmp_path_factory, data):
+  copy = tmp_path_factory.mktemp('damaged') / 'p'
+  shutil.copytree(folder, copy)
+  paths = sorted(path for path in copy.rglob('*') if path.is_file() and path.name != 'README.md')
+  path = data.draw(st.sampled_from(paths))
+  content = bytearray(path.read_bytes())
+  how = data.draw(st.sampled_from(['truncated', 'flipped', 'gone', 'swapped']))
+  if how == 'gone':
+    path.unlink()
+  elif how == 'swapped':
+    path.write_bytes(data.draw(st.sampled_from(paths)).read_bytes())
+  elif how == 'truncated' and content:
+    path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+  elif content:
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+  if path.exists() and path.read_bytes() == (folder / path.relative_to(copy)).read_bytes():
+    return  # an empty file cannot be cut, and a file is no other than itself
+  with pytest.raises(UserError) as refused:
+    persona_jax.load(copy)
+  assert '\n' not in str(refused.value)
 
 
 def test_a_folder_is_never_replaced_and_a_study_must_fit(folder, tmp_path):
