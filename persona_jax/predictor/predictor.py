@@ -3,29 +3,26 @@
 import dataclasses
 import functools
 import pathlib
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from persona_jax.arms import BASELINE
-from persona_jax.data.corpus import LABEL_RANGE
 from persona_jax.errors import UserError
-from persona_jax.model import predict
-from persona_jax.model.build import build
-from persona_jax.persona import arms, posterior, residual
+from persona_jax.persona import residual
 from persona_jax.persona.arms import Known, Priors
-from persona_jax.predictor import batches, card, fine_tuned, storage
+from persona_jax.predictor import batches, card, checks, fine_tuned, storage
 from persona_jax.predictor.fine_tuned import FineTuned
 from persona_jax.predictor.person import Person, identifier
 from persona_jax.predictor.person import load as load_person
+from persona_jax.predictor.posteriors import Posteriors
+from persona_jax.predictor.programs import Programs
 from persona_jax.training.fine_tune import FineTuner, Supports, recipes
 from persona_jax.training.steps import Shared
-from persona_jax.types import Array, Clips, Config, Normaliser, Params
+from persona_jax.types import Clips, Config, Normaliser, Params
 
 
 class Scores(NamedTuple):
@@ -68,35 +65,12 @@ class Predictor:
     return storage.identity(self.params, self._others())
 
   @functools.cached_property
-  def _reader(self):
-    return jax.jit(functools.partial(_read, build(self.config.model)))
+  def _programs(self) -> Programs:
+    return Programs(self.config)
 
   @functools.cached_property
-  def _answer(self):
-    return jax.jit(functools.partial(_answer, build(self.config.model)))
-
-  @functools.cached_property
-  def _programs(self) -> dict[str, Callable[..., Any]]:
-    """{name: what is compiled}, so that a second call compiles nothing."""
-    return {}
-
-  def _program_of(self, arm: str) -> Callable[..., Any]:
-    """The prediction of an arm's model."""
-    if arm not in self._programs:
-      if arm == BASELINE:
-        model = build(self.config.model)
-      else:
-        model = FineTuner(self.config, recipes(self.config.adapt)[arm]).model
-      self._programs[arm] = jax.jit(functools.partial(_predict, model))
-    return self._programs[arm]
-
-  def _tuner_of(self, arm: str) -> Callable[..., Any]:
-    """The fine-tuning of an arm."""
-    name = f'tune {arm}'
-    if name not in self._programs:
-      tuner = FineTuner(self.config, recipes(self.config.adapt)[arm])
-      self._programs[name] = jax.jit(tuner.personalise)
-    return self._programs[name]
+  def _posteriors(self) -> Posteriors:
+    return Posteriors(self.fitted_priors)
 
   def save(self, folder: pathlib.Path | str) -> None:
     """Writes the predictor, and its model card as `README.md`; the folder must be new.
@@ -160,7 +134,7 @@ class Predictor:
     Raises:
       UserError: a clip or label cannot be used, or a clip is already known.
     """
-    labels = self._expect_labels(clips, labels, names)
+    labels = checks.labels(labels, checks.num_clips(clips, self.widths), names)
     count = len(labels)
     predictions, components = self.features(clips)
     known = names or [batches.content(clips, place) for place in range(count)]
@@ -194,7 +168,7 @@ class Predictor:
     Raises:
       UserError: a clip or label cannot be used, or a parameter is not finite.
     """
-    labels = self._expect_labels(clips, labels, None)
+    labels = checks.labels(labels, checks.num_clips(clips, self.widths), None)
     recipe = recipes(self.config.adapt)[arm]
     if user is not None and (user.arm != arm or recipe.distilling):
       raise UserError(f'{arm} cannot continue from {user.arm}; give all clips and start anew.')
@@ -207,7 +181,7 @@ class Predictor:
     )
     shared = Shared(batches.padded(clips, size), np.pad(labels, (0, size - count)))
     learned = jax.device_get(
-      self._tuner_of(arm)(params, self.normaliser, jax.device_put(shared), support)
+      self._programs.fine_tune(arm)(params, self.normaliser, jax.device_put(shared), support)
     )
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(learned)):
       raise UserError(
@@ -255,12 +229,13 @@ class Predictor:
       return self._plain(user.arm, self._params_of(user), clips)
     if user is None and self.priors is None:
       return self._plain(BASELINE, self.params, clips)
-    return self.predict_mixed(clips, [user or self.nobody()], np.zeros(len(_first(clips)), int))
+    count = checks.num_clips(clips, self.widths)
+    return self.predict_mixed(clips, [user or self.nobody()], np.zeros(count, int))
 
   def _plain(self, arm: str, params: Params, clips: Clips) -> Scores:
     """What the model of an arm says by itself, without intervals."""
-    count = self._expect_clips(clips)
-    program = self._program_of(arm)
+    count = checks.num_clips(clips, self.widths)
+    program = self._programs.plain(arm)
     means = []
     for part in batches.parts(count):
       whole = batches.padded(clips.at(part), batches.bucket(len(part)))
@@ -281,12 +256,12 @@ class Predictor:
     Raises:
       UserError: as `predict`.
     """
-    count, places = self._expect_clips(clips), np.asarray(of_clip, np.int32)
+    count, places = checks.num_clips(clips, self.widths), np.asarray(of_clip, np.int32)
     if places.shape != (count,) or ((places < 0) | (places >= len(users))).any():
       raise UserError(f'of_clip: expected [{count}] places of 0 to {len(users) - 1}.')
     for user in users:
       self._expect_own(user)
-    table = self._table(users)
+    table = self._posteriors.table(users)
     parts = [
       self._predict_part(clips.at(part), table, places[part]) for part in batches.parts(count)
     ]
@@ -295,7 +270,7 @@ class Predictor:
   def _predict_part(self, clips: Clips, table: Known, places: np.ndarray) -> Scores:
     count = len(places)
     size = batches.bucket(count)
-    sentiment = self._answer(
+    sentiment = self._programs.answer(
       self.params,
       self.normaliser,
       self.fitted_priors,
@@ -312,7 +287,6 @@ class Predictor:
     Raises:
       UserError: a clip cannot be used.
     """
-    self._expect_clips(clips)
     predictions, read = self.read(clips)
     components = residual.components(self.fitted_priors.residual.reading, read)
     return predictions, np.asarray(components, np.float32)
@@ -320,9 +294,9 @@ class Predictor:
   def read(self, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
     """Predictions [n] before any personalisation, and what the head reads [n, width]."""
     parts = []
-    for part in batches.parts(len(_first(clips))):
+    for part in batches.parts(checks.num_clips(clips, self.widths)):
       size = batches.bucket(len(part))
-      found = self._reader(
+      found = self._programs.read(
         self.params,
         self.normaliser,
         batches.padded(clips.at(part), size),
@@ -331,76 +305,11 @@ class Predictor:
     predictions, read = zip(*parts, strict=True)
     return np.concatenate(predictions), np.concatenate(read)
 
-  @functools.cached_property
-  def _posteriors(self) -> weakref.WeakKeyDictionary[Person, Known]:
-    """The posteriors of people who were predicted for, as long as they are in use."""
-    return weakref.WeakKeyDictionary()
-
-  def _table(self, users: Sequence[Person]) -> Known:
-    """The posteriors of people, padded to a power of two with the first."""
-    new: dict[int, list[Person]] = {}
-    for user in dict.fromkeys(users):
-      if user not in self._posteriors:
-        new.setdefault(batches.bucket(user.num_clips), []).append(user)
-    for size, group in new.items():
-      self._posteriors.update(zip(group, self._known(group, size), strict=True))
-    known = [self._posteriors[user] for user in users]
-    known += known[:1] * (batches.bucket(len(known)) - len(known))
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *known)
-
-  def _known(self, users: list[Person], size: int) -> list[Known]:
-    """The posteriors of people with at most `size` clips, in one program."""
-    filled = [*users, *users[:1] * (batches.bucket(len(users)) - len(users))]
-
-    def padded(rows):
-      return np.pad(rows, [(0, size - len(rows))] + [(0, 0)] * (rows.ndim - 1))
-
-    rows = [
-      np.stack([padded(getattr(user, name)) for user in filled])
-      for name in ('predictions', 'components', 'labels', 'chosen')
-    ]
-    weights = np.arange(size) < np.array([[user.num_clips] for user in filled])
-    known = jax.device_get(_known_of_many(self.fitted_priors, *rows, weights.astype(np.float32)))
-    return _rows(known, len(users))
-
-  def _expect_labels(
-    self, clips: Clips, labels: Sequence[float] | np.ndarray, names: Sequence[str] | None
-  ) -> np.ndarray:
-    """Returns the labels [n], if there is one for each clip that can be used."""
-    found, count = np.asarray(labels, np.float32), self._expect_clips(clips)
-    if found.shape != (count,):
-      raise UserError(f'labels of shape {list(found.shape)}: expected one per clip, [{count}].')
-    for place, label in enumerate(found):
-      if not abs(label) <= LABEL_RANGE:  # also where it is not a number
-        raise UserError(f'clip {_named(names, place)}: label {label}, expected -3 to 3.')
-    return found
-
   def _expect_own(self, user: Person | FineTuned, where: str = '') -> None:
     if user.predictor != self.identity:
       raise UserError(
         f'{where}the person was adapted with another predictor; adapt anew with this one.'
       )
-
-  def _expect_clips(self, clips: Clips) -> int:
-    """Returns the number of clips, if all have the predictor's modalities and widths."""
-    counts = {len(x) for x in (*clips.sequences.values(), *clips.masks.values())}
-    missing = set(self.widths) - (set(clips.sequences) & set(clips.masks))
-    if missing:
-      raise UserError(
-        f'clips: no {sorted(missing)[0]}; where a clip lacks it, give a mask without a frame.'
-      )
-    for modality, width in self.widths.items():
-      found, mask = (np.asarray(part[modality]) for part in clips)
-      if found.ndim != 3 or found.shape[2] != width or mask.shape != found.shape[:2]:
-        raise UserError(
-          f'clips: {modality} of shape {list(found.shape)}, mask {list(mask.shape)}: expected '
-          f'[clips, steps, {width}] and [clips, steps], as the predictor was trained on.'
-        )
-      if not np.isfinite(np.where(mask[..., None], found, 0)).all():
-        raise UserError(f'clips: a value of {modality} is not finite.')
-    if len(counts) != 1 or not min(counts):
-      raise UserError(f'clips: expected the same number of clips, at least 1, found {counts}.')
-    return counts.pop()
 
 
 def load(folder: pathlib.Path | str) -> Predictor:
@@ -422,74 +331,3 @@ def load(folder: pathlib.Path | str) -> Predictor:
   if predictor.identity != found.identity:
     raise UserError(f'{folder}: damaged (its identity differs); train it again.')
   return predictor
-
-
-def _first(clips: Clips) -> np.ndarray:
-  return np.asarray(next(iter(clips.sequences.values())))
-
-
-def _named(names: Sequence[str] | None, place: int) -> str:
-  return str(place) if names is None else repr(names[place])
-
-
-def _rows(table: Known, count: int) -> list[Known]:
-  """The first rows of a table."""
-  return [jax.tree.map(lambda leaf, place=place: leaf[place], table) for place in range(count)]
-
-
-def _read(model, params: Params, normaliser: Normaliser, clips: Clips) -> tuple[Array, Array]:
-  return predict.predict_and_read(model, params, normaliser, clips, jnp.arange(len(_axis(clips))))
-
-
-def _predict(model, params: Params, normaliser: Normaliser, clips: Clips) -> Array:
-  return predict.predict(model, params, normaliser, clips, jnp.arange(len(_axis(clips))))
-
-
-def _axis(clips: Clips) -> Array:
-  return next(iter(clips.sequences.values()))
-
-
-def _answer(
-  model,
-  params: Params,
-  normaliser: Normaliser,
-  priors: Priors,
-  clips: Clips,
-  table: Known,
-  places: Array,
-) -> posterior.Sentiment:
-  """The sentiment of clips [n], each of the person at its place in the table."""
-  predictions, read = predict.predict_and_read(
-    model, params, normaliser, clips, jnp.arange(len(places))
-  )
-
-  def one(place, phi):
-    known = jax.tree.map(lambda leaf: leaf[place], table)
-    return arms.bayes(priors, known, phi[None])[0]
-
-  phi = residual.features(priors.residual.reading, predictions, read)
-  return posterior.summarised(jax.vmap(one)(places, phi))
-
-
-@jax.jit
-def _known_of_many(
-  priors: Priors,
-  predictions: Array,
-  components: Array,
-  labels: Array,
-  chosen: Array,
-  weights: Array,
-) -> Known:
-  """The posteriors of many people, from rows of which `weights` marks those that are clips.
-
-  Args:
-    priors: how people differ.
-    predictions, labels, chosen, weights: [num_people, K].
-    components: [num_people, K, num_components].
-  """
-
-  def one(predictions, components, labels, weights, chosen):
-    person = arms.observe_components(predictions, components, labels, weights, chosen)
-    return arms.known(priors, person)
-
-  return jax.vmap(one)(predictions, components, labels, weights, chosen)
