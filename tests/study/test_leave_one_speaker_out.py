@@ -46,9 +46,9 @@ def grown(begun):
     patch.setattr(
       adaptation._Program,
       'supports',
-      lambda self, case, draws, todo, length: (
-        todo_lists.append((case.fold.rank, self.name, [(*cell, draw) for cell, draw in todo]))
-        or make(self, case, draws, todo, length)
+      lambda self, drawn, todo, length: (
+        todo_lists.append((self.name, [(cell.arm, cell.shots, draw) for cell, draw in todo]))
+        or make(self, drawn, todo, length)
       ),
     )
     larger = small(arms=('baseline', 'mean_shift', 'fs_ua', 'fs_ua_kd'), num_draws=3, shots=(2, 5))
@@ -66,7 +66,7 @@ def test_teachers_are_reused_and_old_records_stay_byte_for_byte(begun, grown):
     + [('fs_ua', 5, 2)]
     + [('fs_ua_kd', shots, draw) for shots in (2, 5) for draw in range(3)]
   )
-  assert todo_lists == [(rank, 'adapter-base', todo) for rank in (0, 1)]
+  assert todo_lists == [('adapter-base', todo)] * 2  # of each user
 
 
 def test_a_grown_study_is_the_study_asked_for_at_once(grown, tmp_path):

@@ -19,10 +19,12 @@ def test_records_are_written_in_time_linear_in_the_trials(tmp_path, monkeypatch)
 
   cases = [types.SimpleNamespace(name=str(number)) for number in range(1000)]
   recorder = trials.Recorder(
-    types.SimpleNamespace(workdir=tmp_path, folds=types.SimpleNamespace(cases=cases))
+    types.SimpleNamespace(
+      workdir=tmp_path, folds=types.SimpleNamespace(cases=cases), conditions=('',)
+    )
   )
   for case in cases:
-    recorder.trials[case.name] = [case]
+    recorder.trials[case.name] = {'': [case]}
     now[0] += 1
     recorder.write_if_due()
   recorder.write()

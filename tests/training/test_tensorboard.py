@@ -8,7 +8,7 @@ from persona_jax.training import tensorboard
 
 
 def test_losses_are_logged_per_fold(tmp_path):
-  fold = Fold('fold_03_seed_0', 'ann', 3, 0, *([],) * 3, ())
+  fold = Fold('fold_03_seed_0', 'ann', 3, 0, 0, *([],) * 3, ())
   with tensorboard.epoch_log(tmp_path, True) as log:
     log(fold, 1, 1.5, 1.25)
   (file,) = (tmp_path / 'tensorboard' / fold.name).iterdir()
