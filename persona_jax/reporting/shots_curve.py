@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from persona_jax.arms import CALIBRATED, NAMES, WITHOUT_CLIPS
+from persona_jax.arms import BASELINE, CALIBRATED, ENSEMBLE, NAMES, WITHOUT_CLIPS, calibrated_for
 from persona_jax.evaluation import statistics
 from persona_jax.evaluation.statistics import Interval
 from persona_jax.reporting.arm_comparison import paired
@@ -69,9 +69,10 @@ def curves(scores: Scores) -> Iterator[Curve]:
 
 
 def gains(scores: Scores) -> dict[str, list[Curve]]:
-  """{arm without clips: the paired difference of every arm from it}; none of one number of clips.
+  """{reference: the paired difference of arms from it}; none of one number of clips.
 
-  The calibrated baseline's difference from the baseline is the first curve.
+  References are the baseline, of every arm, and the calibrated baseline of an arm's teachers. The
+  calibrated baseline's difference from the baseline is the first curve.
   """
   at = _by_count(scores)
   references = [arm for arm in WITHOUT_CLIPS if arm in scores.arms]
@@ -84,8 +85,10 @@ def gains(scores: Scores) -> dict[str, list[Curve]]:
         {count: paired(at[count], 'mae', arm, reference) for count in at if arm in at[count].arms},
       )
       for arm in (*references[place + 1 :], *_with_clips(scores))
+      if reference == BASELINE or arm not in WITHOUT_CLIPS and calibrated_for(arm) == reference
     ]
     for place, reference in enumerate(references)
+    if reference != ENSEMBLE
   }
 
 
