@@ -128,3 +128,17 @@ def test_controls_are_recorded(tmp_path):
   config = grouped(arms=('baseline', 'joint'), shots=(5,), folds=(0,), support_from='other')
   leave_one_speaker_out.run(config, tmp_path / 'other')
   assert {record['support_from'] for record in records_of(tmp_path / 'other')} == {'other'}
+
+
+def test_fewer_shots_learn_from_the_first_clips_alone(finished, tmp_path):
+  """Supports are padded to the most shots, and padding counts for nothing."""
+  alone = grouped(arms=('baseline', 'joint'), num_support=1, shots=(), folds=(0,))
+  leave_one_speaker_out.run(alone, tmp_path)
+  single = {(row['clip'], row['draw']): row for row in rows_of(tmp_path) if row['arm'] == 'joint'}
+  compared = 0
+  for row in rows_of(finished):
+    key = row['clip'], row['draw']
+    if row['arm'] == 'joint' and row['num_support'] == '1' and key in single:
+      assert float(row['prediction']) == pytest.approx(float(single[key]['prediction']), abs=1e-4)
+      compared += 1
+  assert compared > 20
