@@ -14,6 +14,8 @@ from makers import smallest_config
 from persona_jax.data import own_clips
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
+from persona_jax.persona import arms
+from persona_jax.persona.labels import GRID
 from persona_jax.predictor import adaptation, advice, person, training
 from persona_jax.predictor.people import People
 from persona_jax.study import leave_one_speaker_out, user_session
@@ -137,6 +139,18 @@ def test_a_wrong_label_is_a_surprise_and_right_ones_seldom_are(predictor, study)
     place = int(np.flatnonzero(known.clips == person.identifier(str(worst)))[0])
     wrong += advice.surprising(predictor, known)[place]
   assert surprises < 0.06 * count and wrong >= 2
+
+
+def test_a_label_is_judged_by_the_other_clips_alone(predictor, study):
+  """The only clip of a person is judged as anybody's: by what is known without it."""
+  places = case_of(study).user.clips[:1]
+  known = predictor.adapt(study.corpus.clips.at(places), [2.5])
+  priors = predictor.fitted_priors
+  phi = np.concatenate([[1], known.predictions, known.components[0]])[None].astype(np.float32)
+  (density,) = arms.bayes(priors, arms.known(priors, arms.nobody(priors)), phi)
+  above = np.asarray(density)[GRID >= 2.5].sum()
+  rows = (known.predictions, known.components, known.labels, known.chosen)
+  np.testing.assert_allclose(advice._tails(priors, *rows), [2 * above], rtol=1e-3)
 
 
 def test_the_clips_worth_a_label_narrow_the_posterior_most(predictor, study):
