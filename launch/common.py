@@ -126,8 +126,10 @@ def num_cores() -> int:
 
 
 def num_folds(config: Config) -> int:
-  """How many predictors the study trains: one per user and seed."""
-  return (len(config.study.folds) or config.study.num_users) * len(config_lib.seeds(config))
+  """How many predictors the study trains: one per held-out user or group, seed and teacher."""
+  study = config.study
+  held_out = study.num_groups if study.protocol == 'grouped' else study.num_users
+  return (len(study.folds) or held_out) * len(config_lib.seeds(config)) * study.teachers
 
 
 def _join() -> None:

@@ -56,19 +56,20 @@ def read(path: pathlib.Path, widths: Mapping[str, int]) -> OwnClips:
     UserError: there is no such table, or no line of it can be used.
   """
   lines = _lines(path)
-  rows, frames, left_out = [], [], {}
+  rows, frames, left_out, taken = [], [], {}, set()
   for number, line in enumerate(lines, start=2):
     name = (line.get(CLIP) or '').strip()
     try:
       if not name:
         raise _Unusable('no name in the column clip')
-      if name in {row[0] for row in rows}:
+      if name in taken:
         raise _Unusable('the name occurs before')
       label = _label(line)
       frames.append(_frames(path.parent, line, widths))
     except _Unusable as error:
       left_out[f'line {number}' + (f' (clip {name})' if name else '')] = str(error)
       continue
+    taken.add(name)
     rows.append((name, (line.get(USER) or '').strip(), label))
   if not rows:
     told = '; '.join(f'{line}: {reason}' for line, reason in list(left_out.items())[:3])
