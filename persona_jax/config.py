@@ -59,6 +59,7 @@ def paper() -> Config:
       pretrain=dict(
         num_epochs=40,
         batch_size=24,
+        num_buckets=0,  # lengths that clips are padded to, see persona_jax.data.buckets; 0: choose
         learning_rate=1e-3,
         clip_norm=0.8,
         plateau_patience=20,  # epochs without a better validation loss before the rate falls
@@ -247,6 +248,12 @@ def validate(config: Config) -> None:
   _validate_model(config, expect)
   for field in ('num_epochs', 'batch_size', 'plateau_patience'):
     expect(f'pretrain.{field}', config.pretrain[field] >= 1, 'at least 1')
+  most = 1 if config.model.attention == 'reference' else math.inf
+  expect(
+    'pretrain.num_buckets',
+    0 <= config.pretrain.num_buckets <= most,
+    "at least 0; and at most 1 where config.model.attention='reference' attends to padding",
+  )
   for field in ('learning_rate', 'clip_norm'):
     expect(f'pretrain.{field}', config.pretrain[field] > 0, 'more than 0')
   expect(

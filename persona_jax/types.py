@@ -19,6 +19,7 @@ A small n is a length that only its docstring needs; other axes are spelled out,
 Sentiment is in the corpus's own unit, -3 (strongly negative) to 3 (strongly positive).
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -39,7 +40,7 @@ Params: TypeAlias = dict[str, Any]  # a pytree of arrays, {'adapter': ..., 'base
 
 
 class Clips(NamedTuple):
-  """A batch of clips, or the whole corpus (then B is N).
+  """A batch of clips, padded to common lengths.
 
   Attributes:
     sequences: {modality: [B, T_m, D_m] float32}; values where the mask is False are ignored.
@@ -55,6 +56,52 @@ class Clips(NamedTuple):
       {m: x[places] for m, x in self.sequences.items()},
       {m: x[places] for m, x in self.masks.items()},
     )
+
+
+class RaggedClips(NamedTuple):
+  """The clips of a corpus one behind the other, without padding.
+
+  Attributes:
+    frames: {modality: [n_m, D_m] float32 or float16}, the frames of all clips; at least one row.
+    starts: {modality: [N] int32}, the row of each clip's first frame.
+    lengths: {modality: [N] int32} frames of each clip, 0 where it lacks the modality.
+  """
+
+  frames: dict[str, Array]
+  starts: dict[str, Array]
+  lengths: dict[str, Array]
+
+  @property
+  def widths(self) -> dict[str, int]:
+    """{modality: D_m}."""
+    return {m: x.shape[1] for m, x in self.frames.items()}
+
+  @property
+  def steps(self) -> dict[str, int]:
+    """{modality: T_m} that hold every clip, at least 1; of host arrays."""
+    return {m: max(1, int(n.max(initial=0))) for m, n in self.lengths.items()}
+
+  def padded(self, places: Array, steps: Mapping[str, int]) -> Clips:
+    """The clips at `places` [B], padded to `steps`; host or device arrays.
+
+    What stands behind a clip's end is not zero: the masks tell what counts.
+    """
+    sequences, masks = {}, {}
+    for m, frames in self.frames.items():
+      step = np.arange(steps[m], dtype=np.int32)
+      starts, lengths = self.starts[m][places][:, None], self.lengths[m][places][:, None]
+      rows = (starts + step).clip(None, starts + (lengths - 1).clip(0))
+      sequences[m] = frames[rows].astype(np.float32)
+      masks[m] = step < lengths
+    return Clips(sequences, masks)
+
+  def at(self, places: np.ndarray) -> Clips:
+    """The clips at `places` [B], padded with zeros to the longest of them; host arrays."""
+    lengths = {m: n[places] for m, n in self.lengths.items()}
+    steps = {m: max(1, int(n.max(initial=0))) for m, n in lengths.items()}
+    clips = self.padded(places, steps)
+    zeroed = {m: x * clips.masks[m][..., None] for m, x in clips.sequences.items()}
+    return Clips(zeroed, clips.masks)
 
 
 class Normaliser(NamedTuple):

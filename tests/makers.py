@@ -7,7 +7,9 @@ import numpy as np
 import pooling
 
 from configs import synthetic
-from persona_jax.data.corpus import Corpus
+from persona_jax.data.buckets import single
+from persona_jax.data.corpus import Corpus, join_clips
+from persona_jax.model import predict
 from persona_jax.types import Clips
 
 MOSI_FILES = dict(
@@ -84,15 +86,27 @@ def break_file(checkpoint: pathlib.Path, how: str, which: int | None = None) -> 
 
 
 def corpus_of(counts: dict[str, int]) -> Corpus:
-  """{speaker: number of clips}, with nothing in the clips."""
+  """{speaker: number of clips}, with a zero in each clip."""
   speakers = tuple(speaker for speaker, count in counts.items() for _ in range(count))
   return Corpus(
     names=tuple(f'{speaker}[{place}]' for place, speaker in enumerate(speakers)),
     speakers=speakers,
     labels=np.zeros(len(speakers), np.float32),
-    clips=Clips({}, {}),
+    clips=join_clips([{'language': np.zeros((1, 1))} for _ in speakers], {'language': 1}),
     left_out={},
     notes=(),
+  )
+
+
+def everything(corpus: Corpus) -> Clips:
+  """All clips of a corpus, padded with zeros to the longest."""
+  return corpus.clips.at(np.arange(len(corpus.names)))
+
+
+def predicted(function, params, normaliser, corpus: Corpus, indices):
+  """`function(params, clips)` of clips of a corpus, in one bucket; such as `predict.predict`."""
+  return predict.at_once(
+    function, params, corpus.clips, normaliser, np.asarray(indices), single(corpus.clips)
   )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from persona_jax.data import align, csd
-from persona_jax.data.corpus import LABEL_RANGE, Corpus, pad_clips
+from persona_jax.data.corpus import LABEL_RANGE, Corpus, join_clips
 from persona_jax.data.modality import ModalityReader
 from persona_jax.data.speakers import speakers_of
 from persona_jax.errors import UserError
@@ -52,7 +52,9 @@ def load(config: Config) -> Corpus:
     names=tuple(clip.name for clip in clips.kept),
     speakers=tuple(speaker_of[clip.video] for clip in clips.kept),
     labels=np.array([clip.label for clip in clips.kept], np.float32),
-    clips=pad_clips([clip.frames for clip in clips.kept], {m: r.width for m, r in readers.items()}),
+    clips=join_clips(
+      [clip.frames for clip in clips.kept], {m: r.width for m, r in readers.items()}
+    ),
     left_out=clips.left_out,
     notes=(speaker_note, *labels.notes, *reader_notes, *clips.notes()),
     sampling={m: reader.sampling() for m, reader in readers.items()},

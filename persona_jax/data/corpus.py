@@ -6,22 +6,23 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from persona_jax.data.resample import Sampling
-from persona_jax.types import Array, Clips
+from persona_jax.types import Array, RaggedClips
 
 LABEL_RANGE = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-  """All clips, padded to common lengths.
+  """All clips, one behind the other.
 
   Attributes:
     names: [N] clip names, `<video>[<index>]`, index counted in the labels file.
     speakers: [N] speaker of each clip.
     labels: [N] float32 sentiment, -3 to 3.
-    clips: sequences [N, T_m, D_m] and masks [N, T_m].
+    clips: the frames of every clip.
     left_out: {clip: reason} of every labelled clip that is not here.
     notes: sentences that a reader of the results should know, such as how speakers were told apart.
     sampling: {modality: how its file was sampled}; empty for a synthetic corpus.
@@ -31,7 +32,7 @@ class Corpus:
   names: tuple[str, ...]
   speakers: tuple[str, ...]
   labels: np.ndarray
-  clips: Clips
+  clips: RaggedClips
   left_out: dict[str, str]
   notes: tuple[str, ...]
   sampling: dict[str, Sampling] = dataclasses.field(default_factory=dict)
@@ -42,35 +43,38 @@ class Corpus:
     assert len(set(self.names)) == len(self.names)
 
 
-def pad_clips(
-  frames: Sequence[Mapping[str, np.ndarray]],
+def join_clips(
+  clips: Sequence[Mapping[str, np.ndarray]],
   widths: Mapping[str, int],
-  steps: Mapping[str, int] | None = None,
-) -> Clips:
-  """Pads the clips' sequences to common lengths.
+  dtype: DTypeLike = np.float32,
+) -> RaggedClips:
+  """Joins the frames of clips.
 
   Args:
-    frames: of every clip, {modality: [t, D_m]}.
+    clips: of every clip, {modality: [t, D_m]}.
     widths: {modality: D_m}.
-    steps: {modality: T_m}; None pads each modality to its longest clip.
+    dtype: that frames are kept in.
   """
-  sequences, masks = {}, {}
+  joined: dict[str, np.ndarray] = {}
+  starts: dict[str, Array] = {}
+  lengths: dict[str, Array] = {}
   for modality, width in widths.items():
-    lengths = np.array([len(clip[modality]) for clip in frames])
-    length = steps[modality] if steps else max(1, lengths.max())
-    sequences[modality] = np.zeros((len(frames), length, width), np.float32)
-    masks[modality] = np.arange(length) < lengths[:, None]
-    for padded, clip in zip(sequences[modality], frames, strict=True):
-      padded[: len(clip[modality])] = clip[modality]
-  return Clips(sequences, masks)
+    each = np.array([len(clip[modality]) for clip in clips], np.int32)
+    frames = np.zeros((max(1, int(each.sum(dtype=np.int64))), width), dtype)
+    ends = each.cumsum(dtype=np.int64)
+    for end, clip in zip(ends, clips, strict=True):
+      frames[end - len(clip[modality]) : end] = clip[modality]
+    joined[modality], lengths[modality] = frames, each
+    starts[modality] = np.minimum(ends - each, len(frames) - 1).astype(np.int32)
+  return RaggedClips(dict(joined), starts, lengths)
 
 
 def fingerprint(corpus: Corpus) -> dict[str, str]:
   """SHA-256 of what a result depends on: clip names and speakers, labels, each modality."""
   names = repr(list(zip(corpus.names, corpus.speakers, strict=True))).encode()
   parts: dict[str, list[bytes | Array]] = {'clips': [names], 'labels': [corpus.labels]}
-  for modality, sequence in corpus.clips.sequences.items():
-    parts[modality] = [repr(sequence.shape).encode(), sequence, corpus.clips.masks[modality]]
+  for modality, frames in corpus.clips.frames.items():
+    parts[modality] = [repr(frames.shape).encode(), frames, corpus.clips.lengths[modality]]
   return {part: _sha256(contents) for part, contents in parts.items()}
 
 

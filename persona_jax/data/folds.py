@@ -7,11 +7,14 @@ import numpy as np
 
 from persona_jax import config as config_lib
 from persona_jax.data import batching
+from persona_jax.data import buckets as buckets_lib
+from persona_jax.data.batching import Indices
+from persona_jax.data.buckets import Buckets, Epochs
 from persona_jax.data.corpus import Corpus, users_by_clips
 from persona_jax.errors import UserError
 from persona_jax.types import Config
 
-SPLIT, DRAW, EPOCH, OTHER, TEACHER = range(5)  # what a random stream is for
+SPLIT, DRAW, EPOCH, OTHER, TEACHER, BUCKETS = range(6)  # what a random stream is for
 MIN_QUERY = 5  # clips that a user of a group keeps for scoring, whatever the number of shots
 
 
@@ -221,20 +224,29 @@ class FoldPlan:
     all: the folds of every held-out speaker or group, and seed, each for its first teacher.
     chosen: those that `config.study.folds` asks for.
     num_teachers: the predictors that are trained per fold.
-    num_batches: training steps per epoch.
+    buckets: the lengths that clips are padded to.
+    batches: training steps per epoch in each bucket.
     batch_size: the most clips of a training step.
-    num_valid, num_held_out: the most validation clips and held-out clips of a fold.
+    valid_sizes, held_out_sizes: per bucket, the most validation clips and held-out clips of a fold.
+    user_sizes: per bucket, the most clips of a user.
     num_user_clips: the most clips of a user.
   """
 
   all: tuple[Fold, ...]
   chosen: tuple[Fold, ...]
   num_teachers: int
-  num_batches: int
+  buckets: Buckets
+  batches: tuple[int, ...]
   batch_size: int
-  num_valid: int
-  num_held_out: int
+  valid_sizes: tuple[int, ...]
+  held_out_sizes: tuple[int, ...]
+  user_sizes: tuple[int, ...]
   num_user_clips: int
+
+  @property
+  def num_batches(self) -> int:
+    """Training steps per epoch."""
+    return sum(self.batches)
 
   @property
   def of_teachers(self) -> tuple[Fold, ...]:
@@ -272,12 +284,12 @@ class FoldPlan:
     return tuple(case for fold in self.all for case in fold.cases)
 
 
-def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -> FoldPlan:
+def plan_folds(corpus: Corpus, config: Config, existing: Epochs | None = None) -> FoldPlan:
   """Plans the folds of `config.study`.
 
   Args:
-    num_batches: the steps per epoch of the study's existing teachers; None for a new study. When
-      users are added to a study, its teachers are kept and the added ones take as many steps.
+    existing: the epochs of the study's existing teachers; None for a new study. When users are
+      added to a study, its teachers are kept and the added ones take as many steps.
 
   Raises:
     UserError: the corpus has too few speakers, or a fold too few training clips.
@@ -291,7 +303,7 @@ def plan_folds(corpus: Corpus, config: Config, num_batches: int | None = None) -
     )
   first = study.first_user if study.protocol == 'leave_one_out' else 0
   chosen = tuple(fold for fold in folds if not study.folds or fold.rank - first in study.folds)
-  return _plan(folds, chosen, config, num_batches)
+  return _plan(corpus, folds, chosen, config, existing)
 
 
 def plan_everybody(corpus: Corpus, config: Config) -> FoldPlan:
@@ -304,24 +316,20 @@ def plan_everybody(corpus: Corpus, config: Config) -> FoldPlan:
   nobody = np.array([], int)
   fold = Fold('everybody', 'everybody', 0, config.seed, 0, train, valid, nobody, ())
   assert_held_out(fold, corpus)
-  return _plan((fold,), (fold,), config, None)
+  return _plan(corpus, (fold,), (fold,), config, None)
 
 
 def _plan(
-  folds: tuple[Fold, ...], chosen: tuple[Fold, ...], config: Config, num_batches: int | None
+  corpus: Corpus,
+  folds: tuple[Fold, ...],
+  chosen: tuple[Fold, ...],
+  config: Config,
+  existing: Epochs | None,
 ) -> FoldPlan:
   """The sizes that the folds share; errors as of `plan_folds`."""
-  batch_size = config.pretrain.batch_size
   smallest = min(folds, key=lambda fold: len(fold.train))
-  most, fewest = max(len(fold.train) for fold in folds), len(smallest.train)
-  # No more batches than the smallest fold has clips: an empty batch has no mean loss.
-  num_batches = num_batches or min(batching.num_batches(most, batch_size), fewest)
-  if not 0 < num_batches <= fewest:
-    raise UserError(
-      f'the fold of {smallest.label} has {fewest} training clips, too few for '
-      f'{max(1, num_batches)} batches per epoch; give it more speakers to learn from, or '
-      'name another --workdir.'
-    )
+  if not len(smallest.train):
+    raise _too_few(smallest, 0, 1)
   least = min(folds, key=lambda fold: len(fold.valid))
   if not len(least.valid):
     advice = (
@@ -330,15 +338,77 @@ def _plan(
       else "give it more speakers, or set config.pretrain.validation='clips'"
     )
     raise UserError(f'the fold of {least.label} has no validation clip; {advice}.')
+  buckets = _buckets(corpus, folds, config, existing)
+  batches, batch_size = _batches(folds, buckets, config.pretrain.batch_size, existing)
   return FoldPlan(
     all=folds,
     chosen=chosen,
     num_teachers=config.study.teachers,
-    num_batches=num_batches,
-    batch_size=max(batch_size, batching.num_batches(most, num_batches)),
-    num_valid=max(len(fold.valid) for fold in folds),
-    num_held_out=max(len(fold.held_out) for fold in folds),
+    buckets=buckets,
+    batches=batches,
+    batch_size=batch_size,
+    valid_sizes=buckets.sizes(fold.valid for fold in folds),
+    held_out_sizes=buckets.sizes(fold.held_out for fold in folds),
+    user_sizes=buckets.sizes(user.clips for fold in folds for user in fold.users),
     num_user_clips=max((len(user.clips) for fold in folds for user in fold.users), default=0),
+  )
+
+
+def _buckets(
+  corpus: Corpus, folds: Sequence[Fold], config: Config, existing: Epochs | None
+) -> Buckets:
+  """The buckets of the existing teachers; else as many as the config asks for, or as pay off.
+
+  A bucket in which some fold has less than half a batch to learn from is joined to a longer one.
+  """
+  lengths = corpus.clips.lengths
+  if existing:
+    return buckets_lib.of_steps(lengths, existing.steps)
+  wanted = 1  # the reference attends to padding, so its length matters
+  if config.model.attention != 'reference':
+    seen = sum(len(fold.train) for fold in folds) * config.study.teachers
+    wanted = config.pretrain.num_buckets or buckets_lib.worthwhile(
+      lengths, config.model, seen * config.pretrain.num_epochs
+    )
+  steps = buckets_lib.divide(lengths, wanted)
+  while True:
+    buckets = buckets_lib.of_steps(lengths, steps)
+    thin = np.flatnonzero(_fewest(folds, buckets) < config.pretrain.batch_size / 2)
+    if not len(thin) or len(steps) == 1:
+      return buckets
+    del steps[min(thin[0], len(steps) - 2)]
+
+
+def _fewest(folds: Sequence[Fold], buckets: Buckets) -> np.ndarray:
+  """The fewest training clips of a fold in each bucket."""
+  return np.min([[len(each) for each in buckets.places(fold.train)] for fold in folds], axis=0)
+
+
+def _batches(
+  folds: Sequence[Fold], buckets: Buckets, batch_size: int, existing: Epochs | None
+) -> tuple[tuple[int, ...], int]:
+  """Training steps per epoch in each bucket, and the most clips of one."""
+  fewest, most = _fewest(folds, buckets), buckets.sizes(fold.train for fold in folds)
+  # No more batches than the smallest fold has clips: an empty batch has no mean loss.
+  wanted = [
+    min(batching.num_batches(clips, batch_size), int(least))
+    for clips, least in zip(most, fewest, strict=True)
+  ]
+  batches = existing.batches if existing else tuple(wanted)
+  for bucket, count in enumerate(batches):
+    if not 0 < count <= fewest[bucket]:
+      smallest = min(folds, key=lambda fold: len(buckets.places(fold.train)[bucket]))
+      raise _too_few(smallest, int(fewest[bucket]), max(1, count))
+  largest = max(
+    batching.num_batches(clips, count) for clips, count in zip(most, batches, strict=True)
+  )
+  return batches, max(batch_size, largest)
+
+
+def _too_few(fold: Fold, num_clips: int, num_batches: int) -> UserError:
+  return UserError(
+    f'the fold of {fold.label} has {num_clips} training clips, too few for {num_batches} batches '
+    'per epoch; give it more speakers to learn from, or name another --workdir.'
   )
 
 
@@ -349,3 +419,27 @@ def epoch_order(fold: Fold, epoch: int) -> np.ndarray:
   """
   random = np.random.default_rng([fold.training_seed, EPOCH, fold.rank, epoch])
   return random.permutation(fold.train)
+
+
+def bucket_order(plan: FoldPlan, epoch: int) -> np.ndarray:
+  """Returns the bucket [num_batches] of every batch of one epoch, for all folds the same.
+
+  Folds that share a program take their steps together, so the order depends on the epoch alone.
+  """
+  of_batch = np.repeat(np.arange(len(plan.batches)), plan.batches)
+  return np.random.default_rng([BUCKETS, epoch]).permutation(of_batch)
+
+
+def epoch_batches(plan: FoldPlan, fold: Fold, epoch: int) -> Indices:
+  """Returns the batches [num_batches, B] of one epoch of a fold, in the order of `bucket_order`.
+
+  Every clip is equally likely to come first or last; but clips of a batch are of one bucket.
+  """
+  order = epoch_order(fold, epoch)
+  of_bucket = [
+    batching.split(order[places], count, plan.batch_size)
+    for places, count in zip(plan.buckets.places(order), plan.batches, strict=True)
+  ]
+  joined = Indices(*(np.concatenate(part) for part in zip(*of_bucket, strict=True)))
+  turn = np.argsort(bucket_order(plan, epoch), kind='stable').argsort()
+  return Indices(joined.clips[turn], joined.weights[turn])

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from persona_jax import files
-from persona_jax.data.corpus import LABEL_RANGE, Corpus, pad_clips
+from persona_jax.data.corpus import LABEL_RANGE, Corpus, join_clips
 from persona_jax.errors import UserError
 from persona_jax.types import Clips
 
@@ -75,12 +75,14 @@ def read(path: pathlib.Path, widths: Mapping[str, int]) -> OwnClips:
     told = '; '.join(f'{line}: {reason}' for line, reason in list(left_out.items())[:3])
     raise UserError(f'{path}: no clip can be used ({told or "there is no line"}).')
   names, users, labels = zip(*rows, strict=True)
-  return OwnClips(names, users, np.array(labels, np.float32), pad_clips(frames, widths), left_out)
+  clips = join_clips(frames, widths).at(np.arange(len(names)))
+  return OwnClips(names, users, np.array(labels, np.float32), clips, left_out)
 
 
 def of_corpus(corpus: Corpus) -> OwnClips:
   """The clips of a corpus as a person's own."""
-  return OwnClips(corpus.names, corpus.speakers, corpus.labels, corpus.clips, dict(corpus.left_out))
+  clips = corpus.clips.at(np.arange(len(corpus.names)))
+  return OwnClips(corpus.names, corpus.speakers, corpus.labels, clips, dict(corpus.left_out))
 
 
 def write(

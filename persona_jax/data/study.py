@@ -7,6 +7,7 @@ from persona_jax import config as config_lib
 from persona_jax import files
 from persona_jax.data import folds as folds_lib
 from persona_jax.data import normalize
+from persona_jax.data.buckets import Epochs
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.draws import Draws, draw_supports
 from persona_jax.data.folds import Case, Fold, FoldPlan
@@ -28,7 +29,7 @@ class Study:
   corpus: Corpus
   folds: FoldPlan
   workdir: pathlib.Path
-  _normalisers: dict[str, Normaliser] = dataclasses.field(
+  _normalisers: dict[tuple[int, int], Normaliser] = dataclasses.field(
     default_factory=dict, init=False, repr=False
   )
 
@@ -38,18 +39,17 @@ class Study:
     config: Config,
     corpus: Corpus,
     workdir: pathlib.Path,
-    num_batches: int | None = None,
+    existing: Epochs | None = None,
   ) -> 'Study':
     """Plans the folds of `config` on a corpus; arguments and errors as of `folds.plan_folds`."""
-    return cls(config, corpus, folds_lib.plan_folds(corpus, config, num_batches), workdir)
+    return cls(config, corpus, folds_lib.plan_folds(corpus, config, existing), workdir)
 
   def normaliser(self, fold: Fold) -> Normaliser:
     """The normaliser of the fold's training clips, fitted when first asked for."""
-    if fold.name not in self._normalisers:
-      self._normalisers[fold.name] = normalize.fit(
-        self.corpus.clips, fold.train, self.config.normalise
-      )
-    return self._normalisers[fold.name]
+    key = fold.rank, fold.seed  # the teachers of a fold learn from the same clips
+    if key not in self._normalisers:
+      self._normalisers[key] = normalize.fit(self.corpus.clips, fold.train, self.config.normalise)
+    return self._normalisers[key]
 
   @property
   def conditions(self) -> tuple[str, ...]:

@@ -38,8 +38,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from persona_jax.data.corpus import Corpus, pad_clips
-from persona_jax.types import MODALITIES, Clips, Config
+from persona_jax.data.corpus import Corpus, join_clips
+from persona_jax.types import MODALITIES, Config, RaggedClips
 
 WIDTH = {'language': 13, 'audio': 7, 'vision': 11}
 STEPS = {'language': (6, 14), 'audio': (12, 30), 'vision': (9, 22)}  # shortest and longest
@@ -55,7 +55,7 @@ class SyntheticCorpus(NamedTuple):
   names: tuple[str, ...]
   speakers: tuple[str, ...]
   labels: np.ndarray
-  clips: Clips
+  clips: RaggedClips
   oracle: np.ndarray
 
 
@@ -82,9 +82,7 @@ def load(config: Config) -> Corpus:
     made.names,
     made.speakers,
     made.labels,
-    Clips(
-      {m: made.clips.sequences[m] for m in modalities}, {m: made.clips.masks[m] for m in modalities}
-    ),
+    RaggedClips(*({m: part[m] for m in modalities} for part in made.clips)),
     left_out={},
     oracle=made.oracle,
     notes=(f'synthetic persona corpus, seed {config.data.seed}: generated, not measured.',),
@@ -113,12 +111,11 @@ def make(seed: int, num_speakers: int, clips_per_speaker: int) -> SyntheticCorpu
       labels.append(np.round(np.clip(score, -3, 3) * 5) / 5)
       oracle.append(_oracle(persona, sequences, bursts, directions))
       rows.append(sequences)
-  longest = {m: most for m, (_, most) in STEPS.items()}
   return SyntheticCorpus(
     tuple(names),
     tuple(speakers),
     np.array(labels, np.float32),
-    pad_clips(rows, WIDTH, longest),
+    join_clips(rows, WIDTH),
     np.array(oracle, np.float32),
   )
 

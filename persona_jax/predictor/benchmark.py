@@ -31,18 +31,19 @@ def measure(config: Config, repeats: int) -> dict[str, Any]:
     What `launch.benchmark` prints: clips per second, and the milliseconds of one clip.
   """
   shared, inputs, places = benchmark.random_corpus('utterance', _SPEAKERS * _OWN)
-  model = build(config.model)
-  params = jax.jit(Pretraining(model, config).create_state)(inputs, shared).params
-  widths = {m: x.shape[2] for m, x in shared.clips.sequences.items()}
+  model, everything = build(config.model), shared.clips.at(places)
+  steps = Pretraining(model, config, [shared.clips.steps])
+  params = jax.jit(steps.create_state)(inputs, shared).params
+  widths = shared.clips.widths
   plain = Predictor(config, jax.device_get(params), inputs.normaliser, None, widths, {})
-  predictions, read = plain.read(shared.clips)
+  predictions, read = plain.read(everything)
   speakers, half = np.repeat(np.arange(_SPEAKERS), _OWN), len(places) // 2
   priors = arms.fit(
     predictions, read, np.asarray(shared.labels), speakers, places[:half], places[half:]
   )
   predictor = Predictor(config, plain.params, plain.normaliser, priors, widths, {})
   people = _people(predictor)
-  clips, of_clip = shared.clips.at(places[:_USERS]), np.arange(_USERS)
+  clips, of_clip = everything.at(places[:_USERS]), np.arange(_USERS)
   with_people_s = benchmark.median_s(
     lambda: predictor.predict_mixed(clips, people, of_clip), repeats
   )

@@ -20,8 +20,7 @@ from persona_jax.predictor.person import Person, identifier
 from persona_jax.predictor.person import load as load_person
 from persona_jax.predictor.posteriors import Posteriors
 from persona_jax.predictor.programs import Programs
-from persona_jax.training.fine_tune import FineTuner, Supports, recipes
-from persona_jax.training.steps import Shared
+from persona_jax.training.fine_tune import FineTuner, recipes
 from persona_jax.types import Clips, Config, Normaliser, Params
 
 
@@ -174,14 +173,15 @@ class Predictor:
       raise UserError(f'{arm} cannot continue from {user.arm}; give all clips and start anew.')
     params = self._params_of(user)
     count, size = len(labels), batches.bucket(len(labels))
-    support = Supports(
-      np.arange(size),
-      (np.arange(size) < count).astype(np.float32),
-      np.float32(recipe.label_weight),
-    )
-    shared = Shared(batches.padded(clips, size), np.pad(labels, (0, size - count)))
     learned = jax.device_get(
-      self._programs.fine_tune(arm)(params, self.normaliser, jax.device_put(shared), support)
+      self._programs.fine_tune(arm)(
+        params,
+        self.normaliser,
+        batches.padded(clips, size),
+        np.pad(labels, (0, size - count)),
+        (np.arange(size) < count).astype(np.float32),
+        np.float32(recipe.label_weight),
+      )
     )
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(learned)):
       raise UserError(

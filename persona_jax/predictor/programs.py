@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from persona_jax.arms import BASELINE
 from persona_jax.model import predict
@@ -47,9 +46,14 @@ class Programs:
     return self._of_arm[arm]
 
   def fine_tune(self, arm: str) -> Program:
-    """`FineTuner.personalise` of an arm."""
+    """(params, normaliser, clips, ...) -> `FineTuner.personalise` of an arm, of raw clips."""
     if arm not in self._tuners:
-      self._tuners[arm] = jax.jit(self._tuner(arm).personalise)
+      tuner = self._tuner(arm)
+
+      def personalise(params: Params, normaliser: Normaliser, clips: Clips, *rest: Array) -> Params:
+        return tuner.personalise(params, predict.standardised(clips, normaliser), *rest)
+
+      self._tuners[arm] = jax.jit(personalise)
     return self._tuners[arm]
 
   def _tuner(self, arm: str) -> FineTuner:
@@ -59,17 +63,15 @@ class Programs:
 def _read(
   model: PersonalPredictor, params: Params, normaliser: Normaliser, clips: Clips
 ) -> tuple[Array, Array]:
-  return predict.predict_and_read(model, params, normaliser, clips, _all(clips))
+  return predict.of_batch(
+    functools.partial(predict.predict_and_read, model, params), clips, normaliser
+  )
 
 
 def _predict(
   model: PersonalPredictor, params: Params, normaliser: Normaliser, clips: Clips
 ) -> Array:
-  return predict.predict(model, params, normaliser, clips, _all(clips))
-
-
-def _all(clips: Clips) -> Array:
-  return jnp.arange(len(next(iter(clips.sequences.values()))))
+  return predict.of_batch(functools.partial(predict.predict, model, params), clips, normaliser)
 
 
 def _answer(

@@ -56,7 +56,7 @@ def train(
   unfinished = folder.with_name(f'{folder.name}.training')
   plan = plan_everybody(corpus, config)
   whole = Study(config, corpus, plan, unfinished)
-  expect_kernels_fit(config.model, {m: x.shape[1] for m, x in corpus.clips.sequences.items()})
+  expect_kernels_fit(config.model, corpus.clips.steps)
   (fold,) = plan.all
   speakers = np.array(corpus.speakers)
   fit.enough_speakers(speakers[fold.valid], 'validation')
@@ -93,10 +93,10 @@ def of_fold(config: Config, study: pathlib.Path, name: str) -> Predictor:
 def _predictor(study: Study, fold: Fold, teacher: Pretrained, more: dict[str, Any]) -> Predictor:
   """The predictor of a fold whose pre-training has ended."""
   config, clips = study.config, study.corpus.clips
-  widths = {m: clips.sequences[m].shape[2] for m in config.model.modalities}
+  widths = {m: clips.widths[m] for m in config.model.modalities}
   facts = dict(
     widths=widths,
-    steps={m: clips.sequences[m].shape[1] for m in widths},
+    steps={m: clips.steps[m] for m in widths},
     trained_on=_trained_on(study, fold, teacher),
     packages=workdir.environment()['packages'],
     data=provenance.plain(config.data),
@@ -112,10 +112,13 @@ def _priors(study: Study, fold: Fold, params: Params) -> Priors | None:
   if study.config.pretrain.validation != 'speakers':
     return None
   corpus = study.corpus
-  everything = np.arange(len(corpus.names), dtype=np.int32)
-  read = jax.jit(functools.partial(predict.predict_and_read, build(study.config.model)))
-  predictions, read = jax.device_get(
-    read(params, study.normaliser(fold), jax.device_put(corpus.clips), everything)
+  predictions, read = predict.at_once(
+    functools.partial(predict.predict_and_read, build(study.config.model)),
+    params,
+    jax.device_put(corpus.clips),
+    study.normaliser(fold),
+    np.arange(len(corpus.names)),
+    study.folds.buckets,
   )
   speakers = np.array(corpus.speakers)
   return arms.fit(predictions, read, corpus.labels, speakers, fold.train, fold.valid)

@@ -11,7 +11,7 @@ from persona_jax.reporting import provenance
 # Fields in which parts of one study may differ; any other changes its results.
 _PARTS_DIFFER = provenance.MAY_DIFFER | {'seed', 'study.folds', 'study.seeds'}
 # Of `corpus.json`. Workdirs of version 0.1 have no fingerprint, only the counts.
-_DATA = ('fingerprint', 'num_clips', 'num_speakers', 'users', 'num_batches')
+_DATA = ('fingerprint', 'num_clips', 'num_speakers', 'users', 'steps', 'batches')
 _MOST = 6  # fields that a sentence names
 
 

@@ -33,8 +33,8 @@ class UserPredictions:
 def corpus(loaded: Corpus, first_user: int, num_users: int) -> str:
   """What a corpus holds, and every note from loading it."""
   rows = []
-  for modality, sequence in loaded.clips.sequences.items():
-    lengths = loaded.clips.masks[modality].sum(axis=1)
+  for modality, width in loaded.clips.widths.items():
+    lengths = np.asarray(loaded.clips.lengths[modality])
     sampling = loaded.sampling.get(modality)
     rates = (
       [_rate(sampling.file_rate), _rate(sampling.rate), str(sampling.num_cut)] if sampling else []
@@ -42,7 +42,7 @@ def corpus(loaded: Corpus, first_user: int, num_users: int) -> str:
     rows.append(
       [
         modality,
-        str(sequence.shape[-1]),
+        str(width),
         str(lengths.min()),
         f'{np.median(lengths):g}',
         str(lengths.max()),

@@ -10,7 +10,9 @@ program on the same host values, and process 0 alone writes files and speaks.
 """
 
 import math
+import os
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -22,10 +24,10 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 Tree = Any
 FOLD, TRIAL = AXES = ('fold', 'trial')
 
-# The share of an accelerator's memory for the copies of the model that learn at a time. With
-# attention's scores (3 GB), the corpus and the folds' states they fit into 12 GB, which is what JAX
-# takes of a card of 16 GB.
-ACCELERATOR_BYTES = 6 * 10**9
+# The share of what JAX takes of an accelerator's memory for the copies of the model that learn at a
+# time: beside them lie attention's scores (3 GB), the corpus and the folds' states. JAX takes 12 GB
+# of a card of 16 GB, as is assumed where a device doesn't say how much it has.
+_LEARNING_SHARE, _ASSUMED_BYTES = 0.5, 12 * 10**9
 
 
 def fold_mesh() -> Mesh:
@@ -57,6 +59,12 @@ def prediction_group_size(num_folds: int, mesh: Mesh, fold_bytes: int) -> int:
   return num_folds if _loops() else group_size(num_folds, mesh, fold_bytes)
 
 
+def learning_bytes() -> int:
+  """The memory of an accelerator for the copies of the model that learn at a time."""
+  stats = jax.local_devices()[0].memory_stats() or {}
+  return int(_LEARNING_SHARE * stats.get('bytes_limit', _ASSUMED_BYTES))
+
+
 def padded(count: int, multiple: int) -> int:
   """The next multiple: the length of an axis that so many devices share evenly."""
   return -(-count // multiple) * multiple
@@ -82,22 +90,23 @@ def vmapped_trials(num_trials: int, num_folds: int, mesh: Mesh, trial_bytes: int
 
 def _even_share(count: int, each_bytes: int) -> int:
   """The largest of equal shares of `count` when a share fits into memory; at least one."""
-  most = max(1, ACCELERATOR_BYTES // each_bytes)
+  most = max(1, learning_bytes() // each_bytes)
   return -(-count // -(-count // most))
 
 
-def padded_trials(num_trials: int, vmapped: int, mesh: Mesh) -> int:
-  """The length of a trial axis on which a trial's result doesn't depend on its neighbours.
+def trials_of_a_call(num_trials: int, vmapped: int, mesh: Mesh) -> int:
+  """The length of a program's trial axis; what is more is left to further calls.
 
-  On CPUs every device gets at least two whole batches, since XLA removes a loop of one iteration
-  and then rounds differently.
+  On CPUs it is the same for any number of trials, so that one program serves all. Every device gets
+  two whole batches, since XLA removes a loop of one iteration and then rounds differently. On
+  accelerators one call holds all.
 
   Args:
     num_trials: of every fold.
     vmapped: how many a device batches into one.
   """
-  share = padded(-(-num_trials // mesh.shape[TRIAL]), vmapped)
-  return mesh.shape[TRIAL] * max(share, 2 * vmapped if _loops() else 0)
+  share = 2 * vmapped if _loops() else padded(-(-num_trials // mesh.shape[TRIAL]), vmapped)
+  return mesh.shape[TRIAL] * share
 
 
 def without_jit() -> bool:
@@ -110,9 +119,40 @@ def _loops() -> bool:
   return jax.default_backend() == 'cpu'
 
 
+class Program:
+  """A program of a group of folds, compiled when it is first called or, before, in a thread."""
+
+  def __init__(self, function: Any):
+    self._function = function
+    self._compiled: Future | None = None
+
+  def compile(self, *arrays: Tree) -> None:
+    """Begins to compile for arrays of these shapes, the only ones that it is called with then."""
+    if self._compiled is None and not without_jit():
+      shapes = jax.tree.map(_shape, arrays)
+      self._compiled = _COMPILING.submit(lambda: self._function.lower(*shapes).compile())
+
+  def lower(self, *arrays: Tree) -> Any:
+    """As of a jitted function, for what the compiler says of it."""
+    return self._function.lower(*arrays)
+
+  def __call__(self, *arrays: Tree) -> Tree:
+    if self._compiled is None:
+      return self._function(*arrays)
+    return self._compiled.result()(*arrays)
+
+
+# Python traces one program at a time, and the compiler works beside it.
+_COMPILING = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix='compiling')
+
+
+def _shape(array: jax.Array) -> jax.ShapeDtypeStruct:
+  return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
+
+
 def over_folds(
   function: Callable[[Tree, Tree, Tree], Tree], mesh: Mesh, donate_state: bool = False
-) -> Callable[[Tree, Tree, Tree], Tree]:
+) -> Program:
   """Jits `function(state, inputs, shared)` over the leading fold axis of `state` and `inputs`.
 
   Args:
@@ -131,7 +171,7 @@ def over_folds(
     return _loop(one, pairs) if _loops() else jax.vmap(one)(pairs)
 
   if without_jit():  # shard_map would compile every operation by itself
-    return local
+    return Program(local)
   laid = PartitionSpec(*mesh.axis_names)
   mapped = jax.shard_map(
     local,
@@ -140,7 +180,7 @@ def over_folds(
     out_specs=laid,
     check_vma=False,
   )
-  return jax.jit(mapped, donate_argnums=(0,) if donate_state else ())
+  return Program(jax.jit(mapped, donate_argnums=(0,) if donate_state else ()))
 
 
 def _loop(function: Callable[[Tree], Tree], stacked: Tree) -> Tree:

@@ -1,21 +1,24 @@
 """The study's second stage: fine-tune and predict with every arm, a group of users at a time."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from persona_jax import config as config_lib
 from persona_jax.arms import heeding, needed
-from persona_jax.data import batching
+from persona_jax.data import buckets
+from persona_jax.data.buckets import Steps
 from persona_jax.data.folds import Case
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
 from persona_jax.runtime import parallel, preemption
 from persona_jax.runtime.progress import Progress
+from persona_jax.study import variants
+from persona_jax.study.variants import Variant
 from persona_jax.training import memory, pretrain
 from persona_jax.training.checkpoint import Checkpoints
 from persona_jax.training.fine_tune import (
@@ -51,54 +54,71 @@ class Cell(NamedTuple):
     return cls(arm, int(shots), *control)
 
 
+Trial = tuple[Cell, int]  # a cell and a draw
+
 # {case name: {cell: [R, n] predictions of all the user's clips}}
 Results = dict[str, dict[Cell, np.ndarray]]
 
 
 class _Program:
-  """The arms that share a compiled program: they differ only in lambda and shots."""
+  """The arms that share their programs: they differ only in lambda."""
 
-  def __init__(self, name: str, arms: dict[str, Recipe], config: Config, mesh: Mesh):
-    self.name, self._mesh = name, mesh
-    self.arms = arms
-    self._most = max(config_lib.shots(config))
+  def __init__(self, name: str, arms: dict[str, Recipe], config: Config, steps: Sequence[Steps]):
+    self.name, self.arms = name, arms
+    self._steps = steps
     self._fine_tuner = FineTuner(config, next(iter(arms.values())))
-    self._compiled: dict[int, Callable[..., jax.Array]] = {}
+    self._compiled: dict[tuple[int, ...], parallel.Program] = {}
 
-  def run(self, vmapped: int, *arrays: Any) -> jax.Array:
+  def of(self, variant: Variant, vmapped: int, mesh: Mesh) -> parallel.Program:
     """`fine_tune_and_predict` of a group of users, `vmapped` support sets batched into one."""
-    if vmapped not in self._compiled:
-      self._compiled[vmapped] = parallel.over_folds(
-        functools.partial(fine_tune_and_predict, self._fine_tuner, vmapped), self._mesh
+    key = *variant, vmapped
+    if key not in self._compiled:
+      self._compiled[key] = parallel.over_folds(
+        functools.partial(
+          fine_tune_and_predict, self._fine_tuner, variant.bucket, self._steps, vmapped
+        ),
+        mesh,
       )
-    return self._compiled[vmapped](*arrays)
+    return self._compiled[key]
 
   def supports(
-    self, drawn: Mapping[str, np.ndarray], todo: Sequence[tuple[Cell, int]], length: int
+    self, drawn: Mapping[str, np.ndarray], todo: Sequence[Trial], shots: int, length: int
   ) -> Supports:
     """The support sets of some cells and draws, the first repeated up to `length`.
 
     Args:
       drawn: {control: [R, K] clips}.
-      todo: cells and draws.
+      todo: cells and draws; if it is empty, anything is returned.
+      shots: that support sets are padded to.
       length: of the result.
     """
-    clips = {control: self._padded(support) for control, support in drawn.items()}
     supports = [
       Supports(
-        clips[cell.control][draw],
-        (np.arange(self._most) < cell.shots).astype(np.float32),
+        _padded(drawn[cell.control][draw][: cell.shots], shots),
+        (np.arange(shots) < cell.shots).astype(np.float32),
         np.float32(self.arms[cell.arm].label_weight),
       )
-      for cell, draw in todo
+      for cell, draw in todo or [_any_trial(drawn, self.arms)]
     ]
     return parallel.stack(supports, length)
 
-  def _padded(self, support: np.ndarray) -> np.ndarray:
-    """Supports [R, K] with the first clip repeated up to the most shots."""
-    clips = support.astype(np.int32)
-    padding = np.repeat(clips[:, :1], self._most - clips.shape[1], axis=1)
-    return np.concatenate([clips, padding], axis=1)
+
+def _padded(clips: np.ndarray, shots: int) -> np.ndarray:
+  """Support clips [n] with the first repeated up to [shots]."""
+  clips = clips.astype(np.int32)
+  return np.concatenate([clips, np.repeat(clips[:1], shots - len(clips))])
+
+
+def _any_trial(drawn: Mapping[str, np.ndarray], arms: Mapping[str, Recipe]) -> Trial:
+  return Cell(next(iter(arms)), 1, next(iter(drawn))), 0
+
+
+class _Call(NamedTuple):
+  """A call of a program: the users' support sets on the devices, and their trials."""
+
+  program: parallel.Program
+  supports: Supports
+  trials: Sequence[Sequence[Trial]]
 
 
 class StudyPersonaliser:
@@ -113,8 +133,15 @@ class StudyPersonaliser:
     for arm, recipe in recipes(config.adapt).items():
       if arm in config.study.arms:
         programs.setdefault(recipe.program, {})[arm] = recipe
-    self._programs = [_Program(name, arms, config, self._mesh) for name, arms in programs.items()]
+    self._programs = [
+      _Program(name, arms, config, study.folds.buckets.steps) for name, arms in programs.items()
+    ]
+    self._supports: dict[str, dict[str, np.ndarray]] = {}
     self._results: Results = {case.name: {} for case in self._cases}
+    self._variants = {
+      program.name: variants.choose(self._needed_variants(program), self._seconds)
+      for program in self._programs
+    }
 
   def run(self, teachers: Sequence[Pretrained]) -> Iterator[Results]:
     """Personalises what is still to do, and yields whenever some users are done.
@@ -144,7 +171,11 @@ class StudyPersonaliser:
       yield complete
       if todo:
         shared = parallel.replicate(pretrain.shared_corpus(self._study.corpus), self._mesh)
-      size = parallel.group_size(len(cases), self._mesh, self._trial_bytes(teachers[0]))
+      largest = Variant(
+        max(config_lib.shots(self._study.config)), len(self._study.folds.batches) - 1
+      )
+      trial_bytes = self._trial_bytes(teachers[0], largest)
+      size = parallel.group_size(len(cases), self._mesh, trial_bytes)
       for start in range(0, len(todo), size):
         group = todo[start : start + size]
         for program in self._programs:
@@ -163,7 +194,27 @@ class StudyPersonaliser:
       if not any(self._todo(case, program) for program in self._programs)
     }
 
-  def _todo(self, case: Case, program: _Program) -> list[tuple[Cell, int]]:
+  def _seconds(self, variant: Variant) -> float:
+    """An estimate of what one support set takes; see `buckets.training_s`."""
+    config = self._study.config
+    steps = self._study.folds.buckets.steps[variant.bucket]
+    return config.adapt.num_steps * variant.shots * buckets.training_s(steps, config.model)
+
+  def _needed_variants(self, program: _Program) -> Counter[Variant]:
+    """How many support sets of the study, whatever is done already, need each variant."""
+    needed: Counter[Variant] = Counter()
+    for case in self._cases:
+      drawn = self._drawn(case)
+      for cell in self._cells(case, program):
+        needed.update(self._needed(cell, support) for support in drawn[cell.control])
+    return needed
+
+  def _needed(self, cell: Cell, support: np.ndarray) -> Variant:
+    """The least variant that holds the cell's clips of a support [K]."""
+    clips = support[: cell.shots]
+    return Variant(cell.shots, int(self._study.folds.buckets.of_clip[clips].max()))
+
+  def _todo(self, case: Case, program: _Program) -> list[Trial]:
     """The cells and draws of a program that the user still lacks."""
     results = self._results[case.name]
     return [
@@ -200,30 +251,73 @@ class StudyPersonaliser:
     size: int,
   ) -> None:
     """Runs one program for at most `size` users: each user's cells and draws still to do."""
-    todos = [self._todo(case, program) for case in cases]
-    most = max(map(len, todos))
-    vmapped = parallel.vmapped_trials(most, size, self._mesh, self._trial_bytes(teachers[0]))
-    length = parallel.padded_trials(most, vmapped, self._mesh)
     tasks = [self._task(case, teacher) for case, teacher in zip(cases, teachers, strict=True)]
-    supports = [
-      program.supports(self._drawn(case), todo, length)
+    laid = parallel.shard(parallel.stack(tasks, size), self._mesh)
+    todos = [self._todo(case, program) for case in cases]
+    calls = [
+      call
+      for variant in self._variants[program.name]
+      for call in self._calls(program, variant, cases, todos, teachers[0], size)
+    ]
+    for call in calls:
+      call.program.compile(laid, call.supports, shared)
+    rows: list[dict[Trial, np.ndarray]] = [{} for _ in cases]
+    for call in calls:
+      found = parallel.fetch(call.program(laid, call.supports, shared))
+      for its_rows, trials, its_found in zip(rows, call.trials, found[: len(cases)], strict=True):
+        its_rows.update(zip(trials, its_found[: len(trials)], strict=True))
+    for case, todo, its_rows in zip(cases, todos, rows, strict=True):
+      predictions = [self._restored(case, its_rows[trial]) for trial in todo]
+      self._keep(case, program, todo, np.array(predictions))
+
+  def _calls(
+    self,
+    program: _Program,
+    variant: Variant,
+    cases: Sequence[Case],
+    todos: Sequence[Sequence[Trial]],
+    teacher: Pretrained,
+    size: int,
+  ) -> Iterator[_Call]:
+    """What is to do of a variant, in as many calls as it takes."""
+    of_variant = [
+      [trial for trial in todo if self._variant(case, program, trial) == variant]
       for case, todo in zip(cases, todos, strict=True)
     ]
-    predictions = parallel.fetch(
-      program.run(
-        vmapped,
-        parallel.shard(parallel.stack(tasks, size), self._mesh),
-        parallel.shard_trials(parallel.stack(supports, size), self._mesh),
-        shared,
-      )
+    most = max(map(len, of_variant))
+    vmapped = parallel.vmapped_trials(
+      max(1, most), size, self._mesh, self._trial_bytes(teacher, variant)
     )
-    for case, todo, rows in zip(cases, todos, predictions[: len(cases)], strict=True):
-      self._keep(case, program, todo, rows[: len(todo), : len(case.user.clips)])
+    length = parallel.trials_of_a_call(most, vmapped, self._mesh)
+    for start in range(0, most, length):
+      now = [trials[start : start + length] for trials in of_variant]
+      supports = [
+        program.supports(self._drawn(case), trials, variant.shots, length)
+        for case, trials in zip(cases, now, strict=True)
+      ]
+      yield _Call(
+        program.of(variant, vmapped, self._mesh),
+        parallel.shard_trials(parallel.stack(supports, size), self._mesh),
+        now,
+      )
+
+  def _variant(self, case: Case, program: _Program, trial: Trial) -> Variant:
+    """The variant by whose program a trial runs."""
+    cell, draw = trial
+    needed = self._needed(cell, self._drawn(case)[cell.control][draw])
+    return variants.holding(self._variants[program.name], needed, self._seconds)
+
+  def _restored(self, case: Case, row: np.ndarray) -> np.ndarray:
+    """Predictions [n] of the user's clips from those of all buckets."""
+    return self._study.folds.buckets.restore(case.user.clips, self._study.folds.user_sizes, row)
 
   def _drawn(self, case: Case) -> dict[str, np.ndarray]:
     """{control: [R, K] support clips}."""
-    conditions = self._study.conditions
-    return {control: self._study.draws(case, control).support for control in conditions}
+    if case.name not in self._supports:
+      self._supports[case.name] = {
+        control: self._study.draws(case, control).support for control in self._study.conditions
+      }
+    return self._supports[case.name]
 
   def _keep(
     self, case: Case, program: _Program, todo: Sequence[tuple[Cell, int]], rows: np.ndarray
@@ -243,17 +337,24 @@ class StudyPersonaliser:
     with self._checkpoints(case, program) as saved:
       saved.save(max(saved.steps(), default=0) + 1, its)
 
-  def _trial_bytes(self, teacher: Pretrained) -> int:
-    config = self._study.config
+  def _trial_bytes(self, teacher: Pretrained, variant: Variant) -> int:
+    config, folds = self._study.config, self._study.folds
     return memory.copy_bytes(
-      teacher.params, self._study.corpus.clips, max(config_lib.shots(config)), config.model
+      teacher.params,
+      folds.buckets.steps[variant.bucket],
+      self._study.corpus.clips.widths,
+      variant.shots,
+      config.model,
     )
 
   def _task(self, case: Case, teacher: Pretrained) -> FoldTask:
     return FoldTask(
       teacher.params,
       self._study.normaliser(case.fold),
-      batching.pad(case.user.clips, self._study.folds.num_user_clips).clips,
+      tuple(
+        part.clips
+        for part in self._study.folds.buckets.pad(case.user.clips, self._study.folds.user_sizes)
+      ),
     )
 
 

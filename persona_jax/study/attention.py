@@ -39,7 +39,7 @@ def has_attention(session: UserSession) -> bool:
 def write(session: UserSession, adapted: Adapted) -> None:
   """Writes `attention.json` of the query clip with the most words; the workdir is locked."""
   user, corpus = session.case.user, session.study.corpus
-  num_words = corpus.clips.masks['language'][user.clips].sum(axis=1)
+  num_words = corpus.clips.lengths['language'][user.clips]
   query = ~np.isin(user.clips, adapted.support)
   clip = user.clips[[np.where(query, num_words, -1).argmax()]]
   models = dict(

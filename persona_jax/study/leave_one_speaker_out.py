@@ -36,14 +36,12 @@ def opened(config: Config, workdir: pathlib.Path) -> Iterator[Study]:
   build(config.model)  # checks the base model
   workdir_lib.expect_unlocked(workdir)
   workdir_lib.expect_config_of_results(workdir, config)
-  study = Study.plan(
-    config, loading.load(config), workdir, workdir_lib.existing_num_batches(workdir)
-  )
+  study = Study.plan(config, loading.load(config), workdir, workdir_lib.existing_epochs(workdir))
   personas.expect_enough_speakers(study)
   for case in study.folds.cases:
     for control in study.conditions:
       study.draws(case, control)  # refuses a user with too few clips
-  expect_kernels_fit(config.model, {m: x.shape[1] for m, x in study.corpus.clips.sequences.items()})
+  expect_kernels_fit(config.model, study.folds.buckets.steps[0])
   with workdir_lib.lock(workdir):
     workdir_lib.expect_config_of_results(workdir, config)  # another run may have begun it meanwhile
     workdir_lib.expect_corpus_of_results(study)

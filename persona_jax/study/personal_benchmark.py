@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from persona_jax.data.buckets import single
 from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.persona import arms as persona_arms
@@ -42,21 +43,25 @@ def measure(config: Config, repeats: int) -> dict[str, Any]:
     and the bytes that are stored of a person.
   """
   shared, inputs, clips = benchmark.random_corpus('utterance', _OWN * _SPEAKERS)
-  model = build(config.model)
-  params = jax.jit(Pretraining(model, config).create_state)(inputs, shared).params
+  model, steps = build(config.model), [shared.clips.steps]
+  params = jax.jit(Pretraining(model, config, steps).create_state)(inputs, shared).params
   own, recipe = np.arange(_OWN), recipes(config.adapt)[_STUDENT]
   support = Supports(
     np.arange(_SHOTS)[None],
     np.ones((1, _SHOTS), np.float32),
     np.full(1, recipe.label_weight, np.float32),
   )
-  fine_tune = jax.jit(functools.partial(fine_tune_and_predict, FineTuner(config, recipe), 1))
-  task = FoldTask(params, inputs.normaliser, own)
+  tuner = FineTuner(config, recipe)
+  fine_tune = jax.jit(functools.partial(fine_tune_and_predict, tuner, 0, steps, 1))
+  task = FoldTask(params, inputs.normaliser, (own,))
   fine_tuned_s = benchmark.median_s(
     lambda: jax.block_until_ready(fine_tune(task, support, shared)), repeats
   )
-  predictions, read = jax.jit(functools.partial(predict.predict_and_read, model))(
-    params, inputs.normaliser, shared.clips, clips
+  read_clips = functools.partial(predict.predict_and_read, model)
+  predictions, read = jax.device_put(
+    predict.at_once(
+      read_clips, params, shared.clips, inputs.normaliser, clips, single(shared.clips)
+    )
   )
   labels, speakers = jnp.asarray(shared.labels), np.repeat(np.arange(_SPEAKERS), _OWN)
   half = len(clips) // 2  # to train on; the other half is of unseen speakers

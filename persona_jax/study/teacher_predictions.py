@@ -1,12 +1,14 @@
 """What the folds' teachers say: the baseline, and the start of the mean shift and Bayesian arms."""
 
+import functools
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from persona_jax.arms import BASELINE, MEAN_SHIFT
-from persona_jax.data import batching
 from persona_jax.data.folds import Fold
 from persona_jax.data.study import Study
 from persona_jax.model import predict
@@ -77,7 +79,13 @@ def _groups(
   """Splits the folds to predict into those that one call holds."""
   if not todo:
     return
-  fold_bytes = memory.copy_bytes(teachers[0].params, study.corpus.clips, 1, study.config.model)
+  fold_bytes = memory.copy_bytes(
+    teachers[0].params,
+    study.folds.buckets.longest,
+    study.corpus.clips.widths,
+    1,
+    study.config.model,
+  )
   size = parallel.prediction_group_size(len(todo), parallel.fold_mesh(), fold_bytes)
   for start in range(0, len(todo), size):
     yield todo[start : start + size]
@@ -108,12 +116,17 @@ def read_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[Teac
   todo = [i for i, fold in enumerate(folds) if fold.name not in results]
   for group in _groups(study, todo, teachers):
     chosen, of_chosen = [folds[i] for i in group], [teachers[i] for i in group]
-    predictions, read = _map_folds(
-      study, chosen, of_chosen, predict.predict_and_read, [everything] * len(group), len(everything)
+    found = _map_folds(
+      study,
+      chosen,
+      of_chosen,
+      predict.predict_and_read,
+      [everything] * len(group),
+      study.folds.buckets.sizes([everything]),
     )
-    for place, fold in enumerate(chosen):
-      new = TeacherReadings(predictions[place], read[place])
-      expect_finite(f'{fold.name} ({fold.label})', BASELINE, predictions[place])
+    for fold, rows in zip(chosen, found, strict=True):
+      new = TeacherReadings(*rows)
+      expect_finite(f'{fold.name} ({fold.label})', BASELINE, rows[0])
       with Checkpoints(study.checkpoints, READING, fold.name) as checkpoints:
         checkpoints.save(1, new._asdict())
       results[fold.name] = new
@@ -127,11 +140,13 @@ def _predict_folds(
   clips = [
     np.concatenate([fold.held_out, fold.valid]) if with_valid else fold.held_out for fold in folds
   ]
-  length = study.folds.num_held_out + (study.folds.num_valid if with_valid else 0)
-  predictions = _map_folds(study, folds, teachers, predict.predict, clips, length)
+  sizes = study.folds.held_out_sizes
+  if with_valid:
+    sizes = tuple(map(operator.add, sizes, study.folds.valid_sizes))
+  predictions = _map_folds(study, folds, teachers, predict.predict, clips, sizes)
   return [
-    TeacherPredictions(*np.split(row[: len(indices)], [len(fold.held_out)]))
-    for fold, indices, row in zip(folds, clips, predictions[: len(folds)], strict=True)
+    TeacherPredictions(*np.split(row, [len(fold.held_out)]))
+    for fold, row in zip(folds, predictions, strict=True)
   ]
 
 
@@ -141,27 +156,36 @@ def _map_folds(
   teachers: Sequence[Pretrained],
   function: Callable[..., Any],
   clips: Sequence[np.ndarray],
-  length: int,
-) -> Any:
-  """`predict.predict`, or another function like it, of every fold's clips padded to `length`."""
-  mesh, model = parallel.fold_mesh(), build(study.config.model)
+  sizes: tuple[int, ...],
+) -> list[Any]:
+  """`predict.predict`, or another function like it, of every fold's clips [n]: [n, ...] per fold.
+
+  Args:
+    sizes: what the clips of each bucket are padded to.
+  """
+  mesh, model, buckets = parallel.fold_mesh(), build(study.config.model), study.folds.buckets
   # At least two folds per device: XLA drops a loop of one and rounds otherwise, and a fold's
   # records would depend on how many devices and neighbours it had.
   size = parallel.padded(max(len(folds), 2 * mesh.size), mesh.size)
 
   def one_fold(params, inputs, shared):
     normaliser, indices = inputs
-    return function(model, params, normaliser, shared.clips, indices)
+    bound = functools.partial(function, model, params)
+    return predict.of_corpus(bound, shared.clips, normaliser, indices, buckets.steps)
 
   inputs = [
-    (study.normaliser(fold), batching.pad(indices, length).clips)
+    (study.normaliser(fold), tuple(part.clips for part in buckets.pad(indices, sizes)))
     for fold, indices in zip(folds, clips, strict=True)
   ]
   params = [teacher.params for teacher in teachers]
-  return parallel.fetch(
+  found = parallel.fetch(
     parallel.over_folds(one_fold, mesh)(
       parallel.shard(parallel.stack(params, size), mesh),
       parallel.shard(parallel.stack(inputs, size), mesh),
       parallel.replicate(pretrain.shared_corpus(study.corpus), mesh),
     )
   )
+  return [
+    jax.tree.map(lambda rows, i=i, own=own: buckets.restore(own, sizes, rows[i]), found)
+    for i, own in enumerate(clips)
+  ]

@@ -80,12 +80,13 @@ class UserSession:
     """
     indices = self._indices(support)
     recipe = fine_tune.recipes(self.study.config.adapt)[arm]
-    supports = fine_tune.Supports(
-      indices, np.ones(len(indices), np.float32), np.float32(recipe.label_weight)
-    )
     params = jax.device_get(
       jax.jit(self.fine_tuner(arm).personalise)(
-        self.teacher.params, self._normaliser, self._shared, supports
+        self.teacher.params,
+        self.gather(indices),
+        self.study.corpus.labels[indices],
+        np.ones(len(indices), np.float32),
+        np.float32(recipe.label_weight),
       )
     )
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
@@ -99,19 +100,25 @@ class UserSession:
     """Predicts all of the user's clips, with the teacher or a personalised predictor."""
     model = self.fine_tuner(adapted.arm).model if adapted else build(self.study.config.model)
     clips, corpus = self.case.user.clips, self.study.corpus
-    predictions = jax.jit(
-      lambda params: predict.predict(model, params, self._normaliser, self._shared.clips, clips)
-    )(adapted.params if adapted else self.teacher.params)
+    predictions = predict.at_once(
+      functools.partial(predict.predict, model),
+      adapted.params if adapted else self.teacher.params,
+      self._shared.clips,
+      self._normaliser,
+      clips,
+      self.study.folds.buckets,
+    )
     return UserPredictions(
       tuple(corpus.names[clip] for clip in clips),
       corpus.labels[clips],
-      np.asarray(predictions),
+      predictions,
       np.isin(clips, adapted.support if adapted else []),
     )
 
   def gather(self, indices: np.ndarray) -> Clips:
     """The clips at `indices`, standardised, on the device."""
-    return predict.gather(self._shared.clips, self._normaliser, indices)
+    longest = self.study.folds.buckets.longest
+    return predict.gather(self._shared.clips, self._normaliser, indices, longest)
 
   def fine_tuner(self, arm: str) -> FineTuner:
     config = self.study.config
@@ -151,9 +158,7 @@ def opened(config: Config, workdir: pathlib.Path) -> Study:
   config_lib.validate(config)
   losses.distillation(config.adapt.distillation)
   workdir_lib.expect_config(workdir, config)
-  study = Study.plan(
-    config, loading.load(config), workdir, workdir_lib.existing_num_batches(workdir)
-  )
+  study = Study.plan(config, loading.load(config), workdir, workdir_lib.existing_epochs(workdir))
   workdir_lib.expect_corpus(study)
   return study
 

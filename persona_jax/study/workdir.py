@@ -15,6 +15,7 @@ import jax
 from persona_jax import files
 from persona_jax.arms import WITHOUT_CLIPS
 from persona_jax.data import corpus as corpus_lib
+from persona_jax.data.buckets import Epochs
 from persona_jax.data.folds import Case
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
@@ -189,11 +190,12 @@ def _left_out(record: dict[str, Any], study: Study, case: Case | None) -> str:
   return ''
 
 
-def existing_num_batches(workdir: pathlib.Path) -> int | None:
-  """Returns the training steps per epoch of the folder's teachers; None if it has none."""
+def existing_epochs(workdir: pathlib.Path) -> Epochs | None:
+  """Returns what the epochs of the folder's teachers share; None if it has none."""
   if provenance.TRAINING not in stages_done(workdir):
     return None
-  return files.read_json(workdir / CORPUS)['num_batches']
+  found = files.read_json(workdir / CORPUS)
+  return Epochs(tuple(found['steps']), tuple(found['batches']))
 
 
 def environment() -> dict[str, Any]:
@@ -239,10 +241,11 @@ def _corpus_summary(study: Study) -> dict[str, Any]:
     num_clips=len(corpus.names),
     num_speakers=len(clips_of),
     users={user: clips_of[user] for user in users},
-    sequences={m: list(x.shape) for m, x in corpus.clips.sequences.items()},
+    sequences={m: list(x.shape) for m, x in corpus.clips.frames.items()},
     left_out=corpus.left_out,
     notes=list(corpus.notes),
     oracle_mae=oracle,
-    num_batches=plan.num_batches,
+    steps=[dict(steps) for steps in plan.buckets.steps],
+    batches=list(plan.batches),
     fingerprint=corpus_lib.fingerprint(corpus),
   )

@@ -1,5 +1,6 @@
 """What a training step and an evaluation cost on this machine: seconds, compilation, memory."""
 
+import functools
 import pathlib
 import resource
 import statistics
@@ -14,13 +15,14 @@ import numpy as np
 from persona_jax import config as config_lib
 from persona_jax.data import batching, loading, normalize
 from persona_jax.data.batching import Indices
+from persona_jax.data.corpus import join_clips
 from persona_jax.data.study import Study
 from persona_jax.model import predict
 from persona_jax.model.build import build, call
 from persona_jax.runtime import parallel
 from persona_jax.training import pretrain
 from persona_jax.training.steps import FoldInputs, Pretraining, Shared
-from persona_jax.types import MODALITIES, Array, Clips, Config
+from persona_jax.types import MODALITIES, Config
 
 SHAPES = {  # steps and widths of language, audio, vision
   'utterance': ((50, 1, 1), (100, 73, 100)),
@@ -49,7 +51,8 @@ def measure(shape: str, config: Config, num_folds: int, repeats: int) -> dict[st
     config = config_lib.paper()
     shared, inputs, clips = random_corpus(shape, config.pretrain.batch_size)
   mesh, model = parallel.fold_mesh(), build(config.model)
-  steps = Pretraining(model, config)
+  lengths = shared.clips.steps
+  steps = Pretraining(model, config, [lengths])
   batch = batching.stack([batching.pad(clips, config.pretrain.batch_size)])
   size = parallel.padded(num_folds, mesh.size)
   folds = [(inputs._replace(rank=np.int32(rank)), batch) for rank in range(size)]
@@ -62,10 +65,11 @@ def measure(shape: str, config: Config, num_folds: int, repeats: int) -> dict[st
 
   def evaluate(params, fold: tuple[FoldInputs, Indices], shared: Shared):
     inputs, batch = fold
-    clips = predict.gather(shared.clips, inputs.normaliser, batch.clips[0])
+    clips = predict.gather(shared.clips, inputs.normaliser, batch.clips[0], lengths)
     return call(model, params, clips)
 
-  train = parallel.over_folds(steps.train_step, mesh, donate_state=True).lower(state, folds, shared)
+  train = parallel.over_folds(functools.partial(steps.train_step, 0), mesh, donate_state=True)
+  train = train.lower(state, folds, shared)
   started = time.perf_counter()
   train = train.compile()
   compile_s = time.perf_counter() - started
@@ -113,17 +117,19 @@ def random_corpus(shape: str, num_clips: int) -> tuple[Shared, FoldInputs, np.nd
   """Random clips of one of `SHAPES`, a fold that trains on all of them, and their indices."""
   random, clips = np.random.default_rng(0), np.arange(num_clips)
   steps, widths = SHAPES[shape]
-  sequences: dict[str, Array] = {
-    modality: random.normal(size=(num_clips, length, width)).astype(np.float32)
-    for modality, length, width in zip(MODALITIES, steps, widths, strict=True)
-  }
-  masks: dict[str, Array] = {
-    modality: np.ones(x.shape[:2], bool) for modality, x in sequences.items()
-  }
-  corpus = Clips(sequences, masks)
+  corpus = join_clips(
+    [
+      {
+        modality: random.normal(size=(length, width))
+        for modality, length, width in zip(MODALITIES, steps, widths, strict=True)
+      }
+      for _ in clips
+    ],
+    dict(zip(MODALITIES, widths, strict=True)),
+  )
   normaliser = normalize.fit(corpus, clips, config_lib.paper().normalise)
   labels = random.uniform(-3, 3, num_clips).astype(np.float32)
-  inputs = FoldInputs(np.int32(0), np.int32(0), normaliser, batching.pad(clips, num_clips))
+  inputs = FoldInputs(np.int32(0), np.int32(0), normaliser, (batching.pad(clips, num_clips),))
   return Shared(corpus, labels), inputs, clips
 
 

@@ -1,17 +1,20 @@
 """Fine-tuning: a few full-batch steps on a user's support clips, many trials in one program."""
 
 import dataclasses
+import functools
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import jax
 import optax
 from jax import lax
 
+from persona_jax.data.buckets import Steps
 from persona_jax.model import predict
 from persona_jax.model.build import GROUPS, build, call, with_distillation_token
 from persona_jax.training import losses, optimizer
 from persona_jax.training.steps import Shared
-from persona_jax.types import Array, Config, Normaliser, Params, Scalar
+from persona_jax.types import Array, Clips, Config, Normaliser, Params, Scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,11 +80,17 @@ class FineTuner:
     return with_distillation_token(params) if self._recipe.distilling else params
 
   def personalise(
-    self, params: Params, normaliser: Normaliser, shared: Shared, support: Supports
+    self, params: Params, clips: Clips, labels: Array, weights: Array, label_weight: Scalar
   ) -> Params:
-    """Fine-tunes from the teacher's parameters on one support set, without dropout."""
-    clips = predict.gather(shared.clips, normaliser, support.clips)
-    labels = shared.labels[support.clips]
+    """Fine-tunes from the teacher's parameters on one support set, without dropout.
+
+    Args:
+      params: of the teacher.
+      clips: [K] of the user, standardised.
+      labels: [K] sentiment.
+      weights: [K] 1 for a clip, 0 for padding.
+      label_weight: [] lambda.
+    """
     teacher = call(self._teacher, params, clips)
     params, trained = self.start(params), self._recipe.trained
     frozen = {group: tree for group, tree in params.items() if group not in trained}
@@ -93,8 +102,8 @@ class FineTuner:
         scores,
         labels,
         teacher,
-        support.weights,
-        support.label_weight,
+        weights,
+        label_weight,
         losses.distillation(self._config.distillation),
         self._config.temperature,
       )
@@ -115,30 +124,46 @@ class FoldTask(NamedTuple):
   Attributes:
     params: the fold's teacher.
     normaliser: the fold's.
-    user_clips: [n] the user's clips, padded; every personalised predictor predicts all of them.
+    user_clips: [n_b] the user's clips of every bucket, padded; every personalised predictor
+      predicts all of them.
   """
 
   params: Params
   normaliser: Normaliser
-  user_clips: Array
+  user_clips: tuple[Array, ...]
 
 
 def fine_tune_and_predict(
-  fine_tuner: FineTuner, vmapped: int, task: FoldTask, supports: Supports, shared: Shared
+  fine_tuner: FineTuner,
+  bucket: int,
+  steps: Sequence[Steps],
+  vmapped: int,
+  task: FoldTask,
+  supports: Supports,
+  shared: Shared,
 ) -> Array:
   """Personalises to the fold's user once per support set, and predicts the user's clips.
 
   Args:
+    bucket: that holds the longest support clip.
+    steps: {modality: T_m} of every bucket.
     vmapped: how many support sets are batched into one, by `parallel.vmapped_trials`.
 
   Returns:
-    [num_supports, n].
+    [num_supports, n], one bucket behind the other.
   """
 
-  def one(support):
-    personal = fine_tuner.personalise(task.params, task.normaliser, shared, support)
-    return predict.predict(
-      fine_tuner.model, personal, task.normaliser, shared.clips, task.user_clips
+  def one(support: Supports) -> Array:
+    clips = predict.gather(shared.clips, task.normaliser, support.clips, steps[bucket])
+    personal = fine_tuner.personalise(
+      task.params, clips, shared.labels[support.clips], support.weights, support.label_weight
+    )
+    return predict.of_corpus(
+      functools.partial(predict.predict, fine_tuner.model, personal),
+      shared.clips,
+      task.normaliser,
+      task.user_clips,
+      steps,
     )
 
   return lax.map(one, supports, batch_size=vmapped)

@@ -6,10 +6,12 @@ programs for CPUs, without attention's scores, which have a budget of their own
 (`persona_jax.model.softmax_attention`).
 """
 
+from collections.abc import Mapping
+
 import jax
 
 from persona_jax.model import predict
-from persona_jax.types import Clips, Config, Params
+from persona_jax.types import Config, Params
 
 _COPIES = 6  # of the parameters: gradients, Adam's two moments, and what a step reads and writes
 _GATHERED = 2  # copies of a clip's features: raw and standardised
@@ -18,20 +20,26 @@ _LEARNING, _LEARNING_A_LAYER = 120, 10
 _PREDICTING = 8  # the same where no gradient is taken
 
 
-def copy_bytes(params: Params, clips: Clips, num_clips: int, config: Config) -> int:
+def copy_bytes(
+  params: Params,
+  steps: Mapping[str, int],
+  widths: Mapping[str, int],
+  num_clips: int,
+  config: Config,
+) -> int:
   """An estimate for one copy: a fold that is pre-trained, or a trial that is personalised.
 
   Args:
     params: of one copy, or their shapes.
-    clips: the corpus, or its shapes.
+    steps, widths: {modality: T_m} and {modality: D_m} of the longest clips.
     num_clips: that a gradient step learns from.
     config: `config.model`.
   """
-  frames = sum(x.shape[1] * x.shape[2] for x in clips.sequences.values())
-  widths = config.width * sum(x.shape[1] for x in clips.sequences.values())
+  features = sum(steps[m] * widths[m] for m in steps)
+  activations = config.width * sum(steps.values())
   learning = num_clips * (
-    _GATHERED * frames + (_LEARNING + _LEARNING_A_LAYER * config.num_layers) * widths
+    _GATHERED * features + (_LEARNING + _LEARNING_A_LAYER * config.num_layers) * activations
   )
-  predicting = predict.CHUNK * (_GATHERED * frames + _PREDICTING * widths)
+  predicting = predict.CHUNK * (_GATHERED * features + _PREDICTING * activations)
   num_parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
   return 4 * (_COPIES * num_parameters + max(learning, predicting))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -56,7 +57,7 @@ def fold_inputs(study: Study, fold: Fold) -> FoldInputs:
     np.int32(fold.training_seed),
     np.int32(fold.rank),
     study.normaliser(fold),
-    batching.pad(fold.valid, study.folds.num_valid),
+    study.folds.buckets.pad(fold.valid, study.folds.valid_sizes),
   )
 
 
@@ -115,7 +116,7 @@ def _load_or_set_aside(study: Study, fold: Fold, like: Params) -> Pretrained | N
 
 def state_shapes(study: Study) -> TrainState:
   """Shapes and types of a fold's state, by which a checkpoint is read; the same for all folds."""
-  steps = Pretraining(build(study.config.model), study.config)
+  steps = Pretraining(build(study.config.model), study.config, study.folds.buckets.steps)
   inputs = fold_inputs(study, study.folds.all[0])
   return jax.eval_shape(steps.create_state, inputs, shared_corpus(study.corpus))
 
@@ -139,20 +140,29 @@ class _Trainer:
 
   def __init__(self, study: Study, like: TrainState, log: EpochLog | None, progress: Progress):
     self._study, self._like, self._log, self._progress = study, like, log, progress
-    self._plan, config, clips = study.folds, study.config, study.corpus.clips
+    self._plan, config = study.folds, study.config
     self._last = config.pretrain.num_epochs * self._plan.num_batches
     self._mesh = mesh = parallel.fold_mesh()
     self.size = parallel.group_size(
       len(self._plan.of_teachers),
       mesh,
-      memory.copy_bytes(like.params, clips, self._plan.batch_size, config.model),
+      memory.copy_bytes(
+        like.params,
+        self._plan.buckets.longest,
+        study.corpus.clips.widths,
+        self._plan.batch_size,
+        config.model,
+      ),
     )
     self._shared = parallel.replicate(shared_corpus(study.corpus), mesh)
-    steps = Pretraining(build(config.model), config)
+    steps = Pretraining(build(config.model), config, self._plan.buckets.steps)
     self._create = parallel.over_folds(
       lambda _, inputs, shared: steps.create_state(inputs, shared), mesh
     )
-    self._step = parallel.over_folds(steps.train_step, mesh, donate_state=True)
+    self._steps = [
+      parallel.over_folds(functools.partial(steps.train_step, bucket), mesh, donate_state=True)
+      for bucket in range(len(self._plan.batches))
+    ]
     self._end_epoch = parallel.over_folds(steps.end_epoch, mesh, donate_state=True)
 
   def train(self, folds: Sequence[Fold]) -> list[Pretrained]:
@@ -194,14 +204,12 @@ class _Trainer:
     state = (
       self._put([run.state for run in runs]) if step else self._create((), inputs, self._shared)
     )
+    batches = self._batches(runs, step // num_batches)
+    for program in (*self._steps, self._end_epoch):
+      program.compile(state, (inputs, batches), self._shared)
     while step < until:
       epoch, first = divmod(step, num_batches)
-      batches = self._put(
-        [
-          batching.split(folds_lib.epoch_order(run.fold, epoch), num_batches, self._plan.batch_size)
-          for run in runs
-        ]
-      )
+      batches = self._batches(runs, epoch)
       steps = range(first, min(num_batches, until - epoch * num_batches))
       state = self._take_steps(state, (inputs, batches), runs, epoch, steps)
       step = epoch * num_batches + steps.stop
@@ -211,6 +219,10 @@ class _Trainer:
         self._progress.advance(len(runs), self._report(runs, state, epoch))
     for run, run_state in zip(runs, parallel.unstack(state, len(runs)), strict=True):
       run.step, run.state = step, run_state
+
+  def _batches(self, runs: list[_Run], epoch: int) -> batching.Indices:
+    """The batches of an epoch of every fold, on the devices."""
+    return self._put([folds_lib.epoch_batches(self._plan, run.fold, epoch) for run in runs])
 
   def _put(self, trees: list) -> parallel.Tree:
     """Puts one tree per fold on the devices; the first is repeated to fill the program."""
@@ -225,11 +237,11 @@ class _Trainer:
     steps: range,
   ) -> TrainState:
     """Takes some steps of an epoch; each is queued while the one before it runs."""
-    queued = None
+    queued, buckets = None, folds_lib.bucket_order(self._plan, epoch)
     for step in steps:
       if preemption.requested():
         self._stop(state, runs, epoch, step)
-      state = self._step(state, step_inputs, self._shared)
+      state = self._steps[buckets[step]](state, step_inputs, self._shared)
       before, queued = queued, jnp.copy(state.step)  # the state itself is given to the next step
       jax.block_until_ready(before)
     return state

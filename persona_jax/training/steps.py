@@ -1,5 +1,7 @@
 """The pure steps of pre-training one fold: a batch, and the end of an epoch."""
 
+import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -7,38 +9,40 @@ import jax.numpy as jnp
 import optax
 
 from persona_jax.data.batching import Indices
+from persona_jax.data.buckets import Steps
 from persona_jax.model import predict
 from persona_jax.model.build import PersonalPredictor, call
 from persona_jax.model.fast_prng import fast_key
 from persona_jax.training import losses, optimizer
 from persona_jax.training import state as state_lib
 from persona_jax.training.state import Fault, TrainState
-from persona_jax.types import Array, Clips, Config, Normaliser, Params, Scalar
+from persona_jax.types import Array, Config, Normaliser, Params, RaggedClips, Scalar
 
 _INIT, _DROPOUT = range(2)  # the uses of a fold's keys
 
 
 class Shared(NamedTuple):
-  """What all folds share: the corpus, on the device once. clips [N, ...], labels [N]."""
+  """What all folds share: the corpus, on the device once. clips, labels [N]."""
 
-  clips: Clips
+  clips: RaggedClips
   labels: Array
 
 
 class FoldInputs(NamedTuple):
-  """What defines a fold: its seed [] and rank [], its normaliser, its validation clips [V]."""
+  """What defines a fold: seed [], rank [], normaliser, and the validation clips of each bucket."""
 
   seed: Scalar
   rank: Scalar
   normaliser: Normaliser
-  valid: Indices
+  valid: tuple[Indices, ...]
 
 
 class Pretraining:
   """The steps of one model and config, as pure functions of a fold's state and inputs."""
 
-  def __init__(self, model: PersonalPredictor, config: Config):
-    self._model = model
+  def __init__(self, model: PersonalPredictor, config: Config, steps: Sequence[Steps]):
+    """`steps` are the lengths that the clips of each bucket are padded to."""
+    self._model, self._lengths = model, steps
     self._num_epochs = config.pretrain.num_epochs
     self._optimizer = optimizer.pretraining(config.pretrain)
     self._plateau = optimizer.plateau(config.pretrain)
@@ -48,21 +52,24 @@ class Pretraining:
 
   def create_state(self, inputs: FoldInputs, shared: Shared) -> TrainState:
     """Fresh parameters, from the seed and the fold's rank."""
-    example = predict.gather(shared.clips, inputs.normaliser, jnp.zeros(1, jnp.int32))
+    example = predict.gather(
+      shared.clips, inputs.normaliser, jnp.zeros(1, jnp.int32), self._lengths[0]
+    )
     params = self._model.init(self._key(inputs, _INIT), example)['params']
     return state_lib.create(dict(params), self._optimizer, self._plateau, self._num_epochs)
 
   def train_step(
-    self, state: TrainState, inputs: tuple[FoldInputs, Indices], shared: Shared
+    self, bucket: int, state: TrainState, inputs: tuple[FoldInputs, Indices], shared: Shared
   ) -> TrainState:
     """One Adam step.
 
     Args:
+      bucket: that the clips of the batch are of.
       inputs: the fold, and the batches of its epoch [num_batches, B]; the step count selects one.
     """
     fold, epoch = inputs
     batch = jax.tree.map(lambda batches: batches[state.step % len(batches)], epoch)
-    clips = predict.gather(shared.clips, fold.normaliser, batch.clips)
+    clips = predict.gather(shared.clips, fold.normaliser, batch.clips, self._lengths[bucket])
     labels = shared.labels[batch.clips]
     dropout_key = jax.random.fold_in(self._key(fold, _DROPOUT), state.step)
 
@@ -86,10 +93,15 @@ class Pretraining:
   ) -> TrainState:
     """Validates, keeps the best parameters, and steps the plateau schedule; `inputs` as above."""
     fold, epoch = inputs
-    predictions = predict.predict(
-      self._model, state.params, fold.normaliser, shared.clips, fold.valid.clips
+    predictions = predict.of_corpus(
+      functools.partial(predict.predict, self._model, state.params),
+      shared.clips,
+      fold.normaliser,
+      [valid.clips for valid in fold.valid],
+      self._lengths,
     )
-    loss = losses.l1(predictions, shared.labels[fold.valid.clips], fold.valid.weights)
+    clips, weights = (jnp.concatenate(part) for part in zip(*fold.valid, strict=True))
+    loss = losses.l1(predictions, shared.labels[clips], weights)
     better = loss < state.best_loss
     _, plateau = self._plateau.update((), state.plateau, value=loss)
     row = jnp.stack([state.train_loss / len(epoch.clips), loss])

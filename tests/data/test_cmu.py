@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from makers import MOSI_FILES, write_corpus, write_csd
+from makers import MOSI_FILES, everything, write_corpus, write_csd
 
 from configs import mosi
 from persona_jax.data import corpus, loading
@@ -26,19 +26,19 @@ def test_loads_long_sequences_of_any_width(small):
   loaded = loading.load(small)
   assert loaded.names[:4] == ('va[0]', 'va[1]', 'va[2]', 'vb[0]')
   assert loaded.speakers[3] == 'vb'
-  assert {m: x.shape[1:] for m, x in loaded.clips.sequences.items()} == {
+  assert {m: x.shape[1:] for m, x in everything(loaded).sequences.items()} == {
     'language': (4, 5),
     'audio': (25, 74),
     'vision': (30, 47),
   }
-  assert loaded.clips.masks['audio'].sum(axis=1).tolist()[:2] == [25, 25]  # 12.5 Hz over 2 s
+  assert everything(loaded).masks['audio'].sum(axis=1).tolist()[:2] == [25, 25]  # 12.5 Hz over 2 s
   assert 'every video counts as a speaker (3)' in loaded.notes[0]
 
 
 def test_cuts_to_max_steps_and_says_so(small):
   small.data.max_steps.audio = 10
   loaded = loading.load(small)
-  assert loaded.clips.sequences['audio'].shape == (9, 10, 74)
+  assert everything(loaded).sequences['audio'].shape == (9, 10, 74)
   assert 'covarep.csd: clips cut to 10 steps: 9.' in loaded.notes
 
 
@@ -50,11 +50,13 @@ def test_a_file_of_a_hundred_frames_a_second_keeps_its_whole_clips(tmp_path, sma
   write_csd(tmp_path / 'covarep.csd', {'va': (features, np.stack([starts, starts + 0.01], axis=1))})
   small.data.max_steps.audio = 25
   loaded = loading.load(small)
-  assert loaded.clips.masks['audio'].sum(axis=1).tolist()[:3] == [25, 25, 25]
+  assert everything(loaded).masks['audio'].sum(axis=1).tolist()[:3] == [25, 25, 25]
   expected = 3.5 + 8 * np.arange(75)
   expected[1] = np.mean(range(9, 16))
-  np.testing.assert_allclose(loaded.clips.sequences['audio'][:3, :, 0].ravel(), expected)
-  np.testing.assert_allclose(loaded.clips.sequences['audio'][:3, :, 1].ravel(), expected + 1000)
+  np.testing.assert_allclose(everything(loaded).sequences['audio'][:3, :, 0].ravel(), expected)
+  np.testing.assert_allclose(
+    everything(loaded).sequences['audio'][:3, :, 1].ravel(), expected + 1000
+  )
   assert loaded.sampling['audio'] == Sampling(pytest.approx(100), 12.5, 0)
   assert any(
     'covarep.csd: 100 frames a second (median over videos), averaged to 12.5 in 1 of 1' in note
@@ -63,7 +65,7 @@ def test_a_file_of_a_hundred_frames_a_second_keeps_its_whole_clips(tmp_path, sma
   assert 'covarep.csd: non-finite values left out of means: 2.' in loaded.notes
   small.data.frames_per_second.audio = 0  # as they are: the first quarter of a second
   loaded = loading.load(small)
-  np.testing.assert_allclose(loaded.clips.sequences['audio'][1, :, 0], 200 + np.arange(25))
+  np.testing.assert_allclose(everything(loaded).sequences['audio'][1, :, 0], 200 + np.arange(25))
   assert loaded.sampling['audio'] == Sampling(pytest.approx(100), pytest.approx(100), 3)
   assert 'covarep.csd: clips cut to 25 steps: 3.' in loaded.notes
 
@@ -77,8 +79,8 @@ def test_what_is_not_faster_passes_as_it_is(small, tmp_path):
   resampled = loading.load(small)
   small.data.frames_per_second = dict(language=None, audio=None, vision=None)
   as_it_is = loading.load(small)
-  for modality, sequence in resampled.clips.sequences.items():
-    np.testing.assert_array_equal(sequence, as_it_is.clips.sequences[modality])
+  for modality, sequence in everything(resampled).sequences.items():
+    np.testing.assert_array_equal(sequence, everything(as_it_is).sequences[modality])
   assert corpus.fingerprint(resampled) == corpus.fingerprint(as_it_is)
   assert resampled.sampling['vision'] == Sampling(0.5, 0.5, 0)
 
@@ -92,9 +94,9 @@ def test_single_videos_that_are_faster_are_averaged_and_told(small, tmp_path):
   write_csd(tmp_path / 'facet.csd', videos)
   small.data.frames_per_second.vision = 10
   loaded = loading.load(small)
-  assert loaded.clips.masks['vision'].sum(axis=1).tolist() == [20] * 9
+  assert everything(loaded).masks['vision'].sum(axis=1).tolist() == [20] * 9
   first = loaded.names.index('vb[0]')
-  np.testing.assert_allclose(loaded.clips.sequences['vision'][first, :3, 0], [0.5, 2.5, 4.5])
+  np.testing.assert_allclose(everything(loaded).sequences['vision'][first, :3, 0], [0.5, 2.5, 4.5])
   assert loaded.sampling['vision'] == Sampling(pytest.approx(10), pytest.approx(10), 0)
   assert (
     'facet.csd: 10 frames a second (median over videos), averaged to 10 in 1 of 3 videos '
@@ -116,7 +118,9 @@ def test_a_frame_that_straddles_clips_belongs_to_both(tmp_path, small):
     {'va': (np.array([[1.0], [2.0], [3.0]]), np.array([[0, 1.5], [1.5, 2.5], [2.5, 6.0]]))},
   )
   loaded = loading.load(small)
-  words = loaded.clips.sequences['language'][:3, :, 0] * loaded.clips.masks['language'][:3]
+  words = (
+    everything(loaded).sequences['language'][:3, :, 0] * everything(loaded).masks['language'][:3]
+  )
   np.testing.assert_array_equal(words, [[1, 2], [2, 3], [3, 0]])
 
 
@@ -129,7 +133,7 @@ def test_clips_without_a_modality_are_masked_or_dropped_by_name(tmp_path, small,
   loaded = loading.load(small)
   assert len(loaded.names) == kept
   if missing == 'mask':
-    assert not loaded.clips.masks['vision'][5:].any()
+    assert not everything(loaded).masks['vision'][5:].any()
     assert any('vision 4 (first: vc[0])' in note for note in loaded.notes)
   else:
     assert list(loaded.left_out) == ['vc[0]', 'vc[1]', 'vc[2]', 'vc[3]']
@@ -142,7 +146,7 @@ def test_non_finite_values_become_zero_and_are_counted(tmp_path, small):
   spans = np.array([[0, 2], [2, 4], [4, 6]], float)
   write_csd(tmp_path / 'covarep.csd', {v: (features, spans) for v in ('va', 'vb', 'vc')})
   loaded = loading.load(small)
-  np.testing.assert_array_equal(loaded.clips.sequences['audio'][1, 0], [0, 0])
+  np.testing.assert_array_equal(everything(loaded).sequences['audio'][1, 0], [0, 0])
   assert 'covarep.csd: non-finite values set to 0: 6.' in loaded.notes
 
 
@@ -180,7 +184,7 @@ def test_real_mosi_loses_no_clip(mosi_root):
   assert len(set(loaded.speakers)) == 93
   instant = loaded.names.index('2WGyTLYerpo[43]')
   # Its two words at one instant, and the word that begins there.
-  assert loaded.clips.masks['language'][instant].sum() == 3
-  assert all(mask.any(axis=1).all() for mask in loaded.clips.masks.values())
+  assert everything(loaded).masks['language'][instant].sum() == 3
+  assert all(mask.any(axis=1).all() for mask in everything(loaded).masks.values())
   assert corpus.users_by_clips(loaded)[0] == ('2WGyTLYerpo', 63)
   assert 'clips of zero length: 2WGyTLYerpo[43].' in loaded.notes

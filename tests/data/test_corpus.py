@@ -1,7 +1,8 @@
-"""The container: padding, who has how many clips, and what changes its fingerprint."""
+"""The container: clips in a row, who has how many, and what changes its fingerprint."""
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -13,19 +14,41 @@ def made(**fields) -> Corpus:
   """Three clips of two speakers; frames are 2 wide."""
   frames = [{'audio': np.full((steps, 2), steps, np.float32)} for steps in (1, 3, 2)]
   names, speakers = ('v[0]', 'v[1]', 'w[0]'), ('v', 'v', 'w')
-  clips = corpus_lib.pad_clips(frames, {'audio': 2})
+  clips = corpus_lib.join_clips(frames, {'audio': 2})
   corpus = Corpus(names, speakers, np.float32([0, 1, 2]), clips, left_out={}, notes=())
   return dataclasses.replace(corpus, **fields)
 
 
-def test_sequences_are_padded_to_the_longest_or_to_what_is_asked():
+def test_clips_lie_one_behind_the_other():
+  clips = corpus_lib.join_clips(
+    [{'audio': np.full((steps, 2), steps)} for steps in (1, 0, 3)], {'audio': 2}, np.float16
+  )
+  np.testing.assert_array_equal(clips.frames['audio'][:, 0], [1, 3, 3, 3])
+  np.testing.assert_array_equal(clips.starts['audio'], [0, 1, 1])
+  np.testing.assert_array_equal(clips.lengths['audio'], [1, 0, 3])
+  assert clips.frames['audio'].dtype == np.float16
+  assert clips.widths == {'audio': 2} and clips.steps == {'audio': 3}
+  assert clips.at(np.array([0])).sequences['audio'].dtype == np.float32
+
+
+@pytest.mark.parametrize('on_device', [False, True])
+def test_clips_are_padded_to_what_is_asked(on_device):
   clips = made().clips
+  padded = (jax.device_put(clips) if on_device else clips).padded(np.array([2, 0]), {'audio': 4})
+  np.testing.assert_array_equal(padded.masks['audio'], [[1, 1, 0, 0], [1, 0, 0, 0]])
+  np.testing.assert_array_equal(
+    padded.sequences['audio'][..., 0] * padded.masks['audio'], [[2, 2, 0, 0], [1, 0, 0, 0]]
+  )
+
+
+def test_clips_are_padded_with_zeros_to_the_longest():
+  clips = made().clips.at(np.arange(3))
   np.testing.assert_array_equal(clips.sequences['audio'][..., 0], [[1, 0, 0], [3, 3, 3], [2, 2, 0]])
   np.testing.assert_array_equal(clips.masks['audio'], [[1, 0, 0], [1, 1, 1], [1, 1, 0]])
   assert clips.sequences['audio'].dtype == np.float32
-  longer = corpus_lib.pad_clips([{'audio': np.ones((1, 2))}], {'audio': 2}, {'audio': 5})
-  assert longer.sequences['audio'].shape == (1, 5, 2) and longer.masks['audio'].sum() == 1
-  nothing = corpus_lib.pad_clips([{'audio': np.ones((0, 2))}], {'audio': 2})
+  shorter = made().clips.at(np.array([0]))
+  assert shorter.sequences['audio'].shape == (1, 1, 2)
+  nothing = corpus_lib.join_clips([{'audio': np.ones((0, 2))}], {'audio': 2}).at(np.array([0]))
   assert nothing.sequences['audio'].shape == (1, 1, 2) and not nothing.masks['audio'].any()
 
 
@@ -54,8 +77,8 @@ def test_a_fingerprint_names_the_part_that_differs():
   assert differing(made(names=('v[0]', 'v[2]', 'w[0]'))) == {'clips'}
   assert differing(made(labels=np.float32([0, 1, 2.5]))) == {'labels'}
   other = made()
-  other.clips.sequences['audio'][1, 2, 1] += 1
+  other.clips.frames['audio'][3, 1] += 1
   assert differing(other) == {'audio'}
   other = made()
-  other.clips.masks['audio'][0, 1] = True
+  other.clips.lengths['audio'][1] -= 1
   assert differing(other) == {'audio'}

@@ -33,8 +33,8 @@ def test_a_fold_is_normalised_by_its_own_training_clips_and_fitted_once(study, m
   np.testing.assert_array_equal(fitted[0], first.train)
   np.testing.assert_array_equal(fitted[1], second.train)
   assert len(fitted) == 2
-  frames = study.corpus.clips.sequences['language'][first.train]
-  seen = study.corpus.clips.masks['language'][first.train]
+  clips = study.corpus.clips.at(first.train)
+  frames, seen = clips.sequences['language'], clips.masks['language']
   np.testing.assert_allclose(ours.mean['language'], frames[seen].mean(axis=0), rtol=1e-4, atol=1e-6)
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from makers import everything
 from sklearn import linear_model
 
 from configs import synthetic as synthetic_config
@@ -11,11 +12,10 @@ def test_deterministic_and_extended_by_more_speakers():
   small, again, large = synthetic.make(3, 2, 8), synthetic.make(3, 2, 8), synthetic.make(3, 4, 8)
   n = len(small.names)
   assert small.names == again.names == large.names[:n]
-  np.testing.assert_array_equal(small.clips.sequences['audio'], again.clips.sequences['audio'])
+  np.testing.assert_array_equal(small.clips.frames['audio'], again.clips.frames['audio'])
   np.testing.assert_array_equal(small.labels, large.labels[:n])
-  np.testing.assert_array_equal(
-    small.clips.sequences['vision'], large.clips.sequences['vision'][:n]
-  )
+  vision = small.clips.frames['vision']
+  np.testing.assert_array_equal(vision, large.clips.frames['vision'][: len(vision)])
   assert (synthetic.make(4, 2, 8).labels[:5] != small.labels[:5]).any()
 
 
@@ -26,8 +26,7 @@ def test_labels_have_mosis_grid_and_range():
 
 
 def test_modalities_are_unaligned():
-  masks = synthetic.make(0, 3, 20).clips.masks
-  lengths = {m: mask.sum(axis=1) for m, mask in masks.items()}
+  lengths = synthetic.make(0, 3, 20).clips.lengths
   assert all(len(set(values)) > 3 for values in lengths.values())
   assert abs(np.corrcoef(lengths['audio'], lengths['vision'])[0, 1]) < 0.5
 
@@ -51,8 +50,8 @@ def errors_of_users(seed):
   made = synthetic.make(seed, 30, 32)  # as in configs/synthetic.py
   means = []
   for m in MODALITIES:
-    mask = made.clips.masks[m][..., None]
-    means.append((made.clips.sequences[m] * mask).sum(axis=1) / mask.sum(axis=1))
+    frames = everything(made).sequences[m]  # zero where there is no frame
+    means.append(frames.sum(axis=1) / made.clips.lengths[m][:, None])
   features, speakers = np.concatenate(means, axis=1), np.array(made.speakers)
   users = sorted(set(speakers), key=lambda speaker: (-(speakers == speaker).sum(), speaker))[:10]
   errors = []
@@ -88,7 +87,7 @@ def test_personas_are_worth_knowing_and_none_carries_the_mean(seed):
 def test_synthetic_takes_the_modalities_of_the_model():
   config = synthetic_config.get_config('smoke')
   config.model.modalities = ('language', 'vision')
-  assert list(loading.load(config).clips.sequences) == ['language', 'vision']
+  assert list(loading.load(config).clips.frames) == ['language', 'vision']
 
 
 def test_the_oracle_by_hand():

@@ -1,8 +1,11 @@
 """Any number of clips is predicted as in one batch, and what the heads read."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
+from makers import everything, predicted
 
 from configs import synthetic
 from persona_jax.data import loading, normalize
@@ -18,20 +21,24 @@ def fitted(config, corpus):
 
 
 def test_clips_are_gathered_in_order_and_standardised(corpus, fitted):
-  gathered = predict.gather(corpus.clips, fitted, np.array([7, 3]))
-  expected = normalize.apply(fitted, 'language', corpus.clips.sequences['language'])
-  np.testing.assert_array_equal(gathered.sequences['language'], expected[[7, 3]])
-  np.testing.assert_array_equal(gathered.masks['language'], corpus.clips.masks['language'][[7, 3]])
-  assert (expected != corpus.clips.sequences['language']).any()
+  gathered = predict.gather(corpus.clips, fitted, np.array([7, 3]), corpus.clips.steps)
+  clips = everything(corpus)
+  mask = clips.masks['language'][[7, 3]]
+  expected = normalize.apply(fitted, 'language', clips.sequences['language'][[7, 3]])
+  np.testing.assert_array_equal(gathered.sequences['language'][mask], expected[mask])
+  np.testing.assert_array_equal(gathered.masks['language'], mask)
+  assert (expected != clips.sequences['language'][[7, 3]]).any()
 
 
 @pytest.mark.parametrize('count', [1, predict.CHUNK, predict.CHUNK + 5])
 def test_chunks_are_one_batch(count, config, corpus, fitted):
-  model, clips = build(config.model), jax.device_put(corpus.clips)
+  model = build(config.model)
   indices = np.random.default_rng(0).permutation(len(corpus.names))[:count]
-  batch = predict.gather(clips, fitted, indices)
+  batch = predict.gather(corpus.clips, fitted, indices, corpus.clips.steps)
   params = jax.jit(model.init)(fast_key(0), batch)['params']
-  predictions = predict.predict(model, params, fitted, clips, indices)
+  predictions = predicted(
+    functools.partial(predict.predict, model), params, fitted, corpus, indices
+  )
   assert predictions.shape == (count,)
   np.testing.assert_allclose(predictions, model.apply({'params': params}, batch), atol=1e-6)
 
@@ -45,14 +52,12 @@ def test_what_is_read_makes_the_prediction(name, monkeypatch):
   corpus = loading.load(config)
   normaliser = normalize.fit(corpus.clips, np.arange(9), config.normalise)
   model, chosen = build(config.model), np.array([3, 1, 4, 1, 5])
-  params = jax.jit(model.init)(fast_key(0), predict.gather(corpus.clips, normaliser, chosen[:1]))[
-    'params'
-  ]
-  clips = jax.device_put(corpus.clips)
-  predictions, read = jax.jit(
-    lambda params: predict.predict_and_read(model, params, normaliser, clips, chosen)
-  )(params)
-  plain = jax.jit(lambda params: predict.predict(model, params, normaliser, clips, chosen))(params)
+  first = predict.gather(corpus.clips, normaliser, chosen[:1], corpus.clips.steps)
+  params = jax.jit(model.init)(fast_key(0), first)['params']
+  predictions, read = predicted(
+    functools.partial(predict.predict_and_read, model), params, normaliser, corpus, chosen
+  )
+  plain = predicted(functools.partial(predict.predict, model), params, normaliser, corpus, chosen)
   np.testing.assert_allclose(predictions, plain, atol=1e-6)
   head = params['base']['heads']['head']
   inner = np.maximum(read @ head['expand']['kernel'] + head['expand']['bias'], 0)

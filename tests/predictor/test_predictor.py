@@ -1,18 +1,18 @@
 """A predictor on disk and in use: the same numbers, for one person or many, in any batch."""
 
 import dataclasses
+import functools
 import json
 import shutil
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from launchers import complaint
 from launchers import run as launch
-from makers import SMALLEST, break_file, smallest_config
+from makers import SMALLEST, break_file, predicted, smallest_config
 
 import persona_jax
 from persona_jax.arms import FINE_TUNED
@@ -22,8 +22,7 @@ from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.persona import arms
 from persona_jax.predictor import batches, fine_tuned, training
-from persona_jax.training.fine_tune import FineTuner, Supports, recipes
-from persona_jax.training.steps import Shared
+from persona_jax.training.fine_tune import FineTuner, recipes
 from persona_jax.types import Clips
 
 
@@ -89,13 +88,12 @@ def test_a_prediction_is_that_of_the_arm_bayes(predictor, strangers):
   """From the parts that a study uses: the model's reading, and the person's sums."""
   places = of_speaker(strangers, 3)
   support, query = places[:5], places[5:]
-  model = build(predictor.config.model)
-  predictions, read = predict.predict_and_read(
-    model,
+  predictions, read = predicted(
+    functools.partial(predict.predict_and_read, build(predictor.config.model)),
     predictor.params,
     predictor.normaliser,
-    jax.device_put(strangers.clips),
-    jnp.asarray(places),
+    strangers,
+    places,
   )
   person = arms.observe(
     predictor.priors, predictions[:5], read[:5], strangers.labels[support], np.ones(5)
@@ -170,19 +168,16 @@ def test_a_fine_tuned_person_saved_and_loaded_is_the_same(arm, predictor, strang
   assert_alike([predictor.predict(clips, person).mean], [scores.mean], 0)
   assert np.isnan(scores.low).all() and size == (tmp_path / 'a.safetensors').stat().st_size
   recipe = recipes(predictor.config.adapt)[arm]
-  whole = jax.jit(FineTuner(predictor.config, recipe).personalise)(
+  tuner = FineTuner(predictor.config, recipe)
+  whole = jax.jit(tuner.personalise)(
     predictor.params,
-    predictor.normaliser,
-    jax.device_put(Shared(strangers.clips, strangers.labels)),
-    Supports(support, np.ones(5, np.float32), np.float32(recipe.label_weight)),
+    predict.standardised(clips_of(strangers, support), predictor.normaliser),
+    strangers.labels[support],
+    np.ones(5, np.float32),
+    np.float32(recipe.label_weight),
   )
-  expected = predict.predict(
-    FineTuner(predictor.config, recipe).model,
-    whole,
-    predictor.normaliser,
-    jax.device_put(strangers.clips),
-    jnp.asarray(query),
-  )
+  bound = functools.partial(predict.predict, tuner.model)
+  expected = predicted(bound, whole, predictor.normaliser, strangers, query)
   np.testing.assert_allclose(scores.mean, expected, atol=1e-5)
   assert np.abs(scores.mean - predictor.predict(clips).mean).max() > 1e-4
 

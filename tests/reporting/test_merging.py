@@ -109,8 +109,8 @@ def test_environments_that_differ_are_all_noted(tmp_path):
 def test_parts_of_other_training_steps_are_refused(tmp_path):
   """A study that grew keeps its steps per epoch; begun with all its users it would have more."""
   workdirs = [
-    write(tmp_path / 'one', users=('ann',), num_batches=26, **DATA),
-    write(tmp_path / 'two', users=('bo', 'cy'), num_batches=27, **DATA),
+    write(tmp_path / 'one', users=('ann',), batches=[26], **DATA),
+    write(tmp_path / 'two', users=('bo', 'cy'), batches=[27], **DATA),
   ]
-  with pytest.raises(UserError, match='data num_batches is 26 in the first and 27 in the second'):
+  with pytest.raises(UserError, match='data batches is .26. in the first and .27. in the second'):
     report.write(workdirs, workdirs[0])

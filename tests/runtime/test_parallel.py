@@ -15,7 +15,7 @@ def mesh(folds: int, trials: int) -> jax.sharding.Mesh:
 def accelerators(monkeypatch):
   """With 1000 bytes of memory for models."""
   monkeypatch.setattr(parallel, '_loops', lambda: False)
-  monkeypatch.setattr(parallel, 'ACCELERATOR_BYTES', 1000)
+  monkeypatch.setattr(parallel, 'learning_bytes', lambda: 1000)
 
 
 def test_groups_and_trials_fill_the_devices():
@@ -30,8 +30,9 @@ def test_groups_and_trials_fill_the_devices():
   assert (
     parallel.vmapped_trials(40, 2, rows, 10**12) == parallel.vmapped_trials(1, 1, shared, 1) == 4
   )
-  assert parallel.padded_trials(40, 4, rows) == 40 and parallel.padded_trials(6, 4, rows) == 8
-  assert parallel.padded_trials(40, 4, shared) == 40 and parallel.padded_trials(6, 4, shared) == 16
+  for count in (6, 40):
+    assert parallel.trials_of_a_call(count, 4, rows) == 8
+    assert parallel.trials_of_a_call(count, 4, shared) == 16
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_accelerators_hold_as_many_folds_as_memory_does(accelerators, fold_bytes
 )
 def test_trials_of_all_folds_count_in_memory(accelerators, trial_bytes, vmapped, length):
   assert parallel.vmapped_trials(40, 10, mesh(1, 1), trial_bytes) == vmapped
-  assert parallel.padded_trials(40, vmapped, mesh(1, 1)) == length
+  assert parallel.trials_of_a_call(40, vmapped, mesh(1, 1)) == length
   # Four devices with half of the folds and half of the trials each: 5 x 20 at a time.
   assert parallel.vmapped_trials(80, 20, mesh(2, 2), trial_bytes) == vmapped
-  assert parallel.padded_trials(80, vmapped, mesh(2, 2)) == 2 * length
+  assert parallel.trials_of_a_call(80, vmapped, mesh(2, 2)) == 2 * length

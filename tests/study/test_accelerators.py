@@ -40,8 +40,9 @@ def test_personalising(
   memory_for, expected_done, on_cpus, accelerators, teachers, study, monkeypatch
 ):
   """Three users on two devices, of each two trials a device: with memory for all, or for one."""
-  each = memory.copy_bytes(teachers[0].params, study.corpus.clips, 5, study.config.model)
-  monkeypatch.setattr(parallel, 'ACCELERATOR_BYTES', memory_for * each)
+  clips = study.corpus.clips
+  each = memory.copy_bytes(teachers[0].params, clips.steps, clips.widths, 5, study.config.model)
+  monkeypatch.setattr(parallel, 'learning_bytes', lambda: memory_for * each)
   results, done = personalised(study, teachers)
   assert done == expected_done
   assert results.keys() == on_cpus.keys() and len(results) == 3

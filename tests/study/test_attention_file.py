@@ -23,7 +23,7 @@ def test_a_base_model_without_crossmodal_attention_has_no_maps(session, study, t
 
 
 def test_the_query_clip_with_most_words_is_shown_before_and_after(session, monkeypatch):
-  words = session.study.corpus.clips.masks['language'].sum(axis=1)
+  words = session.study.corpus.clips.lengths['language']
   own = session.case.user.clips
   by_words = own[np.argsort(-words[own], kind='stable')]
   support = by_words[[0, 1, 2, -1]]  # the three with most words are learned from

@@ -46,9 +46,9 @@ def grown(begun):
     patch.setattr(
       adaptation._Program,
       'supports',
-      lambda self, drawn, todo, length: (
+      lambda self, drawn, todo, shots, length: (
         todo_lists.append((self.name, [(cell.arm, cell.shots, draw) for cell, draw in todo]))
-        or make(self, drawn, todo, length)
+        or make(self, drawn, todo, shots, length)
       ),
     )
     larger = small(arms=('baseline', 'mean_shift', 'fs_ua', 'fs_ua_kd'), num_draws=3, shots=(2, 5))
@@ -66,7 +66,8 @@ def test_teachers_are_reused_and_old_records_stay_byte_for_byte(begun, grown):
     + [('fs_ua', 5, 2)]
     + [('fs_ua_kd', shots, draw) for shots in (2, 5) for draw in range(3)]
   )
-  assert todo_lists == [('adapter-base', todo)] * 2  # of each user
+  calls = [todo[:8], todo[8:]]  # of eight support sets, of each user
+  assert todo_lists == [('adapter-base', call) for call in calls for _ in range(2)]
 
 
 def test_a_grown_study_is_the_study_asked_for_at_once(grown, tmp_path):

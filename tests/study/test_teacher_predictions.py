@@ -1,15 +1,17 @@
 """What teachers predict of their users: in one call or several, each as if predicted alone."""
 
-import jax
+import functools
+
 import numpy as np
 import pytest
+from makers import predicted
 
 from persona_jax.data.study import Study
 from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.runtime import parallel
 from persona_jax.study import teacher_predictions
-from persona_jax.training import memory, pretrain
+from persona_jax.training import memory
 
 
 @pytest.fixture(scope='module')
@@ -26,11 +28,10 @@ def together(shifting, teachers):
 
 
 def test_all_folds_predicted_in_one_call_are_each_predicted_alone(shifting, together, teachers):
-  shared = jax.device_put(pretrain.shared_corpus(shifting.corpus))
-  model = build(shifting.config.model)
+  bound = functools.partial(predict.predict, build(shifting.config.model))
   for fold, teacher, predictions in zip(shifting.folds.chosen, teachers, together, strict=True):
     for clips, ours in ((fold.held_out, predictions.held_out), (fold.valid, predictions.valid)):
-      alone = predict.predict(model, teacher.params, shifting.normaliser(fold), shared.clips, clips)
+      alone = predicted(bound, teacher.params, shifting.normaliser(fold), shifting.corpus, clips)
       np.testing.assert_allclose(ours, alone, atol=1e-5)
 
 
@@ -56,8 +57,9 @@ def test_accelerators_predict_as_many_folds_as_memory_holds(
     lambda study, folds, *rest: calls.append(len(folds)) or predict_folds(study, folds, *rest),
   )
   monkeypatch.setattr(parallel, '_loops', lambda: False)
-  each = memory.copy_bytes(teachers[0].params, shifting.corpus.clips, 1, shifting.config.model)
-  monkeypatch.setattr(parallel, 'ACCELERATOR_BYTES', each)
+  clips = shifting.corpus.clips
+  each = memory.copy_bytes(teachers[0].params, clips.steps, clips.widths, 1, shifting.config.model)
+  monkeypatch.setattr(parallel, 'learning_bytes', lambda: each)
   other = Study.plan(shifting.config, shifting.corpus, tmp_path)
   apart = teacher_predictions.predict_with_teacher(other, teachers)
   assert calls == [2, 1]

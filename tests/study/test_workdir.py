@@ -45,7 +45,8 @@ def test_corpus_file_is_of_the_studys_users_wherever_they_rank(config, corpus, t
   written = json.loads((tmp_path / 'corpus.json').read_text())
   assert list(written['users']) == list(written['oracle_mae']) == later
   assert written['users'][later[0]] == corpus.speakers.count(later[0])
-  assert written['num_batches'] == Study.plan(config, corpus, tmp_path).folds.num_batches
+  folds = Study.plan(config, corpus, tmp_path).folds
+  assert written['steps'] == [corpus.clips.steps] and written['batches'] == list(folds.batches)
 
 
 def test_another_config_is_refused_field_by_field(config, begun):
@@ -86,7 +87,7 @@ def test_only_the_stages_that_have_results_pin_the_config(config, begun):
   assert workdir_lib.stages_done(begun) == ['training']
   shutil.rmtree(begun / 'checkpoints' / 'teachers')
   (begun / 'checkpoints' / 'pretrain' / 'fold_00_seed_0').mkdir(parents=True)  # and no step in it
-  assert workdir_lib.stages_done(begun) == [] and workdir_lib.existing_num_batches(begun) is None
+  assert workdir_lib.stages_done(begun) == [] and workdir_lib.existing_epochs(begun) is None
 
 
 def test_the_same_files_may_lie_elsewhere(begun):
@@ -110,7 +111,7 @@ def test_other_data_are_refused_part_by_part(part, config, corpus, begun):
   if part == 'labels':
     other.labels[3] += np.float32(1e-6)
   elif part == 'audio':
-    other.clips.sequences['audio'][-1, -1, -1] += 1
+    other.clips.frames['audio'][-1, -1] += 1
   else:
     object.__setattr__(other, 'speakers', ('x', *other.speakers[1:]))
   with pytest.raises(UserError, match=f'begun with other data; {part} differ'):

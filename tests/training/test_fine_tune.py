@@ -7,6 +7,7 @@ import jax
 import ml_collections
 import numpy as np
 import pytest
+from makers import predicted
 from trees import leaves
 
 from persona_jax import arms
@@ -24,7 +25,7 @@ def user(finished, teachers, corpus):
   """The first fold's user: (task, supports [R, K], the corpus on the device)."""
   case = finished.folds.cases[0]
   task = fine_tune.FoldTask(
-    teachers[0].params, finished.normaliser(case.fold), case.user.clips.astype(np.int32)
+    teachers[0].params, finished.normaliser(case.fold), (case.user.clips.astype(np.int32),)
   )
   supports = finished.draws(case).support.astype(np.int32)
   return task, supports, jax.device_put(pretrain.shared_corpus(corpus))
@@ -37,7 +38,18 @@ EVERYTHING = fine_tune.Recipe()
 def compiled(config, recipe):
   """The program of a config, as JSON, and a recipe."""
   config = ml_collections.ConfigDict(json.loads(config))
-  return jax.jit(fine_tune.FineTuner(config, recipe).personalise)
+  return of_corpus(fine_tune.FineTuner(config, recipe))
+
+
+def of_corpus(fine_tuner):
+  """`FineTuner.personalise` on clips of the corpus."""
+
+  def personalise(task, shared, steps, support):
+    clips = predict.gather(shared.clips, task.normaliser, support.clips, dict(steps))
+    labels = shared.labels[support.clips]
+    return fine_tuner.personalise(task.params, clips, labels, support.weights, support.label_weight)
+
+  return jax.jit(personalise, static_argnums=2)
 
 
 def personalise(config, user, weight, recipe=EVERYTHING, support=None, weights=None):
@@ -46,9 +58,9 @@ def personalise(config, user, weight, recipe=EVERYTHING, support=None, weights=N
   support = supports[0] if support is None else support
   weights = np.ones(len(support)) if weights is None else weights
   return compiled(config.to_json(), recipe)(
-    task.params,
-    task.normaliser,
+    task,
     shared,
+    tuple(shared.clips.steps.items()),
     fine_tune.Supports(support, np.float32(weights), np.float32(weight)),
   )
 
@@ -77,9 +89,8 @@ def test_personalising_moves_towards_the_user_and_distillation_holds_back(user, 
   assert distance[0.6] > 0 and distance[1.0] > 0
 
   def error(params):
-    predictions = predict.predict(
-      build(config.model), params, task.normaliser, shared.clips, supports[0]
-    )
+    bound = functools.partial(predict.predict, build(config.model))
+    predictions = predicted(bound, params, task.normaliser, corpus, supports[0])
     return np.abs(predictions - corpus.labels[supports[0]]).mean()
 
   slow = config.copy_and_resolve_references()  # three full strides may overshoot a small error
@@ -110,9 +121,11 @@ def test_no_gradient_of_a_frozen_group_is_computed(user, config):
 
   def products(trained):
     fine_tuner = fine_tune.FineTuner(config, fine_tune.Recipe(trained=trained))
-    return str(
-      jax.make_jaxpr(fine_tuner.personalise)(task.params, task.normaliser, shared, trial)
-    ).count('dot_general')
+    clips = predict.gather(shared.clips, task.normaliser, trial.clips, shared.clips.steps)
+    rest = shared.labels[trial.clips], trial.weights, trial.label_weight
+    return str(jax.make_jaxpr(fine_tuner.personalise)(task.params, clips, *rest)).count(
+      'dot_general'
+    )
 
   assert products(('adapter',)) == products(GROUPS) - 4
 
@@ -122,10 +135,11 @@ def test_the_distillation_token_holds_to_the_teacher_and_the_user_token_learns(
 ):
   """From the user's five lowest labels, all far below what the teacher says."""
   task, _, shared = user
-  support = task.user_clips[np.argsort(corpus.labels[task.user_clips])[:5]]
+  (own,) = task.user_clips
+  support = own[np.argsort(corpus.labels[own])[:5]]
   recipe = fine_tune.Recipe(distilling=True)
   student = fine_tune.FineTuner(config, recipe)
-  clips = predict.gather(shared.clips, task.normaliser, support)
+  clips = predict.gather(shared.clips, task.normaliser, support, shared.clips.steps)
   teacher = build(config.model).apply({'params': task.params}, clips)
   assert (teacher - corpus.labels[support]).min() > 1
 
@@ -163,16 +177,18 @@ def trials(user):
 
 
 @pytest.fixture(scope='module')
-def alone(user, config, trials):
+def alone(user, config, trials, corpus):
   """Predictions [6, n] of the trials one by one."""
-  task, _, shared = user
-  predicted = jax.jit(
-    lambda params: predict.predict(
-      build(config.model), params, task.normaliser, shared.clips, task.user_clips
-    )
-  )
+  task, _, _ = user
+  bound = functools.partial(predict.predict, build(config.model))
   return [
-    predicted(personalise(config, user, weight, support=support))
+    predicted(
+      bound,
+      personalise(config, user, weight, support=support),
+      task.normaliser,
+      corpus,
+      task.user_clips[0],
+    )
     for support, _, weight in zip(*trials, strict=True)
   ]
 
@@ -180,9 +196,9 @@ def alone(user, config, trials):
 @pytest.mark.parametrize('vmapped', [4, 6])
 def test_trials_together_are_trials_alone(vmapped, user, config, trials, alone):
   task, _, shared = user
-  fine_tuner = fine_tune.FineTuner(config, fine_tune.Recipe())
+  fine_tuner, steps = fine_tune.FineTuner(config, fine_tune.Recipe()), [shared.clips.steps]
   together = jax.jit(
-    lambda: fine_tune.fine_tune_and_predict(fine_tuner, vmapped, task, trials, shared)
+    lambda: fine_tune.fine_tune_and_predict(fine_tuner, 0, steps, vmapped, task, trials, shared)
   )()
-  assert together.shape == (6, len(task.user_clips))  # by four: one batch and a rest
+  assert together.shape == (6, len(task.user_clips[0]))  # by four: one batch and a rest
   np.testing.assert_allclose(together, alone, atol=1e-5)

@@ -19,7 +19,7 @@ from persona_jax.model import softmax_attention
 from persona_jax.model.build import build
 from persona_jax.runtime import parallel
 from persona_jax.training import fine_tune, memory, steps
-from persona_jax.types import Clips, Normaliser
+from persona_jax.types import Normaliser, RaggedClips
 
 GB = 10**9
 
@@ -47,21 +47,29 @@ class StudyShapes:
       (1, 1), parallel.AXES, axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:1]
     )
     self._shared = steps.Shared(
-      Clips(
-        {m: array(num_clips, *size) for m, size in sizes.items()},
-        {m: array(num_clips, size[0], dtype=bool) for m, size in sizes.items()},
+      RaggedClips(
+        {m: array(num_clips * steps, width) for m, (steps, width) in sizes.items()},
+        {m: array(num_clips, dtype=jnp.int32) for m in sizes},
+        {m: array(num_clips, dtype=jnp.int32) for m in sizes},
       ),
       array(num_clips),
     )
     widths = {m: array(width) for m, (_, width) in sizes.items()}
     number = array(dtype=jnp.int32)
     normaliser = Normaliser(widths, widths, {m: array() for m in sizes})
-    self._inputs = steps.FoldInputs(number, number, normaliser, indices(num_clips // 4))
-    self._pretraining = steps.Pretraining(build(config.model), config)
+    self._inputs = steps.FoldInputs(number, number, normaliser, (indices(num_clips // 4),))
+    self._steps = {m: most for m, (most, _) in sizes.items()}
+    self._pretraining = steps.Pretraining(build(config.model), config, [self._steps])
     self._state = jax.eval_shape(self._pretraining.create_state, self._inputs, self._shared)
 
   def copy_bytes(self, num_clips: int) -> int:
-    return memory.copy_bytes(self._state.params, self._shared.clips, num_clips, self._config.model)
+    return memory.copy_bytes(
+      self._state.params,
+      self._steps,
+      self._shared.clips.widths,
+      num_clips,
+      self._config.model,
+    )
 
   def vmapped(self, num_trials: int, num_support: int = 5) -> int:
     assert (
@@ -75,14 +83,15 @@ class StudyShapes:
   def personalising(self, num_trials: int, num_user_clips: int, num_support: int = 5):
     """What the compiler says of all folds' trials of one arm's program."""
     vmapped = self.vmapped(num_trials, num_support)
-    length = parallel.padded_trials(num_trials, vmapped, self._mesh)
+    length = parallel.trials_of_a_call(num_trials, vmapped, self._mesh)
     task = fine_tune.FoldTask(
-      self._state.params, self._inputs.normaliser, array(num_user_clips, dtype=jnp.int32)
+      self._state.params, self._inputs.normaliser, (array(num_user_clips, dtype=jnp.int32),)
     )
     trials = fine_tune.Supports(*indices(length, num_support), array(length))
     personalising = fine_tune.FineTuner(self._config, fine_tune.Recipe())
     run = parallel.over_folds(
-      functools.partial(fine_tune.fine_tune_and_predict, personalising, vmapped), self._mesh
+      functools.partial(fine_tune.fine_tune_and_predict, personalising, 0, [self._steps], vmapped),
+      self._mesh,
     )
     return self._analysed(run, task, trials)
 
@@ -95,7 +104,10 @@ class StudyShapes:
     mesh = jax.make_mesh(
       (1,), (parallel.FOLD,), axis_types=(AxisType.Auto,), devices=jax.devices()[:1]
     )
-    run = parallel.over_folds(getattr(self._pretraining, part), mesh, donate_state=True)
+    function = getattr(self._pretraining, part)
+    if part == 'train_step':
+      function = functools.partial(function, 0)
+    run = parallel.over_folds(function, mesh, donate_state=True)
     return self._analysed(run, self._state, (self._inputs, indices(num_batches, batch)))
 
   def _analysed(self, run, *of_a_fold):
@@ -140,7 +152,7 @@ def small_study() -> StudyShapes:
 
 def test_memory_does_not_grow_with_trials_beyond_the_budget(accelerator, monkeypatch):
   """All 3 x 24 trials at once hold 72 x 32 clips x 10 heads of scores [153, 153]: 2 GB an array."""
-  monkeypatch.setattr(parallel, 'ACCELERATOR_BYTES', 10**8)
+  monkeypatch.setattr(parallel, 'learning_bytes', lambda: 10**8)
   monkeypatch.setattr(softmax_attention, '_ACCELERATOR_CHUNK_BYTES', 10**7)
   study = small_study()
   assert 1 < study.vmapped(num_trials=24) < 24
@@ -158,12 +170,10 @@ def test_copy_bytes_by_hand():
   """2 modalities of 10 and 20 steps, 3 and 4 features wide; width 6, one layer; 100 parameters."""
   config = mosi.get_config().model
   config.update(width=6, num_layers=1)
-  clips = Clips(dict(language=array(9, 10, 3), audio=array(9, 20, 4)), {})
+  lengths, sizes = dict(language=10, audio=20), dict(language=3, audio=4)
   params = {'adapter': array(5, 8), 'base': array(60)}
   frames, widths = 10 * 3 + 20 * 4, 6 * 30
   learning = 5 * (2 * frames + 130 * widths)
-  assert memory.copy_bytes(params, clips, 5, config) == 4 * (6 * 100 + learning)
-  wide = Clips(
-    dict(language=array(9, 10, 3000)), {}
-  )  # one clip to learn from, 32 predicted at a time
-  assert memory.copy_bytes(params, wide, 1, config) == 4 * (6 * 100 + 32 * (2 * 30000 + 8 * 60))
+  assert memory.copy_bytes(params, lengths, sizes, 5, config) == 4 * (6 * 100 + learning)
+  wide = dict(language=10), dict(language=3000)  # one clip to learn from, 32 predicted at a time
+  assert memory.copy_bytes(params, *wide, 1, config) == 4 * (6 * 100 + 32 * (2 * 30000 + 8 * 60))

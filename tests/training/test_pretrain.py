@@ -81,14 +81,14 @@ def test_what_is_not_finite_stops_with_its_place(part, what, study, monkeypatch)
   """NaN in the fourth step of fold 1, in its gradient or loss; or after it, in the parameters."""
   train_step = steps.Pretraining.train_step
 
-  def poisoned(self, state, inputs, shared):
+  def poisoned(self, bucket, state, inputs, shared):
     bad = (state.step == 3) & (inputs[0].rank == 1)
 
     def poison(x):
       return jnp.where(bad, jnp.nan, x)
 
     if part == 'validation':
-      after = train_step(self, state, inputs, shared)
+      after = train_step(self, bucket, state, inputs, shared)
       return after.replace(params=jax.tree.map(poison, after.params))
     value_and_grad = jax.value_and_grad
 
@@ -103,7 +103,7 @@ def test_what_is_not_finite_stops_with_its_place(part, what, study, monkeypatch)
 
     with monkeypatch.context() as patch:
       patch.setattr(jax, 'value_and_grad', wrapped)
-      return train_step(self, state, inputs, shared)
+      return train_step(self, bucket, state, inputs, shared)
 
   monkeypatch.setattr(steps.Pretraining, 'train_step', poisoned)
   with pytest.raises(UserError, match=rf'fold_01_seed_0 \({study.folds.all[1].label}\), {what}'):
@@ -234,20 +234,22 @@ def test_orbax_alone_restores_the_best_parameters_by_the_documented_lines(
 
 def test_a_step_is_queued_while_the_one_before_it_runs(tmp_path, corpus, config, monkeypatch):
   """Each step is waited for once the next has been given to the device, no sooner."""
-  events, wait, over_folds = [], jax.block_until_ready, parallel.over_folds
+  events, watched, wait = [], [], jax.block_until_ready
+  over_folds, call = parallel.over_folds, parallel.Program.__call__
 
-  def watched(function, mesh, donate_state=False):
-    run = over_folds(function, mesh, donate_state)
-    if getattr(function, '__name__', '') != 'train_step':
-      return run
+  def noticed(function, mesh, donate_state=False):
+    program = over_folds(function, mesh, donate_state)
+    if 'train_step' in repr(function):
+      watched.append(program)
+    return program
 
-    def step(*inputs):
+  def called(self, *arrays):
+    if self in watched:
       events.append('given')
-      return run(*inputs)
+    return call(self, *arrays)
 
-    return step
-
-  monkeypatch.setattr(parallel, 'over_folds', watched)
+  monkeypatch.setattr(parallel, 'over_folds', noticed)
+  monkeypatch.setattr(parallel.Program, '__call__', called)
   monkeypatch.setattr(
     jax,
     'block_until_ready',

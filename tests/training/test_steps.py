@@ -1,9 +1,12 @@
 """The pure steps of pre-training."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from makers import predicted
 from trees import leaves
 
 from persona_jax.data import batching
@@ -17,7 +20,8 @@ def fold(finished, corpus, config):
   """One fold as the steps see it: (steps, inputs, shared)."""
   inputs = pretrain.fold_inputs(finished, finished.folds.all[0])
   shared = jax.device_put(pretrain.shared_corpus(corpus))
-  return steps.Pretraining(build(config.model), config), inputs, shared
+  lengths = finished.folds.buckets.steps
+  return steps.Pretraining(build(config.model), config, lengths), inputs, shared
 
 
 @pytest.fixture(scope='module')
@@ -43,7 +47,9 @@ def test_one_step_moves_every_parameter_and_counts(fold, fresh, finished):
   batch = batching.split(
     finished.folds.all[0].train[:7], 1, 7
   )  # odd: as many errors up as down would cancel
-  after = jax.jit(training.train_step)(fresh, (inputs, jax.device_put(batch)), shared)
+  after = jax.jit(functools.partial(training.train_step, 0))(
+    fresh, (inputs, jax.device_put(batch)), shared
+  )
   assert after.step == 1 and after.train_loss > 0
   for (path, old), (_, new) in zip(leaves(fresh.params), leaves(after.params), strict=True):
     assert (old != new).any(), jax.tree_util.keystr(path)
@@ -52,7 +58,7 @@ def test_one_step_moves_every_parameter_and_counts(fold, fresh, finished):
 def test_dropout_is_drawn_anew_in_every_step(fold, fresh, finished):
   training, inputs, shared = fold
   batch = jax.device_put(batching.split(finished.folds.all[0].train[:7], 1, 7))
-  step = jax.jit(lambda n: training.train_step(fresh.replace(step=n), (inputs, batch), shared))
+  step = jax.jit(lambda n: training.train_step(0, fresh.replace(step=n), (inputs, batch), shared))
   first, again, second = (step(jnp.int32(n)).train_loss for n in (0, 0, 1))
   assert first == again != second
 
@@ -61,7 +67,7 @@ def test_padding_of_a_batch_changes_nothing(fold, fresh, finished):
   training, inputs, shared = fold
   step = jax.jit(
     lambda state, batch: training.end_epoch(
-      state, (inputs._replace(valid=batch), batching.Indices(*jnp.zeros((2, 1, 1)))), shared
+      state, (inputs._replace(valid=(batch,)), batching.Indices(*jnp.zeros((2, 1, 1)))), shared
     )
   )
   losses = [
@@ -96,18 +102,17 @@ def test_training_learns_a_batch_by_heart(fold, fresh, finished, config, corpus)
   certain = config.copy_and_resolve_references()
   certain.model.dropout = {place: 0.0 for place in certain.model.dropout}
   certain.pretrain.learning_rate = 1e-2
-  training = steps.Pretraining(build(certain.model), certain)
+  training = steps.Pretraining(build(certain.model), certain, finished.folds.buckets.steps)
   clips = finished.folds.all[0].train[:7]
   batch = jax.device_put(batching.split(clips, 1, 7))
-  step = jax.jit(lambda state: training.train_step(state, (inputs, batch), shared))
+  step = jax.jit(lambda state: training.train_step(0, state, (inputs, batch), shared))
   state = fresh
   for _ in range(200):
     state = step(state)
 
   def error(params):
-    predictions = predict.predict(
-      build(config.model), params, inputs.normaliser, shared.clips, clips
-    )
+    bound = functools.partial(predict.predict, build(config.model))
+    predictions = predicted(bound, params, inputs.normaliser, corpus, clips)
     return np.abs(predictions - corpus.labels[clips]).mean()
 
   assert error(state.params) < 0.25 * error(fresh.params)

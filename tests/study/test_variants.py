@@ -1,0 +1,60 @@
+"""What support sets are padded to, and that it changes no prediction."""
+
+import makers
+import numpy as np
+import pytest
+
+from persona_jax.data import buckets, loading
+from persona_jax.data.study import Study
+from persona_jax.study import variants
+from persona_jax.study.adaptation import StudyPersonaliser
+from persona_jax.study.variants import Variant
+from persona_jax.training import pretrain
+
+
+def seconds(variant):
+  return variant.shots * (1 + variant.bucket)
+
+
+def test_a_variant_is_kept_if_it_saves_more_than_it_takes_to_compile():
+  """Of 30 sets of one short clip, in the program of five long ones, 30 x (10 - 1) s are lost."""
+  many, few = {Variant(1, 0): 30, Variant(5, 1): 8}, {Variant(1, 0): 2, Variant(5, 1): 8}
+  assert buckets.COMPILE_S == 20
+  assert variants.choose(many, seconds) == [Variant(5, 1), Variant(1, 0)]
+  assert variants.choose(few, seconds) == [Variant(5, 1)]
+
+
+def test_there_is_a_variant_that_holds_everything():
+  """The most shots are of short clips, and the longest clip is of a single shot."""
+  counts = {Variant(1, 2): 1, Variant(5, 0): 1}
+  assert variants.choose(counts, seconds) == [Variant(5, 2)]
+  assert variants.holding([Variant(5, 2), Variant(5, 1)], Variant(1, 1), seconds) == Variant(5, 1)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  config = makers.smallest_config(arms=('baseline', 'fs_ua', 'fs_ua_kd'), shots=(2, 5))
+  config.pretrain.update(num_buckets=3, batch_size=8)
+  study = Study.plan(config, loading.load(config), tmp_path_factory.mktemp('run'))
+  return study, pretrain.pretrain(study)
+
+
+def personalised(study, teachers, workdir, compile_s, monkeypatch):
+  """All results of the study in another folder, where a program costs so much to compile."""
+  monkeypatch.setattr(buckets, 'COMPILE_S', compile_s)
+  other = Study.plan(study.config, study.corpus, workdir)
+  personaliser = StudyPersonaliser(other)
+  *_, results = personaliser.run(teachers)
+  return sum(map(len, personaliser._variants.values())), results
+
+
+def test_variants_change_no_prediction(trained, tmp_path, monkeypatch):
+  study, teachers = trained
+  assert len(study.folds.batches) == 3
+  one, padded = personalised(study, teachers, tmp_path / 'one', 1e9, monkeypatch)
+  several, exact = personalised(study, teachers, tmp_path / 'several', 0, monkeypatch)
+  assert one == 1 and several >= 4
+  for name, cells in padded.items():
+    assert exact[name].keys() == cells.keys()
+    for cell, rows in cells.items():
+      np.testing.assert_allclose(exact[name][cell], rows, atol=1e-4, err_msg=f'{name} {cell}')
