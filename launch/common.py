@@ -1,16 +1,19 @@
 """What every launcher shares: the flags, and how it starts and fails."""
 
+import ast
 import logging as std_logging
 import os
 import pathlib
+import re
 import sys
 import traceback
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
+from ml_collections.config_flags import tuple_parser
 from rich import console, markdown
 
 from persona_jax import config as config_lib
@@ -27,6 +30,33 @@ DEBUG_NANS = flags.DEFINE_bool(
   False,
   'Compile nothing, and stop at the operation that makes the first NaN, with its traceback. Slow.',
 )
+
+
+class ListParser(tuple_parser.TupleParser):
+  """Lists as people type them, baseline,fs_ua or 1,2,5, and as Python writes tuples."""
+
+  def parse(self, argument: Any) -> tuple:
+    if not isinstance(argument, str):
+      return super().parse(argument)
+    try:
+      value = ast.literal_eval(argument.strip())
+    except (SyntaxError, ValueError):  # words without quotes
+      words = re.split(r'[,\s]+', argument.strip('()[], \t'))
+      value = [_as_typed(word) for word in words if word]
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if any(isinstance(each, (list, dict, set)) for each in values):
+      raise ValueError('expected values with commas between, such as 1,2,5 or baseline,fs_ua')
+    return values
+
+
+def _as_typed(word: str) -> Any:
+  try:
+    return ast.literal_eval(word)
+  except (SyntaxError, ValueError):
+    return word.strip('\'"')
+
+
+config_flags.register_flag_parser_for_type(tuple, ListParser())
 
 
 def define_config(default: str | None = 'configs/synthetic.py') -> flags.FlagHolder:
@@ -166,7 +196,10 @@ def _parse(argv: list[str]) -> list[str]:
   try:
     rest = FLAGS(argv)
     if len(rest) > 1:
-      raise UserError(f'argument {rest[1]!r} is not a flag; flags start with --, see --help.')
+      raise UserError(
+        f'argument {rest[1]!r} is not a flag; flags start with --, and lists have commas and no '
+        'spaces, such as 1,2,5; see --help.'
+      )
     return rest
   except Exception as error:  # as in define_config
     _fail(error, '--debug' in argv)

@@ -185,6 +185,7 @@ def test_check_data_shows_what_is_there(flags, tmp_path):
       'config.model.kernel_sizes.audio = 99: expected at most 30',
     ),
     (['stray'], "argument 'stray' is not a flag"),
+    (['--config.study.shots', '1', '5'], 'lists have commas and no spaces, such as 1,2,5'),
   ],
 )
 def test_mistakes_end_with_one_sentence(flags, sentence, tmp_path):
@@ -241,10 +242,10 @@ def test_every_arm_and_shots_and_seeds_in_one_study(tmp_path):
   """A user personalised alone is as in the study."""
   flags = [
     *SMALLEST,
-    f'--config.study.arms={PAPERS_ARMS}',
+    f'--config.study.arms={",".join(PAPERS_ARMS)}',
     '--config.study.num_support=2',
-    '--config.study.shots=(5,2)',
-    '--config.study.seeds=(0,1)',
+    '--config.study.shots=5,2',
+    '--config.study.seeds=0,1',
     '--config.study.attention',
     f'--workdir={tmp_path}',
   ]
