@@ -1,4 +1,4 @@
-"""Says what is in the feature files: what was kept, what was not and why, and who the users are.
+"""Shows what is in the feature files, what was left out and why, and whether a study can run.
 
 python -m launch.check_data --config=configs/mosi.py --config.data.root=DIR
 """
@@ -8,22 +8,39 @@ import pathlib
 from absl import flags
 
 from launch import common
-from persona_jax import config as config_lib
-from persona_jax.data import loading, own_clips
-from persona_jax.reporting import summaries
+from persona_jax import files
+from persona_jax.data import checksums, loading, own_clips
+from persona_jax.errors import UserError
+from persona_jax.reporting import data_check
+from persona_jax.study import readiness
 
 CONFIG = common.define_config()
 CLIPS = flags.DEFINE_string(
   'clips', None, "A folder for each speaker's clips, as CSV files that launch.adapt reads."
 )
+JSON = flags.DEFINE_string(
+  'json', None, 'A file for all facts as JSON; "-" prints them instead of the tables.'
+)
+SHA256SUMS = flags.DEFINE_string(
+  'sha256sums', None, 'A file that sha256sum wrote: first compares the files in config.data.root.'
+)
 
 
 def main() -> None:
-  config_lib.validate(CONFIG.value)
-  study, corpus = CONFIG.value.study, loading.load(CONFIG.value)
-  common.show(summaries.corpus(corpus, study.first_user, study.num_users))
+  show = (lambda text: None) if JSON.value == '-' else common.show
+  if SHA256SUMS.value:
+    root = pathlib.Path(CONFIG.value.data.get('root', ''))
+    show(f'{checksums.verify(pathlib.Path(SHA256SUMS.value), root)} files are as listed.\n')
+  inspection, problem = readiness.inspect(CONFIG.value)
+  show(data_check.markdown(inspection, problem))
+  if JSON.value == '-':
+    print(data_check.as_json(inspection, problem), end='')
+  elif JSON.value:
+    files.write_text(pathlib.Path(JSON.value), data_check.as_json(inspection, problem))
   if CLIPS.value:
-    own_clips.write_speakers(pathlib.Path(CLIPS.value), corpus)
+    own_clips.write_speakers(pathlib.Path(CLIPS.value), loading.load(CONFIG.value))
+  if problem:
+    raise UserError(f'a study of this data cannot run: {problem}')
 
 
 if __name__ == '__main__':

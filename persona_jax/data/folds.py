@@ -114,7 +114,7 @@ def make_folds(corpus: Corpus, config: Config) -> tuple[Fold, ...]:
     held_out = _groups(corpus, config)
   else:
     held_out = _single_speakers(corpus, config)
-  grouped = config.study.protocol == 'grouped'
+  grouped, needed = config.study.protocol == 'grouped', clips_needed(config)
   folds = []
   for rank, users in held_out.items():
     for seed in config_lib.seeds(config):
@@ -128,7 +128,7 @@ def make_folds(corpus: Corpus, config: Config) -> tuple[Fold, ...]:
         train=train,
         valid=valid,
         held_out=np.sort(np.concatenate([user.clips for user in users])),
-        users=tuple(user for user in users if not grouped or _has_enough_clips(user, config)),
+        users=tuple(user for user in users if not grouped or len(user.clips) >= needed),
       )
       assert_held_out(fold, corpus)
       folds.append(fold)
@@ -174,8 +174,11 @@ def _groups(corpus: Corpus, config: Config) -> dict[int, list[User]]:
   return groups
 
 
-def _has_enough_clips(user: User, config: Config) -> bool:
-  return len(user.clips) >= config.study.num_support + MIN_QUERY
+def clips_needed(config: Config) -> int:
+  """The clips that a user of the study must have, to personalise on and to score."""
+  if config.study.protocol == 'grouped':
+    return config.study.num_support + MIN_QUERY
+  return max(config_lib.shots(config)) + 1
 
 
 def _split(
@@ -298,8 +301,8 @@ def plan_folds(corpus: Corpus, config: Config, existing: Epochs | None = None) -
   folds = make_folds(corpus, config)
   if not any(fold.users for fold in folds):
     raise UserError(
-      f'no speaker has the {study.num_support + MIN_QUERY} clips that a user of a grouped study '
-      'needs; lower config.study.num_support.'
+      f'no speaker has the {clips_needed(config)} clips that a user of a grouped study needs; '
+      'lower config.study.num_support.'
     )
   first = study.first_user if study.protocol == 'leave_one_out' else 0
   chosen = tuple(fold for fold in folds if not study.folds or fold.rank - first in study.folds)

@@ -10,7 +10,7 @@ import numpy as np
 
 from persona_jax import config as config_lib
 from persona_jax.arms import NAMES
-from persona_jax.data import loading
+from persona_jax.data import feature_facts, loading
 from persona_jax.data.folds import Fold, plan_everybody
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
@@ -52,6 +52,7 @@ def train(
   if folder.exists():
     raise UserError(f'{folder}: exists; name a new folder for the predictor.')
   corpus = loading.load(config)
+  feature_facts.expect_something_to_learn(corpus)
   held_out = None if study is None else _held_out(pathlib.Path(study), config)
   unfinished = folder.with_name(f'{folder.name}.training')
   plan = plan_everybody(corpus, config)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from persona_jax import config as config_lib
 from persona_jax.data import loading
 from persona_jax.data.study import Study
-from persona_jax.model.build import build, expect_kernels_fit
+from persona_jax.model.build import build
 from persona_jax.reporting import records, report
 from persona_jax.runtime import parallel
-from persona_jax.study import attention, personas, teacher_predictions
+from persona_jax.study import attention, readiness, teacher_predictions
 from persona_jax.study import workdir as workdir_lib
 from persona_jax.study.adaptation import StudyPersonaliser
 from persona_jax.study.personas import BayesianArms
@@ -36,12 +36,8 @@ def opened(config: Config, workdir: pathlib.Path) -> Iterator[Study]:
   build(config.model)  # checks the base model
   workdir_lib.expect_unlocked(workdir)
   workdir_lib.expect_config_of_results(workdir, config)
-  study = Study.plan(config, loading.load(config), workdir, workdir_lib.existing_epochs(workdir))
-  personas.expect_enough_speakers(study)
-  for case in study.folds.cases:
-    for control in study.conditions:
-      study.draws(case, control)  # refuses a user with too few clips
-  expect_kernels_fit(config.model, study.folds.buckets.steps[0])
+  existing = workdir_lib.existing_epochs(workdir)
+  study = readiness.planned(config, loading.load(config), workdir, existing)
   with workdir_lib.lock(workdir):
     workdir_lib.expect_config_of_results(workdir, config)  # another run may have begun it meanwhile
     workdir_lib.expect_corpus_of_results(study)
