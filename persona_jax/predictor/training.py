@@ -52,10 +52,10 @@ def train(
   if folder.exists():
     raise UserError(f'{folder}: exists; name a new folder for the predictor.')
   corpus = loading.load(config)
-  feature_facts.expect_something_to_learn(corpus)
   held_out = None if study is None else _held_out(pathlib.Path(study), config)
   unfinished = folder.with_name(f'{folder.name}.training')
   plan = plan_everybody(corpus, config)
+  feature_facts.expect_something_to_learn(corpus)
   whole = Study(config, corpus, plan, unfinished)
   expect_kernels_fit(config.model, corpus.clips.steps)
   (fold,) = plan.all

@@ -1,4 +1,4 @@
-"""Short Markdown for the single stages: the data, the pre-training, one user before and after."""
+"""Short Markdown for the single stages: the pre-training, one user before and after."""
 
 import dataclasses
 import io
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from persona_jax.data.corpus import Corpus, users_by_clips
 from persona_jax.data.folds import Fold
 from persona_jax.evaluation import metrics
 from persona_jax.files import CsvWriter
@@ -28,55 +27,6 @@ class UserPredictions:
   labels: np.ndarray
   predictions: np.ndarray
   in_support: np.ndarray
-
-
-def corpus(loaded: Corpus, first_user: int, num_users: int) -> str:
-  """What a corpus holds, and every note from loading it."""
-  rows = []
-  for modality, width in loaded.clips.widths.items():
-    lengths = np.asarray(loaded.clips.lengths[modality])
-    sampling = loaded.sampling.get(modality)
-    rates = (
-      [_rate(sampling.file_rate), _rate(sampling.rate), str(sampling.num_cut)] if sampling else []
-    )
-    rows.append(
-      [
-        modality,
-        str(width),
-        str(lengths.min()),
-        f'{np.median(lengths):g}',
-        str(lengths.max()),
-        str((lengths == 0).sum()),
-        *rates,
-      ]
-    )
-  header = ['modality', 'width', 'fewest steps', 'median', 'most', 'clips without']
-  if loaded.sampling:
-    header += ['frames/s in the file', 'frames/s used', 'clips cut']
-  users = users_by_clips(loaded)
-  labels = loaded.labels
-  return (
-    '\n\n'.join(
-      [
-        '# Corpus',
-        f'{len(loaded.names)} clips of {len(users)} speakers; sentiment {labels.min():g} to '
-        f'{labels.max():g}, mean {labels.mean():.3f}, {(labels == 0).sum()} clips at 0.',
-        table(header, rows),
-        'Users: '
-        + ', '.join(
-          f'{literal(user)} ({count} clips)'
-          for user, count in users[first_user : first_user + num_users]
-        )
-        + '.',
-        '\n'.join(f'- {literal(note)}' for note in loaded.notes),
-      ]
-    )
-    + '\n'
-  )
-
-
-def _rate(frames_per_second: float | None) -> str:
-  return '–' if frames_per_second is None else f'{frames_per_second:.4g}'
 
 
 def pretraining(

@@ -30,8 +30,8 @@ def planned(
   Raises:
     UserError: the corpus has nothing to learn from, or too few speakers or clips.
   """
-  feature_facts.expect_something_to_learn(corpus)
   study = Study.plan(config, corpus, workdir, num_batches)
+  feature_facts.expect_something_to_learn(corpus)
   personas.expect_enough_speakers(study)
   for case in study.folds.cases:
     for control in study.conditions:

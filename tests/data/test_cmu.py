@@ -8,7 +8,6 @@ from configs import mosi
 from persona_jax.data import corpus, loading
 from persona_jax.data.resample import Sampling
 from persona_jax.errors import UserError
-from persona_jax.reporting import summaries
 
 
 def config_of(root, files):
@@ -102,14 +101,6 @@ def test_single_videos_that_are_faster_are_averaged_and_told(small, tmp_path):
     'facet.csd: 10 frames a second (median over videos), averaged to 10 in 1 of 3 videos '
     '(config.data.frames_per_second).'
   ) in loaded.notes
-
-
-def test_check_data_shows_the_rates(small):
-  small.data.frames_per_second.vision, small.data.max_steps.audio = 5, 20
-  table = summaries.corpus(loading.load(small), 0, 1)
-  assert '| clips without | frames/s in the file | frames/s used | clips cut |' in table
-  assert '| audio | 74 | 20 | 20 | 20 | 0 | 12.5 | 12.5 | 9 |' in table
-  assert '| vision | 47 | 10 | 10 | 10 | 0 | 15 | 5 | 0 |' in table
 
 
 def test_a_frame_that_straddles_clips_belongs_to_both(tmp_path, small):
