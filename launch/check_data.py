@@ -30,7 +30,8 @@ def main() -> None:
   show = (lambda text: None) if JSON.value == '-' else common.show
   if SHA256SUMS.value:
     root = pathlib.Path(CONFIG.value.data.get('root', ''))
-    show(f'{checksums.verify(pathlib.Path(SHA256SUMS.value), root)} files are as listed.\n')
+    sums = pathlib.Path(SHA256SUMS.value)
+    show(data_check.verified(sums, checksums.verify(sums, root)))
   inspection, problem = readiness.inspect(CONFIG.value)
   show(data_check.markdown(inspection, problem))
   if JSON.value == '-':

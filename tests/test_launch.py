@@ -1,7 +1,9 @@
 """What the launchers do, print, leave and refuse."""
 
 import csv
+import hashlib
 import json
+import pathlib
 
 import jax
 import pooling
@@ -160,10 +162,32 @@ def test_unknown_folds_users_and_clips_are_named(flags, workdir, tmp_path):
 
 
 def test_check_data_shows_what_is_there(flags, tmp_path):
-  assert '| language |' in run('check_data', *flags, f'--clips={tmp_path}')
+  facts = tmp_path / 'facts.json'
+  assert '| language |' in run('check_data', *flags, f'--clips={tmp_path}', f'--json={facts}')
   tables = sorted(tmp_path.glob('*.csv'))
   assert len(tables) == 6
   assert tables[0].read_text().startswith('clip,user,label,language,audio')
+  assert json.loads(facts.read_text())['problem'] is None
+
+
+def test_check_data_fails_where_a_study_cannot_run():
+  process = start('check_data', *SMALLEST, '--config.study.num_users=6', '--json=-')
+  printed, errors = process.communicate()
+  assert process.returncode == 1
+  problem = json.loads(printed)['problem']
+  assert problem.startswith('the corpus has 6 speakers, too few for config.study.num_users = 6')
+  assert errors == f'check_data: a study of this data cannot run: {problem}\n'
+
+
+@WITHOUT_MULT
+def test_check_data_verifies_files(flags, tmp_path):
+  (root,) = [flag.partition('=')[2] for flag in flags if flag.startswith('--config.data.root')]
+  content = (pathlib.Path(root) / 'words.csd').read_bytes()
+  sums = tmp_path / 'SHA256SUMS'
+  sums.write_text(f'{hashlib.sha256(content).hexdigest()}  words.csd\n')
+  assert 'SHA256SUMS lists them: 1 of 1.' in run('check_data', *flags, f'--sha256sums={sums}')
+  sums.write_text(f'{"0" * 64}  words.csd\n')
+  assert 'different: words.csd' in complaint('check_data', *flags, f'--sha256sums={sums}')
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 from collections.abc import Iterable
 
 from persona_jax.data.feature_facts import PERCENTILES, ModalityFacts
@@ -40,6 +41,11 @@ def markdown(found: Inspection, problem: str | None) -> str:
     *_notes('## Notes', found.notes),
   ]
   return '\n\n'.join(parts) + '\n'
+
+
+def verified(sums: pathlib.Path, count: int) -> str:
+  """Says that all files of a list of checksums are as listed."""
+  return f'Files that are as {literal(str(sums))} lists them: {count} of {count}.\n'
 
 
 def _files(found: Inspection) -> list[str]:
