@@ -10,8 +10,6 @@ import numpy as np
 from persona_jax.data.resample import Sampling
 from persona_jax.types import Array, Clips
 
-LABEL_RANGE = 3.0
-
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:

@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from persona_jax import files
-from persona_jax.data.corpus import LABEL_RANGE, Corpus, pad_clips
+from persona_jax.data.corpus import Corpus, pad_clips
 from persona_jax.errors import UserError
+from persona_jax.targets import SENTIMENT
 from persona_jax.types import Clips
 
 CLIP, USER, LABEL, FEATURES = 'clip', 'user', 'label', 'features'
@@ -139,8 +140,8 @@ def _label(line: Mapping[str, str | None]) -> float:
     label = float(text)
   except ValueError as error:
     raise _Unusable(f'label {text!r} is no number') from error
-  if not abs(label) <= LABEL_RANGE:
-    raise _Unusable(f'label {text}, expected -3 to 3')
+  if not SENTIMENT.holds(label):
+    raise _Unusable(f'label {text}, expected {SENTIMENT.range}')
   return label
 
 

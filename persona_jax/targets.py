@@ -1,0 +1,73 @@
+"""What is predicted: sentiment, or one of the emotions of CMU-MOSEI, with the range of its labels.
+
+Emotions are rated 0 (no evidence) to 3 (highly present), and count as present above 0: Zadeh et al.
+2018, section 3 (https://aclanthology.org/P18-1208).
+"""
+
+import dataclasses
+
+from persona_jax.errors import UserError
+from persona_jax.types import Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+  """One column of labels.
+
+  Attributes:
+    name: 'sentiment', or the emotion's.
+    low, high: the least and the greatest label.
+  """
+
+  name: str
+  low: float
+  high: float
+
+  @property
+  def is_emotion(self) -> bool:
+    return self.name != 'sentiment'
+
+  @property
+  def range(self) -> str:
+    """Such as '-3 to 3'."""
+    return f'{self.low:g} to {self.high:g}'
+
+  def holds(self, label: float) -> bool:
+    """Whether a label is in range; False for NaN."""
+    return bool(self.low <= label <= self.high)
+
+
+SENTIMENT = Target('sentiment', -3.0, 3.0)
+# The columns of CMU-MOSEI's labels, in their order in the file
+# (https://github.com/A2Zadeh/CMU-MultimodalSDK/issues/191).
+EMOTIONS = ('happiness', 'sadness', 'anger', 'surprise', 'disgust', 'fear')
+COLUMNS = ('sentiment', *EMOTIONS)
+_ALIASES = {'happy': 'happiness', 'sad': 'sadness', 'angry': 'anger', 'surprised': 'surprise'}
+
+
+def standard_name(name: str) -> str:
+  """A column's name as in `COLUMNS`, where it has one there."""
+  name = name.strip().lower()
+  return _ALIASES.get(name, name)
+
+
+def named(name: str) -> Target:
+  """The target of a name in `COLUMNS`, or of its number.
+
+  Raises:
+    UserError: there is none.
+  """
+  column = name.strip()
+  if column.isdecimal() and int(column) < len(COLUMNS):
+    column = COLUMNS[int(column)]
+  if column not in COLUMNS:
+    raise UserError(
+      f'config.data.target = {name!r}: expected one of {", ".join(COLUMNS)}, or its number, 0 to '
+      f'{len(COLUMNS) - 1}.'
+    )
+  return SENTIMENT if column == 'sentiment' else Target(column, 0.0, 3.0)
+
+
+def of(config: Config) -> Target:
+  """The target of a config; a synthetic corpus has sentiment alone."""
+  return named(config.data.get('target', SENTIMENT.name))
