@@ -26,12 +26,14 @@ class Clip:
     video: what its speaker is looked up by.
     label: in the target's range.
     frames: {modality: [t, D_m]}.
+    speaker: who speaks, where the file itself says so.
   """
 
   name: str
   video: str
   label: float
   frames: dict[str, np.ndarray]
+  speaker: str = ''
 
 
 def video_and_index(name: str) -> tuple[str, int] | None:
@@ -111,16 +113,28 @@ class Gathered:
         f'{where}: none of its {len(self.left_out)} clips could be used; the '
         f'first, {next(iter(self.left_out.items()), "none")}; do the files belong together?'
       )
-    speaker_of, speaker_note = speakers_of({clip.video for clip in self.kept}, speakers)
+    speaker_of, speaker_notes = self._speakers(where, speakers)
     return Corpus(
       names=tuple(clip.name for clip in self.kept),
-      speakers=tuple(speaker_of[clip.video] for clip in self.kept),
+      speakers=tuple(clip.speaker or speaker_of[clip.video] for clip in self.kept),
       labels=np.array([clip.label for clip in self.kept], np.float32),
       clips=pad_clips([clip.frames for clip in self.kept], widths),
       left_out=self.left_out,
-      notes=(speaker_note, *notes, *self._notes()),
+      notes=(*speaker_notes, *notes, *self._notes()),
       sampling=dict(sampling),
     )
+
+  def _speakers(
+    self, where: pathlib.Path, path: pathlib.Path | None
+  ) -> tuple[dict[str, str], list[str]]:
+    """{video: speaker} of clips whose file does not name the speaker, and sentences on all."""
+    named = {clip.speaker for clip in self.kept if clip.speaker}
+    notes = [f'{len(named)} speakers are named in {where.name}.'] if named else []
+    videos = {clip.video for clip in self.kept if not clip.speaker}
+    if not videos:
+      return {}, notes
+    speaker_of, note = speakers_of(videos, path)
+    return speaker_of, [*notes, note]
 
   def _notes(self) -> list[str]:
     """Sentences on the clips that lack a modality, and on those left out."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -44,8 +45,8 @@ def read(path: pathlib.Path, target: Target) -> Labels:
   left_out: list[tuple[str, str]] = []
   instants = []
   with csd.ComputationalSequence(path) as sequence:
-    column = _column(sequence, target)
     width = sequence.width()
+    chosen = column(path, width, sequence.metadata('dimension names'), target)
     for entry in sorted(sequence.videos, key=_order):
       segment = gathering.video_and_index(entry)
       video = segment[0] if segment else entry
@@ -59,7 +60,7 @@ def read(path: pathlib.Path, target: Target) -> Labels:
           f'{path}: {entry} is {features.shape[1]} wide, the first entry {width}; every entry must '
           'have the same columns.'
         )
-      for index, score in enumerate(features[:, column]):
+      for index, score in enumerate(features[:, chosen]):
         name = entry if segment else f'{video}[{index}]'
         problem = gathering.label_problem(score, target)
         if not problem and not usable[index]:
@@ -79,10 +80,17 @@ def _order(entry: str) -> tuple[str, int]:
   return gathering.video_and_index(entry) or (entry, -1)
 
 
-def _column(sequence: csd.ComputationalSequence, target: Target) -> int:
-  """The column of the target, by the file's own names of its columns or by their number."""
-  width = sequence.width()
-  names = [standard_name(name) for name in sequence.metadata('dimension names')]
+def column(where: object, width: int, names: Sequence[str], target: Target) -> int:
+  """The column of the target in labels that are `width` wide.
+
+  Args:
+    where: what to call the labels in a message.
+    names: of the columns, as the file says; where they are not known, their number tells.
+
+  Raises:
+    UserError: there is no such column.
+  """
+  names = [standard_name(name) for name in names]
   if width == 1:
     names = [COLUMNS[0]]
   elif len(names) != width or not set(names) & set(COLUMNS):
@@ -90,6 +98,6 @@ def _column(sequence: csd.ComputationalSequence, target: Target) -> int:
   if target.name in names:
     return names.index(target.name)
   raise UserError(
-    f'{sequence.path}: its labels have {width} columns a clip ({", ".join(names) or "unnamed"}), '
+    f'{where}: its labels have {width} columns a clip ({", ".join(names) or "unnamed"}), '
     f'none of them {target.name} (config.data.target); is this the labels file?'
   )

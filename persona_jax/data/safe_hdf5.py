@@ -48,9 +48,9 @@ class SafeFile:
     Raises:
       Refused: it lies outside the file, or declares more than the file can hold.
     """
-    _check_storage(dataset)
+    is_compressed = _check_storage(dataset)
     self._take(dataset)
-    if dataset.chunks and dataset.compression == 'gzip':
+    if is_compressed:
       _check_chunks(dataset, self._size)
     return np.asarray(dataset[()])
 
@@ -70,11 +70,11 @@ def child(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
   Raises:
     Refused: it is a link to somewhere else.
   """
-  link = group.get(name, getlink=True)
-  if link is None:
+  encoded = name.encode()
+  if not group.id.links.exists(encoded):
     return None
-  if not isinstance(link, h5py.HardLink):
-    raise Refused(f'{ascii(name)} is a link to another place ({type(link).__name__})')
+  if group.id.links.get_info(encoded).type != h5py.h5l.TYPE_HARD:
+    raise Refused(f'{ascii(name)} is a link to another place')
   found = group[name]
   return found if isinstance(found, (h5py.Group, h5py.Dataset)) else None
 
@@ -106,13 +106,15 @@ def _size(shape: tuple[int, ...]) -> int:
   return size
 
 
-def _check_storage(dataset: h5py.Dataset) -> None:
-  if dataset.is_virtual or dataset.external:
-    raise Refused('keeps its values in another file')
+def _check_storage(dataset: h5py.Dataset) -> bool:
+  """Returns whether the dataset is compressed; raises `Refused` unless its values are here."""
   plist = dataset.id.get_create_plist()
+  if plist.get_layout() == h5py.h5d.VIRTUAL or plist.get_external_count():
+    raise Refused('keeps its values in another file')
   filters = [plist.get_filter(n)[0] for n in range(plist.get_nfilters())]
   if not set(filters) <= _FILTERS or len(set(filters)) < len(filters):
     raise Refused(f'is compressed by other means than gzip ({dataset.compression or "unknown"})')
+  return h5py.h5z.FILTER_DEFLATE in filters
 
 
 def _check_chunks(dataset: h5py.Dataset, file_size: int) -> None:
