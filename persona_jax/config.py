@@ -228,7 +228,17 @@ def validate(config: Config) -> None:
   expect('seed', _is_seed(config.seed), SEED)
   expect('data.name', config.data.name in ('csd', 'synthetic'), "'csd' or 'synthetic'")
   if config.data.name == 'csd':
-    targets.of(config)
+    is_emotion = targets.of(config).is_emotion
+    expect(
+      'study.controls',
+      not is_emotion or not {'one_sided', TOLD} & set(config.study.controls),
+      'none of one_sided and one_sided_told for an emotion, whose labels have one sign',
+    )
+    expect(
+      'study.support',
+      not is_emotion or config.study.support == 'random',
+      "'random' for an emotion, whose labels have one sign",
+    )
     expect(
       'data.format', config.data.format in FORMATS, f'one of {", ".join(FORMATS[1:])}, or empty'
     )

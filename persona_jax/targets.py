@@ -6,8 +6,10 @@ Emotions are rated 0 (no evidence) to 3 (highly present), and count as present a
 
 import dataclasses
 
+import numpy as np
+
 from persona_jax.errors import UserError
-from persona_jax.types import Config
+from persona_jax.types import Array, Config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,25 @@ class Target:
   def range(self) -> str:
     """Such as '-3 to 3'."""
     return f'{self.low:g} to {self.high:g}'
+
+  @property
+  def points(self) -> str:
+    """What a difference of labels is called."""
+    return f'points of {self.name}' if self.is_emotion else 'sentiment points'
+
+  def scaled(self, values: Array) -> Array:
+    """Labels or predictions, with the range stretched to that of sentiment."""
+    if not self.is_emotion:
+      return values
+    share = (SENTIMENT.high - SENTIMENT.low) / (self.high - self.low)
+    return ((values - self.low) * share + SENTIMENT.low).astype(np.float32)
+
+  def unscaled(self, values: np.ndarray) -> np.ndarray:
+    """What `scaled` was made from."""
+    if not self.is_emotion:
+      return values
+    share = (self.high - self.low) / (SENTIMENT.high - SENTIMENT.low)
+    return ((values - SENTIMENT.low) * share + self.low).astype(np.float32)
 
   def holds(self, label: float) -> bool:
     """Whether a label is in range; False for NaN."""

@@ -70,10 +70,9 @@ def child(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
   Raises:
     Refused: it is a link to somewhere else.
   """
-  encoded = name.encode()
-  if not group.id.links.exists(encoded):
+  if not group.id.links.exists(name.encode()):
     return None
-  if group.id.links.get_info(encoded).type != h5py.h5l.TYPE_HARD:
+  if not isinstance(group.get(name, getlink=True), h5py.HardLink):
     raise Refused(f'{ascii(name)} is a link to another place')
   found = group[name]
   return found if isinstance(found, (h5py.Group, h5py.Dataset)) else None

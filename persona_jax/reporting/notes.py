@@ -45,6 +45,18 @@ def _reading(loaded: Results) -> list[str]:
     'within each seed.',
     *([f'{P_NOTE} {holm_note(len(compared))}'] if compared else []),
     *([MEAN_SHIFT_NOTE] if caveat(loaded.all_scores) else []),
+    *(_OF_EMOTIONS if loaded.scores.target.is_emotion else _of_sentiment(loaded)),
+  ]
+
+
+_OF_EMOTIONS = [
+  'WAcc and F1 are of clips where the emotion is present (label above 0; prediction of 1/6 and '
+  'more) against those where it is absent. WAcc is the mean of both recalls.'
+]
+
+
+def _of_sentiment(loaded: Results) -> list[str]:
+  return [
     'F1 and Acc2 leave out clips labelled 0 (non0); `records.jsonl` also has the metrics that '
     'count them (has0).',
     "The paper's rows (CMU-MOSI with COVAREP, Facet and GloVe features; one draw, 30 query clips "

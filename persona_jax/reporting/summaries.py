@@ -12,6 +12,7 @@ from persona_jax.evaluation import metrics
 from persona_jax.files import CsvWriter
 from persona_jax.reporting.markdown import literal, number, table
 from persona_jax.reporting.tables import COLUMNS
+from persona_jax.targets import SENTIMENT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +31,8 @@ class UserPredictions:
   in_support: np.ndarray
 
 
-def corpus(loaded: Corpus, first_user: int, num_users: int) -> str:
-  """What a corpus holds, and every note from loading it."""
+def corpus(loaded: Corpus, first_user: int, num_users: int, name: str = SENTIMENT.name) -> str:
+  """What a corpus holds, and every note from loading it; `name` is that of the target."""
   rows = []
   for modality, sequence in loaded.clips.sequences.items():
     lengths = loaded.clips.masks[modality].sum(axis=1)
@@ -59,7 +60,7 @@ def corpus(loaded: Corpus, first_user: int, num_users: int) -> str:
     '\n\n'.join(
       [
         '# Corpus',
-        f'{len(loaded.names)} clips of {len(users)} speakers; sentiment {labels.min():g} to '
+        f'{len(loaded.names)} clips of {len(users)} speakers; {name} {labels.min():g} to '
         f'{labels.max():g}, mean {labels.mean():.3f}, {(labels == 0).sum()} clips at 0.',
         table(header, rows),
         'Users: '
