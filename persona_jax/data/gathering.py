@@ -54,35 +54,32 @@ class Gathered:
 
   Attributes:
     kept: the clips to use.
-    left_out: {clip: reason} of the others.
+    left_out: (clip, reason) of the others.
   """
 
   def __init__(self, modalities: Sequence[str], drop_incomplete: bool):
     """With `drop_incomplete`, a clip that lacks one of the modalities is left out, not masked."""
     self._modalities, self._drop_incomplete = modalities, drop_incomplete
     self.kept: list[Clip] = []
-    self.left_out: dict[str, str] = {}
+    self.left_out: list[tuple[str, str]] = []
     self._masked: dict[str, list[str]] = {}
     self._names: set[str] = set()
 
   def leave_out(self, name: str, reason: str) -> None:
-    """Leaves a clip out; a name that was left out before gets a number behind it."""
-    number, unique = 2, name
-    while unique in self.left_out:
-      number, unique = number + 1, f'{name} ({number})'
-    self.left_out[unique] = reason
+    """Leaves a clip out by name."""
+    self.left_out.append((name, reason))
 
   def add(self, clip: Clip) -> None:
     """Keeps a clip, if it has frames, and its name is new."""
     if clip.name in self._names:
-      self.leave_out(f'{clip.name} again', 'its name occurs before')
+      self.leave_out(clip.name, 'its name occurs before')
       return
     self._names.add(clip.name)
     missing = [m for m in self._modalities if not len(clip.frames[m])]
     if len(missing) == len(self._modalities):
       self.leave_out(clip.name, 'no modality has a frame in its interval')
     elif missing and self._drop_incomplete:
-      self.left_out[clip.name] = f'no frame of {", ".join(missing)} (config.data.missing is "drop")'
+      self.leave_out(clip.name, f'no frame of {", ".join(missing)} (config.data.missing is "drop")')
     else:
       if missing:
         self._masked[clip.name] = missing
@@ -111,16 +108,17 @@ class Gathered:
     if not self.kept:
       raise UserError(
         f'{where}: none of its {len(self.left_out)} clips could be used; the '
-        f'first, {next(iter(self.left_out.items()), "none")}; do the files belong together?'
+        f'first, {next(iter(self.left_out), "none")}; do the files belong together?'
       )
     speaker_of, speaker_notes = self._speakers(where, speakers)
+    left_out = self._left_out_by_name()
     return Corpus(
       names=tuple(clip.name for clip in self.kept),
       speakers=tuple(clip.speaker or speaker_of[clip.video] for clip in self.kept),
       labels=np.array([clip.label for clip in self.kept], np.float32),
       clips=pad_clips([clip.frames for clip in self.kept], widths),
-      left_out=self.left_out,
-      notes=(*speaker_notes, *notes, *self._notes()),
+      left_out=left_out,
+      notes=(*speaker_notes, *notes, *self._notes(left_out)),
       sampling=dict(sampling),
     )
 
@@ -136,7 +134,19 @@ class Gathered:
     speaker_of, note = speakers_of(videos, path)
     return speaker_of, [*notes, note]
 
-  def _notes(self) -> list[str]:
+  def _left_out_by_name(self) -> dict[str, str]:
+    """{clip: reason}; a name that another clip has gets a number behind it."""
+    times, by_name = collections.Counter(clip.name for clip in self.kept), {}
+    for name, reason in self.left_out:
+      unique = name
+      while times[unique]:
+        times[name] += 1
+        unique = f'{name} ({times[name]})'
+      times[unique] += 1
+      by_name[unique] = reason
+    return by_name
+
+  def _notes(self, left_out: Mapping[str, str]) -> list[str]:
     """Sentences on the clips that lack a modality, and on those left out."""
     notes = []
     if self._masked:
@@ -146,10 +156,10 @@ class Gathered:
         + ', '.join(f'{m} {n}' for m, n in sorted(counts.items()))
         + f' (first: {next(iter(self._masked))}).'
       )
-    if self.left_out:
+    if left_out:
       notes.append(
-        f'{len(self.left_out)} labelled clips left out: '
-        + '; '.join(f'{name}: {why}' for name, why in self.left_out.items())
+        f'{len(left_out)} labelled clips left out: '
+        + '; '.join(f'{name}: {why}' for name, why in left_out.items())
         + '.'
       )
     return notes

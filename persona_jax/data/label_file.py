@@ -53,7 +53,8 @@ def read(path: pathlib.Path, target: Target) -> Labels:
       features, intervals = sequence.read(entry)
       usable = align.valid_intervals(intervals)
       if segment and len(features) != 1:
-        left_out.append((entry, f'its entry has {len(features)} labels, expected 1'))
+        problem = f'its entry has {len(features)} labels, expected 1'
+        left_out += [(entry, problem)] * len(features)
         continue
       if features.shape[1] != width:
         raise UserError(

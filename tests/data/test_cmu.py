@@ -249,7 +249,8 @@ def test_a_clip_whose_name_or_label_is_not_one_is_left_out(tmp_path, small):
   assert loaded.names == ('va[0]',) and loaded.labels.tolist() == [1.0]
   assert loaded.left_out == {
     'va[1]': 'its entry has 2 labels, expected 1',
-    'va[0] again': 'its name occurs before',
+    'va[1] (2)': 'its entry has 2 labels, expected 1',
+    'va[0] (2)': 'its name occurs before',
   }
 
 

@@ -37,7 +37,7 @@ def config(tmp_path_factory):
   config.data.update(root=str(root), target='happiness', **files)
   config.model.update(name=pooling.NAME, modalities=('language',))
   config.pretrain.valid_speakers = 0.35
-  config.study.update(arms=ARMS, controls=('other',))
+  config.study.update(arms=ARMS, controls=('other',), folds=(0,))
   return config
 
 
