@@ -138,9 +138,10 @@ def _normalised(config: dict, used: Sequence[str]) -> list[str]:
 
 
 def _averaged(config: dict, used: Sequence[str]) -> list[str]:
-  if 'frames_per_second' not in config.get('data', {}):
+  data = config.get('data', {})
+  if 'frames_per_second' not in data or data.get('file'):  # a file of everything has no times
     return []
-  rates = config['data']['frames_per_second']
+  rates = data['frames_per_second']
   averaged = [
     f'{rates[modality]:g} per second ({modality})' for modality in used if rates.get(modality)
   ]
