@@ -10,6 +10,7 @@ from collections.abc import Callable
 import ml_collections
 from ml_collections import config_dict
 
+from persona_jax import targets
 from persona_jax.arms import (
   ARMS,
   BASELINE,
@@ -26,6 +27,7 @@ from persona_jax.arms import (
 from persona_jax.errors import UserError
 from persona_jax.types import MODALITIES, Config
 
+FORMATS = ('', 'csd', 'mult', 'mmsa', 'clips')  # of config.data.format
 SEED = 'an integer of 0 to 2147483647'
 
 
@@ -140,7 +142,11 @@ def csd_data(**files: str) -> Config:
     dict(
       name='csd',
       root='',
+      format='',  # one of `FORMATS`; empty: recognised by content
       **files,
+      file='',  # in `root`: one file of everything, in place of the four; see persona_jax/data
+      target='sentiment',  # or an emotion of CMU-MOSEI: see persona_jax.targets
+      mmsa_language='text',  # which array of MMSA's files is language, such as 'text_bert'
       speakers='',  # a CSV "video,speaker" in `root`; empty: every video counts as a speaker
       missing='mask',  # or 'drop': what to do with a clip that lacks a modality
       # Faster frames are averaged to this rate, MulT's; None or 0 keeps the rate of the file.
@@ -223,6 +229,20 @@ def validate(config: Config) -> None:
   expect('seed', _is_seed(config.seed), SEED)
   expect('data.name', config.data.name in ('csd', 'synthetic'), "'csd' or 'synthetic'")
   if config.data.name == 'csd':
+    is_emotion = targets.of(config).is_emotion
+    expect(
+      'study.controls',
+      not is_emotion or not {'one_sided', TOLD} & set(config.study.controls),
+      'none of one_sided and one_sided_told for an emotion, whose labels have one sign',
+    )
+    expect(
+      'study.support',
+      not is_emotion or config.study.support == 'random',
+      "'random' for an emotion, whose labels have one sign",
+    )
+    expect(
+      'data.format', config.data.format in FORMATS, f'one of {", ".join(FORMATS[1:])}, or empty'
+    )
     expect('data.missing', config.data.missing in ('mask', 'drop'), "'mask' or 'drop'")
     for modality in MODALITIES:
       expect(f'data.max_steps.{modality}', config.data.max_steps[modality] >= 1, 'at least 1 step')

@@ -95,6 +95,13 @@ class RaggedClips(NamedTuple):
       masks[m] = step < lengths
     return Clips(sequences, masks)
 
+  def rows(self, modality: str, places: np.ndarray) -> np.ndarray:
+    """The frames [n, D_m] of the clips at `places`, one clip behind the other; host arrays."""
+    lengths = np.asarray(self.lengths[modality][places])
+    before = np.cumsum(lengths) - lengths
+    first = np.repeat(self.starts[modality][places] - before, lengths)
+    return np.asarray(self.frames[modality])[first + np.arange(lengths.sum())]
+
   def at(self, places: np.ndarray) -> Clips:
     """The clips at `places` [B], padded with zeros to the longest of them; host arrays."""
     lengths = {m: n[places] for m, n in self.lengths.items()}

@@ -11,7 +11,8 @@ from configs import mosi, synthetic
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / 'README.md'
-READMES = (README, *(ROOT / f / 'README.md' for f in ('configs', 'launch', 'persona_jax', 'tests')))
+FOLDERS = ('configs', 'launch', 'persona_jax', 'persona_jax/data', 'tests')
+READMES = (README, *(ROOT / folder / 'README.md' for folder in FOLDERS))
 INSTALL = "python3 -m venv .venv && . .venv/bin/activate && pip install -e '.[test]'"
 FLAGS_OF_ABSL = {'help', 'verbosity'}
 

@@ -11,8 +11,6 @@ from numpy.typing import DTypeLike
 from persona_jax.data.resample import Sampling
 from persona_jax.types import Array, RaggedClips
 
-LABEL_RANGE = 3.0
-
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:

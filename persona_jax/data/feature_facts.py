@@ -47,15 +47,10 @@ class ModalityFacts:
 
 
 def frames_of(corpus: Corpus, modality: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-  """Yields a few clips at a time: their frames [n, D], one clip behind the other, and lengths [c].
-
-  All that this module knows of how a corpus stores frames is here.
-  """
-  sequence, mask = corpus.clips.sequences[modality], corpus.clips.masks[modality]
+  """Yields a few clips at a time: their frames [n, D] one behind the other, and lengths [c]."""
   for start in range(0, len(corpus.names), _AT_ONCE):
-    clips = slice(start, start + _AT_ONCE)
-    present = np.asarray(mask[clips])
-    yield np.asarray(sequence[clips])[present], present.sum(axis=1)
+    places = np.arange(start, min(start + _AT_ONCE, len(corpus.names)))
+    yield corpus.clips.rows(modality, places), np.asarray(corpus.clips.lengths[modality])[places]
 
 
 def uncut(config: Config) -> Config:
@@ -68,7 +63,7 @@ def uncut(config: Config) -> Config:
 
 def of_modality(corpus: Corpus, modality: str, config: Config) -> tuple[ModalityFacts, np.ndarray]:
   """A modality's facts, and the lengths [N] of its clips, in a corpus loaded as `uncut` says."""
-  width = corpus.clips.sequences[modality].shape[-1]
+  width = corpus.clips.widths[modality]
   low, high = np.full(width, np.inf), np.full(width, -np.inf)
   num_zero, lengths = 0, []
   for frames, of_clips in frames_of(corpus, modality):
@@ -107,9 +102,9 @@ def expect_something_to_learn(corpus: Corpus) -> None:
       f'all {len(corpus.labels)} clips have the label {corpus.labels[0]:g}, which leaves nothing '
       'to learn; is config.data.labels the right file?'
     )
-  modalities = list(corpus.clips.sequences)
+  modalities = list(corpus.clips.frames)
   for modality in modalities:
-    if not any(lengths.any() for _, lengths in frames_of(corpus, modality)):
+    if not np.any(corpus.clips.lengths[modality]):
       others = ','.join(other for other in modalities if other != modality) or 'others'
       raise UserError(
         f'none of the {len(corpus.names)} clips has a frame of {modality}; name a file that '

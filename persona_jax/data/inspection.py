@@ -98,7 +98,7 @@ def inspect(corpus: Corpus, config: Config) -> Inspection:
   labelled = {name.rpartition('[')[0] for name in (*corpus.names, *corpus.left_out)}
   files = source_files.read_all(config, labelled)
   modalities, lengths = {}, {}
-  for modality in corpus.clips.sequences:
+  for modality in corpus.clips.frames:
     modalities[modality], lengths[modality] = feature_facts.of_modality(corpus, modality, config)
   masked = _masked(corpus.names, lengths)
   rounded = collections.Counter(np.rint(corpus.labels).astype(int).tolist())

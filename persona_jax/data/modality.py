@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,35 +26,65 @@ class ModalityReader(contextlib.AbstractContextManager):
     """
     self._sequence = csd.ComputationalSequence(path)
     self._max_steps, self._rate = max_steps, rate
-    self.width = self._sequence.width()
+    self.width, self._entries = self._sequence.width(), frozenset(self._sequence.videos)
     self._counts, self._rates = collections.Counter(), []
     self._num_cut = self._num_averaged = 0  # clips, videos
 
   def __exit__(self, *exception) -> None:
     self._sequence.close()
 
-  def frames(self, video: str, intervals: np.ndarray) -> list[np.ndarray]:
-    """Frames of each clip of `video`: a list of [t, D] float32, t at most `max_steps`.
+  def frames(self, video: str, names: Sequence[str], intervals: np.ndarray) -> list[np.ndarray]:
+    """Frames of clips of `video`: a list of [t, D] float32, t at most `max_steps`.
+
+    A clip that has an entry of its own in the file has all frames of it; the others have those of
+    the video that share time with them.
+
+    Args:
+      names: of the clips, `<video>[<index>]`.
+      intervals: [n, 2] of the clips, seconds.
 
     Raises:
       UserError: the video is damaged, or not as wide as the others.
     """
-    if video not in self._sequence.videos:
-      return [np.zeros((0, self.width), np.float32)] * len(intervals)
-    features, spans = self._sequence.read(video)
+    if video in self._entries:
+      clips = self._of_video(video, intervals)
+    else:
+      clips = [np.zeros((0, self.width), np.float32)] * len(intervals)
+    return [
+      self._of_entry(name) if name in self._entries else clip
+      for name, clip in zip(names, clips, strict=True)
+    ]
+
+  def _of_entry(self, name: str) -> np.ndarray:
+    """All frames of an entry that is one clip, in the order of the file."""
+    features, spans = self._read(name)
+    whole = np.array([[spans[:, 0].min(), spans[:, 1].max()]]) if len(spans) else np.zeros((1, 2))
+    return self._at_rate(features, spans, whole, np.ones((1, len(spans)), bool))[0]
+
+  def _of_video(self, video: str, intervals: np.ndarray) -> list[np.ndarray]:
+    features, spans = self._read(video)
+    order = np.argsort(spans[:, 0], kind='stable')
+    features, spans = features[order], spans[order]
+    return self._at_rate(features, spans, intervals, align.frames_of_clips(intervals, spans))
+
+  def _read(self, entry: str) -> tuple[np.ndarray, np.ndarray]:
+    """Features [n, D] and spans [n, 2] of the frames that have a valid span."""
+    features, spans = self._sequence.read(entry)
     if features.shape[1] != self.width:
       raise UserError(
-        f'{self._sequence.path}: video {video} is {features.shape[1]} wide, the '
+        f'{self._sequence.path}: video {entry} is {features.shape[1]} wide, the '
         f'others {self.width}; every video must have the same columns.'
       )
     usable = align.valid_intervals(spans)
     self._counts['frames without a valid interval left out'] += int((~usable).sum())
-    features, spans = features[usable], spans[usable]
-    order = np.argsort(spans[:, 0], kind='stable')
-    features, spans = features[order], spans[order]
+    return features[usable], spans[usable]
+
+  def _at_rate(
+    self, features: np.ndarray, spans: np.ndarray, intervals: np.ndarray, member: np.ndarray
+  ) -> list[np.ndarray]:
+    """The frames [t, D] of each clip, of its members [num_clips, n]."""
     rate = resample.rate_of(spans)
     self._rates += [rate] if rate is not None else []
-    member = align.frames_of_clips(intervals, spans)
     if self._rate and resample.is_faster(rate, self._rate):
       self._num_averaged += 1
       self._counts['non-finite values left out of means'] += int((~np.isfinite(features)).sum())

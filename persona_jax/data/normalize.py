@@ -60,13 +60,9 @@ def _sum(
 
 def _frames(clips: RaggedClips, places: np.ndarray, modality: str) -> Iterator[np.ndarray]:
   """The frames [n, D_m] of the clips at `places` in float64, a few clips at a time."""
-  frames, starts = np.asarray(clips.frames[modality]), clips.starts[modality]
   for first in range(0, len(places), _CLIPS_AT_A_TIME):
     some = places[first : first + _CLIPS_AT_A_TIME]
-    lengths = np.asarray(clips.lengths[modality][some])
-    before = np.cumsum(lengths) - lengths
-    rows = np.repeat(starts[some] - before, lengths) + np.arange(lengths.sum())
-    yield frames[rows].astype(np.float64)
+    yield clips.rows(modality, some).astype(np.float64)
 
 
 def _reduced(operation: np.ufunc, parts: Iterable[np.ndarray]) -> np.ndarray:

@@ -6,17 +6,22 @@ the CSV: [steps, width] features, or [width] where there is one step. Instead of
 missing or empty, and a clip may lack a modality.
 """
 
+import collections
 import csv
 import dataclasses
 import pathlib
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from persona_jax import files
-from persona_jax.data.corpus import LABEL_RANGE, Corpus, join_clips
+from persona_jax.data import array_files
+from persona_jax.data.array_files import Unusable
+from persona_jax.data.corpus import Corpus, join_clips
 from persona_jax.errors import UserError
+from persona_jax.targets import SENTIMENT, Target
 from persona_jax.types import Clips
 
 CLIP, USER, LABEL, FEATURES = 'clip', 'user', 'label', 'features'
@@ -41,8 +46,44 @@ class OwnClips:
   left_out: dict[str, str]
 
 
-class _Unusable(ValueError):
-  """Why a line cannot be used."""
+class Line(NamedTuple):
+  """A line that can be used: its clip, whose it is ('' where it does not say), label, frames."""
+
+  name: str
+  user: str
+  label: float
+  frames: dict[str, np.ndarray]
+
+
+def read_lines(
+  path: pathlib.Path, widths: Mapping[str, int], target: Target = SENTIMENT
+) -> tuple[list[Line], dict[str, str]]:
+  """Reads the lines of a CSV that can be used, and {line: reason} of the others.
+
+  Args:
+    path: of the CSV.
+    widths: {modality: D_m} that clips must have.
+    target: whose labels are in the column label; NaN where there is none.
+
+  Raises:
+    UserError: there is no such table.
+  """
+  lines, left_out, taken = [], {}, set()
+  for number, line in enumerate(_lines(path), start=2):
+    name = (line.get(CLIP) or '').strip()
+    try:
+      if not name:
+        raise Unusable('no name in the column clip')
+      if name in taken:
+        raise Unusable('the name occurs before')
+      label = _label(line, target)
+      frames = _frames(path.parent, line, widths)
+    except Unusable as error:
+      left_out[f'line {number}' + (f' (clip {name})' if name else '')] = str(error)
+      continue
+    taken.add(name)
+    lines.append(Line(name, (line.get(USER) or '').strip(), label, frames))
+  return lines, left_out
 
 
 def read(path: pathlib.Path, widths: Mapping[str, int]) -> OwnClips:
@@ -55,28 +96,40 @@ def read(path: pathlib.Path, widths: Mapping[str, int]) -> OwnClips:
   Raises:
     UserError: there is no such table, or no line of it can be used.
   """
-  lines = _lines(path)
-  rows, frames, left_out, taken = [], [], {}, set()
-  for number, line in enumerate(lines, start=2):
-    name = (line.get(CLIP) or '').strip()
-    try:
-      if not name:
-        raise _Unusable('no name in the column clip')
-      if name in taken:
-        raise _Unusable('the name occurs before')
-      label = _label(line)
-      frames.append(_frames(path.parent, line, widths))
-    except _Unusable as error:
-      left_out[f'line {number}' + (f' (clip {name})' if name else '')] = str(error)
-      continue
-    taken.add(name)
-    rows.append((name, (line.get(USER) or '').strip(), label))
-  if not rows:
+  lines, left_out = read_lines(path, widths)
+  if not lines:
     told = '; '.join(f'{line}: {reason}' for line, reason in list(left_out.items())[:3])
     raise UserError(f'{path}: no clip can be used ({told or "there is no line"}).')
-  names, users, labels = zip(*rows, strict=True)
-  clips = join_clips(frames, widths).at(np.arange(len(names)))
-  return OwnClips(names, users, np.array(labels, np.float32), clips, left_out)
+  return OwnClips(
+    tuple(line.name for line in lines),
+    tuple(line.user for line in lines),
+    np.array([line.label for line in lines], np.float32),
+    join_clips([line.frames for line in lines], widths).at(np.arange(len(lines))),
+    left_out,
+  )
+
+
+def widths_of(path: pathlib.Path, modalities: Sequence[str]) -> dict[str, int]:
+  """{modality: the width that most arrays have}, of a CSV and its arrays.
+
+  Raises:
+    UserError: there is no such table, or no array of a modality can be read.
+  """
+  counts = {m: collections.Counter() for m in modalities}
+  for line in _lines(path):
+    try:
+      arrays = _arrays(path.parent, line, modalities)
+    except Unusable:  # told when the line is read
+      continue
+    for m, array in arrays.items():
+      if array.ndim in (1, 2):
+        counts[m][array.shape[-1]] += 1
+  if missing := [m for m, found in counts.items() if not found]:
+    raise UserError(
+      f'{path}: no array of {missing[0]} can be read; expected a column {missing[0]} that names '
+      f'.npy files beside it, or leave it out of config.model.modalities.'
+    )
+  return {m: found.most_common(1)[0][0] for m, found in counts.items()}
 
 
 def of_corpus(corpus: Corpus) -> OwnClips:
@@ -133,16 +186,16 @@ def _lines(path: pathlib.Path) -> list[dict[str, str | None]]:
     raise UserError(f'{path}: not a table of text ({error}).') from error
 
 
-def _label(line: Mapping[str, str | None]) -> float:
+def _label(line: Mapping[str, str | None], target: Target) -> float:
   text = (line.get(LABEL) or '').strip()
   if not text:
     return np.nan
   try:
     label = float(text)
   except ValueError as error:
-    raise _Unusable(f'label {text!r} is no number') from error
-  if not abs(label) <= LABEL_RANGE:
-    raise _Unusable(f'label {text}, expected -3 to 3')
+    raise Unusable(f'label {text!r} is no number') from error
+  if not target.holds(label):
+    raise Unusable(f'label {text}, expected {target.range}')
   return label
 
 
@@ -160,39 +213,28 @@ def _frames(
     found = found[None] if found.ndim == 1 else found
     if found.ndim != 2 or found.shape[1] != width or found.dtype.kind not in 'fiu':
       shown = f'{found.dtype}{list(found.shape)}'
-      raise _Unusable(f'{modality} is {shown}, expected numbers [steps, {width}]')
+      raise Unusable(f'{modality} is {shown}, expected numbers [steps, {width}]')
     if not np.isfinite(found).all():
-      raise _Unusable(f'a value of {modality} is not finite')
-    frames[modality] = found.astype(np.float32)
+      raise Unusable(f'a value of {modality} is not finite')
+    frames[modality] = np.array(found, np.float32)
   if not any(len(each) for each in frames.values()):
-    raise _Unusable('no features')
+    raise Unusable('no features')
   return frames
 
 
 def _arrays(
-  root: pathlib.Path, line: Mapping[str, str | None], widths: Mapping[str, int]
+  root: pathlib.Path, line: Mapping[str, str | None], modalities: Iterable[str]
 ) -> dict[str, np.ndarray]:
   if whole := (line.get(FEATURES) or '').strip():
-    loaded = _load(root / whole)
+    loaded = array_files.load(root, whole)
     if isinstance(loaded, np.ndarray):
-      raise _Unusable(f'{whole} holds one array, expected an .npz with one per modality')
-    return {modality: loaded[modality] for modality in widths if modality in loaded}
+      raise Unusable(f'{whole} holds one array, expected an .npz with one per modality')
+    return {modality: loaded[modality] for modality in modalities if modality in loaded}
   arrays = {}
-  for modality in widths:
+  for modality in modalities:
     if name := (line.get(modality) or '').strip():
-      loaded = _load(root / name)
+      loaded = array_files.load(root, name)
       if not isinstance(loaded, np.ndarray):
-        raise _Unusable(f'{name} holds several arrays, expected an .npy with one')
+        raise Unusable(f'{name} holds several arrays, expected an .npy with one')
       arrays[modality] = loaded
   return arrays
-
-
-def _load(path: pathlib.Path) -> np.ndarray | dict[str, np.ndarray]:
-  """An array, or those of an .npz; objects are refused, since they can hold code."""
-  try:
-    loaded = np.load(path, allow_pickle=False)
-    return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
-  except OSError as error:
-    raise _Unusable(f'{path.name} cannot be read ({error.strerror or error})') from error
-  except Exception as error:  # numpy and zipfile raise many kinds for a file that is not theirs
-    raise _Unusable(f'{path.name} is no array of numpy ({" ".join(str(error).split())})') from error

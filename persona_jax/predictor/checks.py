@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from persona_jax.data.corpus import LABEL_RANGE
 from persona_jax.errors import UserError
+from persona_jax.targets import SENTIMENT
 from persona_jax.types import Clips
 
 
@@ -50,7 +50,7 @@ def labels(
   if found.shape != (count,):
     raise UserError(f'labels of shape {list(found.shape)}: expected one per clip, [{count}].')
   for place, label in enumerate(found):
-    if not abs(label) <= LABEL_RANGE:  # also where it is not a number
+    if not SENTIMENT.holds(label):  # also where it is not a number
       name = str(place) if names is None else repr(names[place])
-      raise UserError(f'clip {name}: label {label}, expected -3 to 3.')
+      raise UserError(f'clip {name}: label {label}, expected {SENTIMENT.range}.')
   return found

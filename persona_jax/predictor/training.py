@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from persona_jax import config as config_lib
+from persona_jax import targets
 from persona_jax.arms import NAMES
 from persona_jax.data import feature_facts, loading
 from persona_jax.data.folds import Fold, plan_everybody
@@ -49,6 +50,7 @@ def train(
   config, folder = config.copy_and_resolve_references(), pathlib.Path(folder)
   config.pretrain.validation, config.study.teachers = 'speakers', 1
   config_lib.validate(config)
+  _expect_sentiment(config)
   if folder.exists():
     raise UserError(f'{folder}: exists; name a new folder for the predictor.')
   corpus = loading.load(config)
@@ -83,12 +85,21 @@ def of_fold(config: Config, study: pathlib.Path, name: str) -> Predictor:
   Raises:
     UserError: the study has no such fold, or it is not pre-trained yet.
   """
+  _expect_sentiment(config)
   opened = user_session.opened(config, study)
   folds = {fold.name: fold for fold in opened.folds.of_all_teachers_of(opened.folds.all)}
   if name not in folds:
     raise UserError(f'{study}: no fold {name}; its folds are {", ".join(folds)}.')
   teacher = user_session.teacher_of(opened, folds[name])
   return _predictor(opened, folds[name], teacher, dict(fold=name))
+
+
+def _expect_sentiment(config: Config) -> None:
+  if (target := targets.of(config)).is_emotion:
+    raise UserError(
+      f"config.data.target = '{target.name}': predictors for new people predict sentiment alone; "
+      'launch.study works with emotions.'
+    )
 
 
 def _predictor(study: Study, fold: Fold, teacher: Pretrained, more: dict[str, Any]) -> Predictor:

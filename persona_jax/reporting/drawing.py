@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from persona_jax.arms import ARMS, MEMBER_OF, NAMES
 from persona_jax.files import FIGURES, write_text
 from persona_jax.reporting.markdown import visible
+from persona_jax.targets import Target
 
-MAE = 'MAE (sentiment points)'  # the label of an axis
 COLOURS = ('#000000', '#999999', '#D55E00', '#0072B2', '#009E73', '#CC79A7', '#E69F00')
 _MARKERS = 'oxsD^vP*Xdph<'
 # Where a colour comes again, its line differs.
@@ -37,6 +37,11 @@ _SETTINGS: dict[Any, Any] = {
   'text.parse_math': False,
   'text.usetex': False,
 }
+
+
+def mae_label(target: Target) -> str:
+  """The label of an axis of errors."""
+  return f'MAE ({target.points})'
 
 
 class Picture(NamedTuple):

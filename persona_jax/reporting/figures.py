@@ -9,11 +9,20 @@ from matplotlib.figure import Figure
 from persona_jax.arms import BASELINE, NAMES, headline_arm
 from persona_jax.evaluation import statistics
 from persona_jax.reporting.arm_comparison import HARM, matched
-from persona_jax.reporting.drawing import COLOURS, MAE, Picture, drawable, legend, style, subplots
+from persona_jax.reporting.drawing import (
+  COLOURS,
+  Picture,
+  drawable,
+  legend,
+  mae_label,
+  style,
+  subplots,
+)
 from persona_jax.reporting.explanations import caveat
 from persona_jax.reporting.records import Prediction
 from persona_jax.reporting.scores import Scores
 from persona_jax.reporting.shots_curve import Curve, control_means, counts
+from persona_jax.targets import Target
 
 MOST_LABELLED = 20  # speakers with a name each
 _HARMED = dict(label=f'harmed by more than {HARM}', marker='^', color=COLOURS[2])
@@ -35,13 +44,15 @@ def speakers(scores: Scores) -> Picture | None:
     for which, values in ((BASELINE, before), (arm, after))
   }
   if len(after.users) > MOST_LABELLED:
-    figure, caption = _differences(means[arm] - means[BASELINE], arm)
+    figure, caption = _differences(means[arm] - means[BASELINE], arm, scores.target)
   else:
-    figure, caption = _before_and_after(means, after.users)
+    figure, caption = _before_and_after(means, after.users, scores.target)
   return _captioned(figure, caption, scores, (BASELINE, arm))
 
 
-def _before_and_after(means: dict[str, np.ndarray], users: Sequence[str]) -> Picture:
+def _before_and_after(
+  means: dict[str, np.ndarray], users: Sequence[str], target: Target
+) -> Picture:
   """The MAE [U] of both arms, a row per speaker."""
   figure, axes = subplots(height=1.2 + 0.3 * len(users))
   rows = np.arange(len(users))[::-1]
@@ -49,14 +60,14 @@ def _before_and_after(means: dict[str, np.ndarray], users: Sequence[str]) -> Pic
   for which, points in means.items():
     axes.plot(points, rows, **style(which) | dict(linestyle='none'))
   axes.set_yticks(rows, [drawable(user) for user in users])
-  axes.set(xlabel=MAE, ylabel='speaker')
+  axes.set(xlabel=mae_label(target), ylabel='speaker')
   legend(figure)
   return Picture(
     figure, "Each speaker's MAE before and after personalising, means over seeds and draws."
   )
 
 
-def _differences(differences: np.ndarray, arm: str) -> Picture:
+def _differences(differences: np.ndarray, arm: str, target: Target) -> Picture:
   """The difference in MAE [U] of every speaker, sorted; who is harmed has another mark."""
   differences = np.sort(differences[~np.isnan(differences)])
   places, harmed = np.arange(1, len(differences) + 1), differences > HARM
@@ -66,7 +77,7 @@ def _differences(differences: np.ndarray, arm: str) -> Picture:
     axes.vlines(places[which], 0, differences[which], color=marked['color'], linewidth=1)
     axes.plot(places[which], differences[which], linestyle='none', markersize=3, **marked)
   axes.set(
-    xlabel=f'{len(differences)} speakers, sorted', ylabel='difference in MAE\n(sentiment points)'
+    xlabel=f'{len(differences)} speakers, sorted', ylabel=f'difference in MAE\n({target.points})'
   )
   legend(figure)
   return Picture(
@@ -90,7 +101,7 @@ def draws(scores: Scores) -> Picture | None:
     axes.plot(place + spread, means, **style(arm) | dict(linestyle='none'), alpha=0.7)
     axes.hlines(np.nanmedian(means), place - 0.35, place + 0.35, color='black', linewidth=2)
   axes.set_xticks(range(len(arms)), [NAMES[arm] for arm in arms], rotation=30, ha='right')
-  axes.set(ylabel=MAE, xlabel='arm (line: median over draws)')
+  axes.set(ylabel=mae_label(scores.target), xlabel='arm (line: median over draws)')
   return _captioned(figure, 'MAE of each draw of support clips, mean over speakers.', scores, arms)
 
 
@@ -112,7 +123,7 @@ def shots(scores: Scores, curves: Sequence[Curve]) -> Picture | None:
     else:  # not every user has so many clips
       axes.plot(means, **line)
   draw_curves(axes, curves, ticks)
-  axes.set(xlabel='support clips', ylabel=MAE)
+  axes.set(xlabel='support clips', ylabel=mae_label(scores.target))
   legend(figure)
   return _captioned(
     figure,
@@ -135,7 +146,7 @@ def draw_curves(axes, curves: Sequence[Curve], ticks: Sequence[int]) -> None:
 
 
 def scatter(predictions: Iterable[Prediction], scores: Scores, num_support: int) -> Picture | None:
-  """Predicted against true sentiment of the first speaker's first draw, before and after.
+  """Predicted against true labels of the first speaker's first draw, before and after.
 
   Args:
     predictions: read only as far as they are needed.
@@ -156,14 +167,16 @@ def scatter(predictions: Iterable[Prediction], scores: Scores, num_support: int)
       missing -= 1
       if not missing:
         break
+  ends = [scores.target.low, scores.target.high]
+  room = ends[0] - 0.3, ends[1] + 0.3
   figure, grid = subplots(height=2.6, columns=2)
   for axes, trial in zip(grid.flat, wanted, strict=True):
     labels, predicted = zip(*points[trial], strict=True) if points[trial] else ((), ())
-    axes.plot([-3, 3], [-3, 3], color='0.7', linewidth=1, zorder=0)
+    axes.plot(ends, ends, color='0.7', linewidth=1, zorder=0)
     axes.plot(labels, predicted, **style(trial.arm) | dict(linestyle='none'), markersize=4)
-    axes.set(xlim=(-3.3, 3.3), ylim=(-3.3, 3.3), xlabel='true sentiment')
+    axes.set(xlim=room, ylim=room, xlabel=f'true {scores.target.name}')
     axes.set_box_aspect(1)
     axes.set_title(f'{drawable(trial.user)}, {NAMES[trial.arm]}', fontsize=9)
-  grid.flat[0].set_ylabel('predicted sentiment')
+  grid.flat[0].set_ylabel(f'predicted {scores.target.name}')
   caption = 'Query clips of one speaker, draw 0, before and after personalising.'
   return _captioned(figure, caption, scores, (BASELINE, arm))

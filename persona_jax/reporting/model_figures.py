@@ -6,29 +6,35 @@ import numpy as np
 from matplotlib import ticker
 
 from persona_jax.arms import BASELINE, NAMES
-from persona_jax.reporting.drawing import COLOURS, MAE, Picture, drawable, legend, subplots
+from persona_jax.reporting.drawing import COLOURS, Picture, drawable, legend, mae_label, subplots
+from persona_jax.targets import SENTIMENT, Target
 
 MOST_PANELS = 20  # folds with axes of their own
 _TRAINING = dict(label='training', linestyle='--', color=COLOURS[2])
 _VALIDATION = dict(label='validation', linestyle='-', color=COLOURS[3])
 
 
-def learning(curves: Sequence[dict], grouped: bool = False) -> Picture | None:
+def learning(
+  curves: Sequence[dict], grouped: bool = False, target: Target = SENTIMENT
+) -> Picture | None:
   """Training and validation MAE of every fold by epoch; of many folds, the spread.
 
   Args:
     curves: as `records.read_curves` gives them.
     grouped: whether a fold holds out a group of speakers.
+    target: what is predicted.
   """
   folds: dict[tuple[str, int], list[dict]] = {}
   for row in curves:
     folds.setdefault((row['user'], row['seed']), []).append(row)
   if not folds:
     return None
-  return _spread(list(folds.values())) if len(folds) > MOST_PANELS else _panels(folds, grouped)
+  if len(folds) > MOST_PANELS:
+    return _spread(list(folds.values()), target)
+  return _panels(folds, grouped, target)
 
 
-def _panels(folds: dict[tuple[str, int], list[dict]], grouped: bool) -> Picture:
+def _panels(folds: dict[tuple[str, int], list[dict]], grouped: bool, target: Target) -> Picture:
   """Axes per fold, with the best epoch marked."""
   columns = min(2, len(folds))
   rows = -(-len(folds) // columns)
@@ -47,13 +53,13 @@ def _panels(folds: dict[tuple[str, int], list[dict]], grouped: bool) -> Picture:
   for axes in panels[len(folds) :]:
     axes.remove()
   figure.supxlabel('epoch', fontsize=9)
-  figure.supylabel(MAE, fontsize=9)
+  figure.supylabel(mae_label(target), fontsize=9)
   legend(figure, panels[0])
   held_out = 'group of speakers' if grouped else 'speaker'
   return Picture(figure, f'Pre-training per fold, named after the held-out {held_out}.')
 
 
-def _spread(folds: list[list[dict]]) -> Picture:
+def _spread(folds: list[list[dict]], target: Target) -> Picture:
   """The median over folds by epoch, and the band that holds the middle 80% of them."""
   figure, axes = subplots()
   epochs = np.arange(1, max(point['epoch'] for points in folds for point in points) + 1)
@@ -65,7 +71,7 @@ def _spread(folds: list[list[dict]]) -> Picture:
     axes.fill_between(epochs, low, high, color=line['color'], alpha=0.2, linewidth=0)
     axes.plot(epochs, median, **line)
   axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-  axes.set(xlabel='epoch', ylabel=MAE)
+  axes.set(xlabel='epoch', ylabel=mae_label(target))
   legend(figure)
   return Picture(
     figure,

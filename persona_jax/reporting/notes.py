@@ -45,6 +45,18 @@ def _reading(loaded: Results) -> list[str]:
     'within each seed.',
     *([f'{P_NOTE} {holm_note(len(compared))}'] if compared else []),
     *([MEAN_SHIFT_NOTE] if caveat(loaded.all_scores) else []),
+    *(_OF_EMOTIONS if loaded.scores.target.is_emotion else _of_sentiment(loaded)),
+  ]
+
+
+_OF_EMOTIONS = [
+  'WAcc and F1 are of clips where the emotion is present (label above 0; prediction of 1/6 and '
+  'more) against those where it is absent. WAcc is the mean of both recalls.'
+]
+
+
+def _of_sentiment(loaded: Results) -> list[str]:
+  return [
     'F1 and Acc2 leave out clips labelled 0 (non0); `records.jsonl` also has the metrics that '
     'count them (has0).',
     "The paper's rows (CMU-MOSI with COVAREP, Facet and GloVe features; one draw, 30 query clips "
@@ -126,9 +138,10 @@ def _normalised(config: dict, used: Sequence[str]) -> list[str]:
 
 
 def _averaged(config: dict, used: Sequence[str]) -> list[str]:
-  if 'frames_per_second' not in config.get('data', {}):
+  data = config.get('data', {})
+  if 'frames_per_second' not in data or data.get('file'):  # a file of everything has no times
     return []
-  rates = config['data']['frames_per_second']
+  rates = data['frames_per_second']
   averaged = [
     f'{rates[modality]:g} per second ({modality})' for modality in used if rates.get(modality)
   ]

@@ -57,8 +57,8 @@ def study_size(scores: Scores, corpus: dict, arms: Sequence[str], everybody: Seq
   return (
     f'{len(scores.users)} held-out speakers of {corpus["num_speakers"]}, '
     f'{corpus["num_clips"]} clips; {draws} draws of {"/".join(map(str, scores.shots))} support '
-    'clips per user. MAE is the mean absolute error, in points of sentiment from -3 to 3.'
-    + (f' No records yet of {", ".join(missing)}.' if missing else '')
+    f'clips per user. MAE is the mean absolute error, in points of {scores.target.name} from '
+    f'{scores.target.range}.' + (f' No records yet of {", ".join(missing)}.' if missing else '')
   )
 
 

@@ -36,7 +36,7 @@ def gains(scores: Scores, gained: Mapping[str, Sequence[Curve]]) -> Picture | No
       means = [control.points[count].mean for count in ticks]
       axes.plot(means, **style(control.arm) | dict(marker='none'))
   draw_curves(axes, curves, ticks)
-  axes.set(xlabel='support clips', ylabel='difference in MAE\n(sentiment points)')
+  axes.set(xlabel='support clips', ylabel=f'difference in MAE\n({scores.target.points})')
   legend(figure)
   caption = (
     'Difference in MAE from the baseline by the number of support clips: means over speakers, with '
@@ -65,7 +65,7 @@ def sources(scores: Scores) -> Picture | None:
   axes.errorbar(ends, rows[:-1], xerr=errors, fmt='none', ecolor='black', capsize=2)
   axes.vlines(ends, rows[:-1] - 1, rows[:-1], color='0.6', linewidth=1, linestyle=':')
   axes.set_yticks(rows, [*labels, 'in all'])
-  axes.set(xlabel='gain in MAE (sentiment points)')
+  axes.set(xlabel=f'gain in MAE ({scores.target.points})')
   caption = (
     f'Where the gain of {NAMES[arm]} comes from: each bar begins where the one above it ends; with '
     '95% intervals of what each adds.'

@@ -24,6 +24,7 @@ from persona_jax.files import (
   replacing,
 )
 from persona_jax.reporting.markdown import visible
+from persona_jax.targets import SENTIMENT, Target
 
 _SHOTS, _INTERVAL = ('num_support',), ('low', 'high')
 _FIELDS = ('user', 'arm', 'seed', 'draw', 'clip', 'label', 'prediction')
@@ -58,7 +59,8 @@ class Trial:
   """One user x arm x seed x draw: what was predicted of its query clips, each [Q].
 
   Arms that predict a distribution also give their central 90 % interval, `low` to `high`. `control`
-  is how the support was picked, where not at random from the user's own clips.
+  is how the support was picked, where not at random from the user's own clips. `target` says which
+  metrics the trial has.
   """
 
   user: str
@@ -72,6 +74,7 @@ class Trial:
   low: np.ndarray | None = None
   high: np.ndarray | None = None
   control: dict[str, str] = dataclasses.field(default_factory=dict)
+  target: Target = SENTIMENT
 
   @functools.cached_property
   def record(self) -> dict:
@@ -84,7 +87,7 @@ class Trial:
       draw=self.draw,
       num_support=self.num_support,
       num_query=len(self.clips),
-      **metrics.evaluate(*written),
+      **metrics.evaluate(*written, target=self.target),
       **self._coverage(),
       **self.control,
     )
@@ -224,14 +227,14 @@ def key(record: dict) -> TrialKey:
 
 def _expect_record(where: str, record: dict) -> None:
   """Raises `UserError` for the first field that is not there, or not as a study writes it."""
-  for field in (*TrialKey._fields, *_COUNTS, *metrics.METRICS):
+  # A record of an emotion is known by the metric that sentiment has not.
+  names = metrics.OF_EMOTIONS if 'wacc' in record else metrics.METRICS
+  for field in (*TrialKey._fields, *_COUNTS, *names):
     if field not in record:
       raise UserError(f'{where}: no field {field}; expected a record that a study wrote.')
-  kinds = {'user': str} | dict.fromkeys(_COUNTS, int) | dict.fromkeys(metrics.METRICS, (int, float))
+  kinds = {'user': str} | dict.fromkeys(_COUNTS, int) | dict.fromkeys(names, (int, float))
   for field, kind in kinds.items():
-    if not isinstance(record[field], kind) and not (
-      record[field] is None and field in metrics.METRICS
-    ):
+    if not isinstance(record[field], kind) and not (record[field] is None and field in names):
       raise UserError(
         f'{where}: {field} is {record[field]!r}; expected '
         f'{"text" if kind is str else "a number"}, as a study writes it.'

@@ -118,7 +118,10 @@ def pictures(loaded: Results) -> dict[str, Callable[[], Picture | None]]:
     'scatter': functools.partial(figures.scatter, predictions, scores, loaded.num_support),
     'attention': functools.partial(model_figures.attention, _attention(loaded.sources[0])),
     'learning': functools.partial(
-      model_figures.learning, records.read_curves(loaded.sources), loaded.is_grouped
+      model_figures.learning,
+      records.read_curves(loaded.sources),
+      loaded.is_grouped,
+      scores.target,
     ),
   }
 

@@ -5,7 +5,7 @@ import functools
 import pathlib
 from collections.abc import Sequence
 
-from persona_jax import files
+from persona_jax import files, targets
 from persona_jax.arms import CONTROLS, is_bayesian
 from persona_jax.errors import UserError
 from persona_jax.reporting import arm_comparison, records, shots_curve
@@ -14,6 +14,7 @@ from persona_jax.reporting.markdown import visible
 from persona_jax.reporting.merging import expect_parts_of_one_study
 from persona_jax.reporting.scores import Scores
 from persona_jax.reporting.shots_curve import Curve
+from persona_jax.targets import Target
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,9 @@ def load(sources: Sequence[pathlib.Path]) -> Results:
   config, corpus = (files.read_json(sources[0] / name) for name in (files.CONFIG, files.CORPUS))
   environments = {source: files.read_json(source / files.ENVIRONMENT) for source in sources}
   scores = by_rank(Scores.of(records.read(sources)), ranks(corpus))
-  scores = dataclasses.replace(scores, easy_mean_shift=has_easy_mean_shift(config))
+  scores = dataclasses.replace(
+    scores, easy_mean_shift=has_easy_mean_shift(config), target=target_of(config)
+  )
   return Results(tuple(sources), config, corpus, environments, scores)
 
 
@@ -99,12 +102,18 @@ def _of_control(loaded: Results, name: str) -> Scores | None:
   if not folders:
     return None
   scores = by_rank(Scores.of(records.read(folders)), loaded.ranks)
-  return dataclasses.replace(scores, easy_mean_shift=loaded.all_scores.easy_mean_shift)
+  whole = loaded.all_scores
+  return dataclasses.replace(scores, easy_mean_shift=whole.easy_mean_shift, target=whole.target)
 
 
 def has_easy_mean_shift(config: dict) -> bool:
   """Whether the mean shift learned its shrinkage from speakers whom the model was trained on."""
   return config.get('pretrain', {}).get('validation') != 'speakers'
+
+
+def target_of(config: dict) -> Target:
+  """What a study's `config.json` says is predicted."""
+  return targets.named(config.get('data', {}).get('target', targets.SENTIMENT.name))
 
 
 def ranks(corpus: dict) -> dict[str, int]:

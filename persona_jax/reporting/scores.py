@@ -9,9 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from persona_jax.evaluation.metrics import COVERAGE, METRICS
+from persona_jax.evaluation.metrics import COVERAGE, METRICS, OF_EMOTIONS
 from persona_jax.reporting.records import TrialKey
+from persona_jax.targets import SENTIMENT, Target
 
+# Metrics that the records' target has not are NaN.
+_VALUES = tuple(dict.fromkeys((*METRICS, *OF_EMOTIONS, COVERAGE)))
 _NAMES, _NUMBERS = ('user', 'arm'), ('seed', 'draw', 'num_support', 'num_query')
 
 
@@ -36,27 +39,30 @@ class Scores:
     columns: {field: [n]}; a name as its index in `names`, metrics as float64, NaN where undefined.
     easy_mean_shift: whether the mean shift's shrinkage was estimated on speakers whom the model was
       trained on.
+    target: what the records are of.
   """
 
   names: dict[str, tuple[str, ...]]
   columns: dict[str, np.ndarray]
   easy_mean_shift: bool = True
+  target: Target = SENTIMENT
 
   @classmethod
   def of(cls, records: Iterable[dict]) -> Scores:
     """Parses records as `reporting.records.read` gives them; none is kept."""
     numbers = {name: {} for name in _NAMES}
-    lists = {field: [] for field in (*_NAMES, *_NUMBERS, *METRICS, COVERAGE)}
+    lists = {field: [] for field in (*_NAMES, *_NUMBERS, *_VALUES)}
     for record in records:
       for name, known in numbers.items():
         lists[name].append(known.setdefault(record[name], len(known)))
-      for field in (*_NUMBERS, *METRICS):
+      for field in _NUMBERS:
         lists[field].append(record[field])
-      lists[COVERAGE].append(record.get(COVERAGE))
+      for field in _VALUES:
+        lists[field].append(record.get(field))
     return cls(
       {name: tuple(known) for name, known in numbers.items()},
       {
-        field: np.array(column, float if field in (*METRICS, COVERAGE) else int)  # None becomes NaN
+        field: np.array(column, float if field in _VALUES else int)  # None becomes NaN
         for field, column in lists.items()
       },
     )

@@ -10,9 +10,16 @@ from persona_jax.reporting.document import Folded, Part
 from persona_jax.reporting.explanations import caveat, interval_note
 from persona_jax.reporting.markdown import interval, literal, number, p_value, table
 from persona_jax.reporting.scores import Scores, Values
+from persona_jax.targets import Target
 
 _P_POINTER = ' p and p (Holm) are of the difference in MAE; the notes explain them.'
 COLUMNS = {'mae': 'MAE', 'corr': 'Corr', 'acc7': 'Acc7', 'f1_non0': 'F1', 'acc2_non0': 'Acc2'}
+OF_EMOTIONS = {'mae': 'MAE', 'corr': 'Corr', 'wacc': 'WAcc', 'f1_present': 'F1'}
+
+
+def columns(target: Target) -> dict[str, str]:
+  """{metric: its column} of a target's tables."""
+  return OF_EMOTIONS if target.is_emotion else COLUMNS
 
 
 def table_3(scores: Scores, comparisons: Sequence[Comparison]) -> list[str]:
@@ -72,7 +79,8 @@ def of_grouped(scores: Scores, ranks: Mapping[str, int]) -> list[Part]:
 
 def _of_arms(scores: Scores, arms: Sequence[str], ranks: Mapping[str, int]) -> str:
   """Each cell is of all arms, as 0.950 / 0.730; the last column is of two arms' difference."""
-  values = [[scores.values(metric, arm) for arm in arms] for metric in COLUMNS]
+  shown = columns(scores.target)
+  values = [[scores.values(metric, arm) for arm in arms] for metric in shown]
   by_user = [[_by_user(each) for each in of_metric] for of_metric in values]
   rows = [
     [
@@ -82,7 +90,7 @@ def _of_arms(scores: Scores, arms: Sequence[str], ranks: Mapping[str, int]) -> s
     for user in scores.users
   ]
   rows.append(['mean', *(' / '.join(map(_mean, each)) for each in values)])
-  header = ['user', *COLUMNS.values()]
+  header = ['user', *shown.values()]
   if len(arms) == 2:
     change = paired(scores, 'mae', arms[1], arms[0])
     changes = _by_user(change)
@@ -100,15 +108,17 @@ def _by_user(values: Values) -> dict[str, float]:
 
 
 def _per_user(scores: Scores, arm: str, paper_rows: Sequence[str], ranks: Mapping[str, int]) -> str:
-  values = [scores.values(metric, arm) for metric in COLUMNS]
+  shown, has_paper = columns(scores.target), not scores.target.is_emotion
+  values = [scores.values(metric, arm) for metric in shown]
   means = zip(*(statistics.user_means(each.table) for each in values), strict=True)
   rows = []
   for user, cells in zip(values[0].users, means, strict=True):
     rank = ranks[user]
-    beside = paper_rows[rank].split() if rank < len(paper_rows) else ['–'] * len(COLUMNS)
+    beside = paper_rows[rank].split() if rank < len(paper_rows) else ['–'] * len(shown)
     rows.append([f'{rank + 1}: {literal(user)}', *map(number, cells), ' / '.join(beside)])
   rows.append(['mean', *map(_mean, values), ' / '.join(paper.TABLE_3[arm].split())])
-  return table(['user', *COLUMNS.values(), 'paper'], rows)
+  header = ['user', *shown.values(), 'paper']
+  return table(header, rows) if has_paper else table(header[:-1], [row[:-1] for row in rows])
 
 
 def _mean(values: Values) -> str:
@@ -116,15 +126,18 @@ def _mean(values: Values) -> str:
 
 
 def _means(scores: Scores) -> str:
-  values = (scores.values(metric, arm) for arm in scores.arms for metric in COLUMNS)
+  shown = columns(scores.target)
+  values = (scores.values(metric, arm) for arm in scores.arms for metric in shown)
   cells = _intervals(values)
-  rows = [[NAMES[arm], *(next(cells) for _ in COLUMNS)] for arm in scores.arms]
-  rows += [[f'{NAMES[arm]}, paper', *metrics.split()] for arm, metrics in paper.TABLE_3.items()]
-  return table(['arm', *COLUMNS.values()], rows)
+  rows = [[NAMES[arm], *(next(cells) for _ in shown)] for arm in scores.arms]
+  if not scores.target.is_emotion:
+    rows += [[f'{NAMES[arm]}, paper', *metrics.split()] for arm, metrics in paper.TABLE_3.items()]
+  return table(['arm', *shown.values()], rows)
 
 
 def _differences(scores: Scores, compared: Sequence[Comparison]) -> str:
-  mae, *others = COLUMNS
+  shown = columns(scores.target)
+  mae, *others = shown
   cells = _intervals(
     (paired(scores, metric, each.arm, each.reference) for each in compared for metric in others),
     signed=True,
@@ -139,7 +152,7 @@ def _differences(scores: Scores, compared: Sequence[Comparison]) -> str:
     ]
     for each in compared
   ]
-  header = ['difference', COLUMNS[mae], 'p', 'p (Holm)', *(COLUMNS[metric] for metric in others)]
+  header = ['difference', shown[mae], 'p', 'p (Holm)', *(shown[metric] for metric in others)]
   return table(header, rows)
 
 

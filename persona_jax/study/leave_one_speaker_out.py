@@ -36,8 +36,8 @@ def opened(config: Config, workdir: pathlib.Path) -> Iterator[Study]:
   build(config.model)  # checks the base model
   workdir_lib.expect_unlocked(workdir)
   workdir_lib.expect_config_of_results(workdir, config)
-  existing = workdir_lib.existing_epochs(workdir)
-  study = readiness.planned(config, loading.load(config), workdir, existing)
+  corpus, existing = loading.load(config), workdir_lib.existing_epochs(workdir)
+  study = readiness.planned(config, corpus, corpus.clips.steps, workdir, existing)
   with workdir_lib.lock(workdir):
     workdir_lib.expect_config_of_results(workdir, config)  # another run may have begun it meanwhile
     workdir_lib.expect_corpus_of_results(study)

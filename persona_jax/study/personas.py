@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from persona_jax import config as config_lib
+from persona_jax import targets
 from persona_jax.arms import (
   ENSEMBLES,
   MEMBER_OF,
@@ -57,16 +58,25 @@ def expect_enough_speakers(study: Study) -> None:
 
 
 class BayesianArms:
-  """The Bayesian arms of a study whose teachers are trained; without any, nothing is computed."""
+  """The Bayesian arms of a study whose teachers are trained; without any, nothing is computed.
+
+  They are computed on the scale of sentiment: labels and predictions of an emotion are stretched to
+  it, and what the arms say is brought back.
+  """
 
   def __init__(self, study: Study, teachers: Sequence[Pretrained]):
     self._study, self._arms = study, wanted(study)
     self._students = {STUDENT_OF[arm] for arm in self._arms if arm in STUDENT_OF}
     self._readings: dict[str, TeacherReadings] = {}
     self._priors: dict[str, Priors] = {}
+    self._target = targets.of(study.config)
+    self._labels = self._target.scaled(study.corpus.labels)
     if self._arms:
       folds, readings = study.folds.of_teachers, read_with_teacher(study, teachers)
-      self._readings = {fold.name: reading for fold, reading in zip(folds, readings, strict=True)}
+      self._readings = {
+        fold.name: reading._replace(predictions=self._target.scaled(reading.predictions))
+        for fold, reading in zip(folds, readings, strict=True)
+      }
 
   def predict(
     self, case: Case, students: Sequence[Mapping[Cell, np.ndarray]]
@@ -110,18 +120,26 @@ class BayesianArms:
       tuple(self._arms),
       [self._fold_priors(fold) for fold in folds],
       [self._readings[fold.name] for fold in folds],
-      study.corpus.labels,
+      self._labels,
       np.pad(support, ((0, 0), (0, most - shots)), mode='edge'),
       (np.arange(most) < shots).astype(np.float32),
       np.float32(config_lib.is_told(study.config, control)),
       own,
       [
-        {arm: _student(Cell(arm, shots, control), each, shape) for arm in self._students}
+        {
+          arm: self._target.scaled(_student(Cell(arm, shots, control), each, shape))
+          for arm in self._students
+        }
         for each in students
       ],
     )
     return {
-      arm: Posterior(*(np.asarray(row)[:, :count] for row in (each.mean, each.lower, each.upper)))
+      arm: Posterior(
+        *(
+          self._target.unscaled(np.asarray(row)[:, :count])
+          for row in (each.mean, each.lower, each.upper)
+        )
+      )
       for arm, each in sentiments.items()
       if arm in heeding(self._arms, control)
     }
@@ -133,7 +151,7 @@ class BayesianArms:
       self._priors[fold.name] = persona_arms.fit(
         readings.predictions,
         readings.read,
-        study.corpus.labels,
+        self._labels,
         np.array(study.corpus.speakers),
         fold.train,
         fold.valid,

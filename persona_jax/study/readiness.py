@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from persona_jax import config as config_lib
 from persona_jax.data import feature_facts, inspection, loading
+from persona_jax.data.buckets import Epochs
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.inspection import Inspection
 from persona_jax.data.study import Study
@@ -19,18 +20,18 @@ def planned(
   corpus: Corpus,
   steps: Mapping[str, int],
   workdir: pathlib.Path,
-  num_batches: int | None = None,
+  existing: Epochs | None = None,
 ) -> Study:
   """Plans a study that can run to its end.
 
   Args:
     steps: {modality: steps of the longest clip}.
-    num_batches: as of `folds.plan_folds`.
+    existing: as of `folds.plan_folds`.
 
   Raises:
     UserError: the corpus has nothing to learn from, or too few speakers or clips.
   """
-  study = Study.plan(config, corpus, workdir, num_batches)
+  study = Study.plan(config, corpus, workdir, existing)
   feature_facts.expect_something_to_learn(corpus)
   personas.expect_enough_speakers(study)
   for case in study.folds.cases:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from persona_jax import config as config_lib
-from persona_jax import files
+from persona_jax import files, targets
 from persona_jax.arms import (
   BASELINE,
   ENSEMBLE,
@@ -121,6 +121,7 @@ def case_trials(
           low=None if posterior is None else posterior.low[draw][query],
           high=None if posterior is None else posterior.high[draw][query],
           control=_control(study, draws, draw, control),
+          target=targets.of(config),
         )
 
 

@@ -1,11 +1,12 @@
 """CMU-MOSI's files, in small."""
 
+import h5py
 import numpy as np
 import pytest
 from makers import MOSI_FILES, everything, write_corpus, write_csd
 
 from configs import mosi
-from persona_jax.data import corpus, loading
+from persona_jax.data import corpus, csd, loading
 from persona_jax.data.resample import Sampling
 from persona_jax.errors import UserError
 
@@ -150,9 +151,164 @@ def test_unlabelled_clips_are_left_out_by_name(tmp_path, small):
   assert any('2 labelled clips left out: va[1]: its label is nan' in note for note in loaded.notes)
 
 
-def test_label_out_of_range_is_refused(tmp_path, small):
-  write_csd(tmp_path / 'y.csd', {'va': (np.array([[7.0]]), np.array([[0.0, 1.0]]))})
-  with pytest.raises(UserError, match=r'y.csd: clip va\[0\] has sentiment 7, expected -3 to 3'):
+def test_a_label_out_of_range_leaves_its_clip_out_by_name(tmp_path, small):
+  write_csd(tmp_path / 'y.csd', {'va': (np.array([[7.0], [-3.0]]), np.array([[0.0, 1], [1, 2]]))})
+  loaded = loading.load(small)
+  assert loaded.names == ('va[1]',)
+  assert loaded.left_out == {'va[0]': 'its sentiment is 7, expected -3 to 3'}
+
+
+def keyed_by_clip(videos):
+  """{video: (features, intervals [n, 2])} with one row a clip, as entries `video[index]`."""
+  return {
+    f'{video}[{index}]': (features[index : index + 1], intervals[index : index + 1])
+    for video, (features, intervals) in videos.items()
+    for index in range(len(intervals))
+  }
+
+
+def read_all(path):
+  with csd.ComputationalSequence(path) as sequence:
+    return {video: sequence.read(video) for video in sequence.videos}
+
+
+def frames_of(loaded, name):
+  place = loaded.names.index(name)
+  return {m: loaded.clips.rows(m, np.array([place])) for m in loaded.clips.frames}
+
+
+def assert_same_clips(found, expected):
+  assert found.names == expected.names and found.speakers == expected.speakers
+  np.testing.assert_array_equal(found.labels, expected.labels)
+  for name in expected.names:
+    one, other = frames_of(found, name), frames_of(expected, name)
+    assert list(one) == list(other)
+    for modality, frames in other.items():
+      np.testing.assert_array_equal(one[modality], frames, err_msg=f'{name} {modality}')
+
+
+def test_entries_may_be_clips_that_are_aligned_already(tmp_path):
+  """Twelve clips, so that sorting `v[10]` before `v[2]` would show."""
+  files = write_corpus(tmp_path, {'va': 12, 'vb': 2})
+  config = config_of(tmp_path, files)
+  expected = loading.load(config)
+  for field in ('labels', 'language', 'audio', 'vision'):
+    whole = read_all(tmp_path / files[field])
+    if field == 'labels':
+      entries = keyed_by_clip(whole)
+    else:
+      entries = {}
+      for name in expected.names:
+        video, index = name[:-1].split('[')
+        features, spans = whole[video]
+        own = (spans[:, 1] > 2 * int(index) + 1e-9) & (spans[:, 0] < 2 * int(index) + 2 - 1e-9)
+        entries[name] = features[own], spans[own]
+    write_csd(tmp_path / f'cut_{files[field]}', entries, 'ModifiedTimestampedWords')
+  # Clips in every file, or in the modalities alone, or in the labels alone.
+  for cut in (('labels', 'language', 'audio', 'vision'), ('language', 'vision'), ('labels',)):
+    config.data.update({field: f'cut_{files[field]}' for field in cut})
+    found = loading.load(config)
+    assert_same_clips(found, expected)
+    config.data.update(files)
+
+
+def test_a_folder_of_files_is_one_sequence_in_parts(tmp_path, small):
+  expected = loading.load(small)
+  (tmp_path / 'parts').mkdir()
+  for video, arrays in read_all(tmp_path / 'facet.csd').items():
+    write_csd(tmp_path / 'parts' / f'{video}.csd', {video: arrays}, video)
+  small.data.vision = 'parts'
+  assert_same_clips(loading.load(small), expected)
+  write_csd(tmp_path / 'parts/z.csd', {'va': (np.ones((1, 47)), np.array([[0.0, 1.0]]))})
+  with pytest.raises(UserError, match='z.csd: va is in va.csd too'):
+    loading.load(small)
+  (tmp_path / 'none').mkdir()
+  small.data.vision = 'none'
+  with pytest.raises(UserError, match='none: a folder without .csd files'):
+    loading.load(small)
+
+
+def test_a_clip_whose_name_or_label_is_not_one_is_left_out(tmp_path, small):
+  spans = np.array([[0.0, 1.0]])
+  write_csd(
+    tmp_path / 'y.csd',
+    {
+      'va': (np.array([[1.0]]), spans),
+      'va[0]': (np.array([[2.0]]), spans),
+      'va[1]': (np.ones((2, 1)), np.tile(spans, (2, 1))),
+    },
+  )
+  loaded = loading.load(small)
+  assert loaded.names == ('va[0]',) and loaded.labels.tolist() == [1.0]
+  assert loaded.left_out == {
+    'va[1]': 'its entry has 2 labels, expected 1',
+    'va[1] (2)': 'its entry has 2 labels, expected 1',
+    'va[0] (2)': 'its name occurs before',
+  }
+
+
+MOSEI = np.array([[-1.0, 0, 0.25, 0.5, 1, 2, 3], [2.0, 3, 2, 1, 0.75, 4, 0.125]])
+
+
+def write_labels(path, rows, names=None):
+  write_csd(path, {'va': (rows, np.array([[0.0, 2.0], [2.0, 4.0]]))})
+  if names is not None:
+    with h5py.File(path, 'a') as file:
+      file['any root/metadata/dimension names'] = names
+
+
+@pytest.mark.parametrize(
+  'target, labels',
+  [
+    ('sentiment', [-1, 2]),
+    ('happiness', [0, 3]),
+    ('sadness', [0.25, 2]),
+    ('anger', [0.5, 1]),
+    ('surprise', [1, 0.75]),
+    ('fear', [3, 0.125]),
+    ('0', [-1, 2]),
+    ('4', [1, 0.75]),
+  ],
+)
+def test_the_seven_columns_of_mosei_are_targets(tmp_path, small, target, labels):
+  write_labels(tmp_path / 'y.csd', MOSEI)
+  small.data.target = target
+  assert loading.load(small).labels.tolist() == labels
+
+
+def test_an_emotion_of_more_than_three_leaves_its_clip_out(tmp_path, small):
+  write_labels(tmp_path / 'y.csd', MOSEI)
+  small.data.target = 'disgust'
+  loaded = loading.load(small)
+  assert loaded.names == ('va[0]',)
+  assert loaded.left_out == {'va[1]': 'its disgust is 4, expected 0 to 3'}
+
+
+@pytest.mark.parametrize(
+  'names',
+  [
+    '["fear", "happy", "sad", "anger", "surprise", "disgust", "sentiment"]',
+    b"['fear', 'happy', 'sad', 'anger', 'surprise', 'disgust', 'sentiment']",
+    'fear,happy,sad,anger,surprise,disgust,sentiment',
+    [b'fear', b'happy', b'sad', b'anger', b'surprise', b'disgust', b'sentiment'],
+  ],
+)
+def test_a_file_may_name_its_columns_in_another_order(tmp_path, small, names):
+  write_labels(tmp_path / 'y.csd', MOSEI, names)
+  small.data.target = 'fear'
+  loaded = loading.load(small)
+  assert loaded.left_out == {'va[0]': 'its fear is -1, expected 0 to 3'}
+  assert loaded.labels.tolist() == [2]
+
+
+def test_a_target_that_a_file_lacks_is_refused(tmp_path, small):
+  write_labels(tmp_path / 'y.csd', MOSEI[:, 1:])  # the six emotions alone
+  with pytest.raises(UserError, match='y.csd: its labels have 6 columns .* none of them sentiment'):
+    loading.load(small)
+  small.data.target = 'happiness'
+  assert loading.load(small).labels.tolist() == [0, 3]
+  write_labels(tmp_path / 'y.csd', MOSEI[:, :3])
+  with pytest.raises(UserError, match=r'y.csd: its labels have 3 columns a clip \(unnamed\)'):
     loading.load(small)
 
 

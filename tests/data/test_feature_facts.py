@@ -7,7 +7,7 @@ import pytest
 
 from configs import mosi, synthetic
 from persona_jax.data import feature_facts
-from persona_jax.data.corpus import Corpus, pad_clips
+from persona_jax.data.corpus import Corpus, join_clips
 from persona_jax.data.resample import Sampling
 from persona_jax.errors import UserError
 
@@ -19,7 +19,7 @@ def corpus_of(*clips, labels=None, width=3):
     names=tuple(f'v[{place}]' for place in range(len(clips))),
     speakers=('v',) * len(clips),
     labels=np.arange(len(clips), dtype=np.float32) if labels is None else labels,
-    clips=pad_clips(frames, {'audio': width}),
+    clips=join_clips(frames, {'audio': width}),
     left_out={},
     notes=(),
     sampling={'audio': Sampling(100.0, 12.5, 0)},

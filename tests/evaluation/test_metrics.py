@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from persona_jax import targets
 from persona_jax.evaluation import metrics
 
 
@@ -59,3 +60,22 @@ def test_undefined_is_none():
   zeros = metrics.evaluate(np.array([0.0]), np.array([0.5]))
   assert zeros['corr'] is zeros['f1_non0'] is zeros['acc2_non0'] is None
   assert zeros['acc2_has0'] == 1.0
+
+
+def test_emotions_by_hand():
+  """Present are 1/3, 1 and 3, of which two are found; absent are two clips, of which one is."""
+  labels = np.array([0, 0, 1 / 3, 1, 3])
+  predictions = np.array([0.1, 0.5, 0.1, 1.5, 2])
+  found = metrics.evaluate(labels, predictions, targets.named('fear'))
+  assert tuple(found) == metrics.names(targets.named('fear')) == metrics.OF_EMOTIONS
+  assert found['mae'] == pytest.approx((0.1 + 0.5 + 1 / 3 - 0.1 + 0.5 + 1) / 5)
+  assert found['corr'] == pytest.approx(np.corrcoef(labels, predictions)[0, 1])
+  assert found['wacc'] == pytest.approx((2 / 3 + 1 / 2) / 2)
+  # Present: precision 2/3, recall 2/3, F1 2/3. Absent: 1/2, 1/2, 1/2.
+  assert found['f1_present'] == pytest.approx((3 * 2 / 3 + 2 * 1 / 2) / 5)
+
+
+def test_an_emotion_that_is_never_present_has_no_weighted_accuracy():
+  found = metrics.evaluate(np.zeros(3), np.array([0, 0.1, 0.2]), targets.named('fear'))
+  assert found['wacc'] is None
+  assert found['f1_present'] == pytest.approx(0.8)  # precision 1, recall 2/3

@@ -29,6 +29,12 @@ def test_preprocessing_is_told(tmp_path):
   ) in words
 
 
+def test_frames_without_times_are_not_averaged(tmp_path):
+  rates = dict(language=None, audio=12.5, vision=15.0)
+  words = said(tmp_path, data=dict(frames_per_second=rates, file='mosi_data.pkl'))
+  assert 'frames at a higher rate' not in words
+
+
 def test_of_the_modalities_in_use(tmp_path):
   words = said(
     tmp_path,

@@ -119,7 +119,7 @@ def test_silence_is_learned_from_like_anything_else(tmp_path):
   corpus = loading.load(config)
   study = Study.plan(config, corpus, tmp_path)
   (fold, *_), model = study.folds.all, build(config.model)
-  clips = predict.gather(corpus.clips, study.normaliser(fold), fold.train[:4])
+  clips = predict.gather(corpus.clips, study.normaliser(fold), fold.train[:4], corpus.clips.steps)
   assert not np.asarray(clips.sequences['audio']).any()
 
   @jax.jit

@@ -1,0 +1,233 @@
+"""Valid files, changed in every way: what comes of it is a corpus, or a sentence."""
+
+import pathlib
+import pickle
+import re
+import resource
+import shutil
+import tracemalloc
+
+import h5py
+import numpy as np
+import pytest
+import writers
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from persona_jax.data import loading
+from persona_jax.errors import UserError
+
+CSD = ('labels', 'language', 'audio', 'vision')
+MUTATED = settings(
+  max_examples=30,
+  deadline=None,
+  derandomize=True,
+  suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory):
+  return writers.tiny(tmp_path_factory.mktemp('tiny'))
+
+
+@pytest.fixture(scope='module')
+def valid(tmp_path_factory, tiny):
+  """{format: a config of valid files in a folder of its own}."""
+  folders = {name: tmp_path_factory.mktemp(name) for name in ('csd', 'mult', 'mmsa', 'table')}
+  return {
+    'csd': writers.csd(folders['csd'], tiny, by_clip=False),
+    'mult': writers.mult(folders['mult'] / 'x.pkl', tiny),
+    'mmsa': writers.mmsa(folders['mmsa'] / 'x.pkl', tiny),
+    'table': writers.table(folders['table'] / 'clips.csv', tiny),
+  }
+
+
+@pytest.fixture
+def scratch(tmp_path):
+  return tmp_path
+
+
+def size_of(root):
+  return sum(path.stat().st_size for path in root.rglob('*') if path.is_file())
+
+
+def outcome(config):
+  """Loads, and checks what came of it; returns the corpus, or None after a sentence."""
+  root = pathlib.Path(config.data.root)
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+  tracemalloc.start()
+  corpus = None
+  try:
+    corpus = loading.load(config)
+  except UserError as error:
+    text = str(error)
+    assert str(root) in text and '\n' not in text and text[-1] in '.?', text
+    assert len(text) < 2000
+  finally:
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+  grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+  assert max(peak, grown) < 3 * size_of(root) + 200e6
+  if corpus is not None:
+    assert len(set(corpus.names)) == len(corpus.names) > 0
+    assert not set(corpus.names) & set(corpus.left_out)
+    assert (np.abs(corpus.labels) <= 3).all() and all(corpus.left_out.values())
+    for frames in writers.frames_of(corpus):
+      assert all(np.isfinite(sequence).all() for sequence in frames.values())
+      assert any(len(sequence) for sequence in frames.values())
+  return corpus
+
+
+def copied(config, folder):
+  """The files of a config in an empty folder."""
+  shutil.rmtree(folder, ignore_errors=True)
+  shutil.copytree(config.data.root, folder)
+  config = config.copy_and_resolve_references()
+  config.data.root = str(folder)
+  return config
+
+
+@MUTATED
+@given(st.data(), st.sampled_from(['csd', 'mult', 'mmsa', 'table']))
+def test_bytes_flipped_and_files_cut(valid, scratch, data, kind):
+  config = copied(valid[kind], scratch / 'files')
+  files = sorted(path for path in (scratch / 'files').rglob('*') if path.is_file())
+  path = data.draw(st.sampled_from(files))
+  content = bytearray(path.read_bytes())
+  for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=5)):
+    content[place] = data.draw(st.integers(0, 255))
+  if data.draw(st.booleans()):
+    content = content[: data.draw(st.integers(0, len(content)))]
+  path.write_bytes(content)
+  outcome(config)
+
+
+NUMBERS = (np.nan, np.inf, -np.inf, 0, -0.5, 3.5, 1e300)
+TYPES = ('f2', 'f4', '>f8', 'i1', 'u8', 'S3', 'U2', 'O', 'c8', '?')
+
+
+def changed(data, array):
+  """An array in another state: other numbers, shape or type."""
+  how = data.draw(st.sampled_from(['value', 'rows', 'axes', 'type', 'empty', 'scalar', 'wide']))
+  if how == 'value' and array.size and array.dtype.kind == 'f':
+    array = array.copy()
+    with np.errstate(over='ignore'):
+      array.flat[data.draw(st.integers(0, array.size - 1))] = data.draw(st.sampled_from(NUMBERS))
+  elif how == 'rows':
+    array = array[: data.draw(st.integers(0, len(array)))]
+  elif how == 'axes':
+    array = array.reshape(-1) if data.draw(st.booleans()) else array[None]
+  elif how == 'type':
+    kind = data.draw(st.sampled_from(TYPES))
+    with np.errstate(all='ignore'):
+      array = np.array(array.tolist(), object).astype(str).astype(kind) if kind in 'SUO' else array
+      array = array.astype(kind) if array.dtype.kind in 'fiu' else array
+  elif how == 'empty':
+    array = array[:0]
+  elif how == 'scalar':
+    array = np.array(0.5)
+  elif how == 'wide':
+    array = np.concatenate([array, array], axis=-1)
+  return array
+
+
+IDS = st.sampled_from(
+  ['', 'v', 'v[0]', 'va[1]', 'va_1', 'va$_$1', '$_$', b'\xff', b'va[0]', 'a\x1bb']
+  + ['v[' + '9' * 30 + ']']
+)
+
+
+@MUTATED
+@given(st.data(), st.sampled_from(['mult', 'mmsa']))
+def test_fields_of_pickles_changed(valid, scratch, data, kind):
+  config = copied(valid[kind], scratch / 'files')
+  path = scratch / 'files/x.pkl'
+  content = pickle.loads(path.read_bytes())
+  for _ in range(data.draw(st.integers(1, 3))):
+    split = content[data.draw(st.sampled_from(sorted(content)))]
+    field = data.draw(st.sampled_from(sorted(split))) if split else None
+    how = data.draw(st.sampled_from(['removed', 'array', 'id', 'nothing']))
+    if field is None or how == 'removed':
+      split.pop(field, None)
+    elif how == 'array' and isinstance(split[field], np.ndarray) and split[field].ndim:
+      split[field] = changed(data, split[field])
+    elif how == 'id' and isinstance(split.get('id'), list) and split['id']:
+      split['id'][data.draw(st.integers(0, len(split['id']) - 1))] = data.draw(IDS)
+    elif how == 'id' and isinstance(split.get('id'), np.ndarray) and split['id'].ndim == 2:
+      ids = split['id'] = split['id'].astype(object)
+      if ids.size:
+        ids.flat[data.draw(st.integers(0, ids.size - 1))] = data.draw(IDS)
+    elif how == 'nothing':
+      split[field] = data.draw(st.sampled_from([None, 'text', [], {}, 1.5, [[1], [2, 3]]]))
+  path.write_bytes(pickle.dumps(content, data.draw(st.integers(2, 5))))
+  if (corpus := outcome(config)) is not None:
+    assert len(corpus.names) + len(corpus.left_out) == sum(len(s['id']) for s in content.values())
+
+
+@MUTATED
+@given(st.data())
+def test_datasets_of_sequences_changed(valid, scratch, data):
+  config = copied(valid['csd'], scratch / 'files')
+  with h5py.File(scratch / 'files' / config.data[data.draw(st.sampled_from(CSD))], 'a') as file:
+    (root,) = file.values()
+    video = data.draw(st.sampled_from(sorted(root['data'])))
+    group = root['data'][video]
+    name = data.draw(st.sampled_from(['features', 'intervals']))
+    how = data.draw(st.sampled_from(['removed', 'array', 'billion', 'renamed', 'video', 'chunks']))
+    if how == 'renamed':
+      if (new := data.draw(IDS)) and new not in list(root['data']):
+        root['data'][new] = group
+    elif how == 'video':
+      del root['data'][video]
+    else:
+      array = group[name][:]
+      del group[name]
+      if how == 'array':
+        new = changed(data, array)
+        group[name] = new.astype('S') if new.dtype.kind in 'UO' else new
+      elif how == 'billion':
+        rows = data.draw(st.sampled_from([10**6, 10**9, 2**62]))
+        group.create_dataset(name, (rows, 2), 'f8', chunks=(1000, 2), compression='gzip')
+      elif how == 'chunks':
+        group.create_dataset(name, data=array, chunks=True, compression='gzip', shuffle=True)
+  if (corpus := outcome(config)) is not None:
+    found = number_of_labels(scratch / 'files' / config.data.labels)
+    assert len(corpus.names) + len(corpus.left_out) == found
+
+
+def number_of_labels(path):
+  with h5py.File(path) as file:
+    (root,) = file.values()
+    shapes = [getattr(group.get('features'), 'shape', ()) for group in root['data'].values()]
+  return sum(shape[0] for shape in shapes if shape)
+
+
+CELLS = st.sampled_from(
+  [
+    '',
+    'nan',
+    '4',
+    '-3',
+    'va[0]',
+    'clips/0.audio.npy',
+    'clips/0.language.npy',
+    '../x.npy',
+    '/dev/zero',
+  ]
+  + ['clips', 'none.npy', 'x' * 5000, '"', ',', '\x00', 'é']
+)
+
+
+@MUTATED
+@given(st.data())
+def test_cells_of_tables_changed(valid, scratch, data):
+  config = copied(valid['table'], scratch / 'files')
+  path = scratch / 'files/clips.csv'
+  lines = [line.split(',') for line in path.read_text().splitlines()]
+  for _ in range(data.draw(st.integers(1, 4))):
+    line = lines[data.draw(st.integers(0, len(lines) - 1))]
+    line[data.draw(st.integers(0, len(line) - 1))] = data.draw(CELLS)
+  path.write_text('\n'.join(map(','.join, lines)) + '\n')
+  if (corpus := outcome(config)) is not None and not re.search('["\x00]', path.read_text()):
+    assert len(corpus.names) + len(corpus.left_out) == len(lines) - 1
