@@ -162,5 +162,6 @@ def mmsa(path: pathlib.Path, corpus: Corpus, at_front: bool = False, protocol: i
 
 def table(path: pathlib.Path, corpus: Corpus) -> Config:
   """A CSV with .npy files."""
-  own_clips.write(path, corpus.clips, corpus.names, corpus.speakers, corpus.labels)
+  clips = corpus.clips.at(np.arange(len(corpus.names)))
+  own_clips.write(path, clips, corpus.names, corpus.speakers, corpus.labels)
   return config_of(path.parent, file=path.name)
