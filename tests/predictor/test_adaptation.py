@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 from launchers import run as launch
-from makers import smallest_config
+from makers import smallest_grouped
 
 from persona_jax.data import own_clips
 from persona_jax.data.study import Study
@@ -22,12 +22,8 @@ from persona_jax.study import leave_one_speaker_out, user_session
 
 
 def config_of():
-  config = smallest_config(
-    protocol='grouped', num_groups=3, num_draws=2, arms=('baseline', 'calibrated', 'bayes')
-  )
-  config.pretrain.update(validation='speakers', valid_speakers=0.35, num_epochs=6)
-  config.pretrain.learning_rate = 1e-2
-  config.data.update(num_speakers=24, clips_per_speaker=14)
+  config = smallest_grouped(arms=('baseline', 'calibrated', 'bayes'))
+  config.pretrain.update(valid_speakers=0.35, num_epochs=6, learning_rate=1e-2)
   return config
 
 
