@@ -198,15 +198,6 @@ def test_a_table_is_written_as_parquet(tmp_path):
   assert parquet.read_table(tmp_path / 'x.parquet').to_pydict() == table
 
 
-def test_any_name_makes_a_file_of_its_own_in_the_folder(tmp_path):
-  people = People(tmp_path)
-  names = ['ann', 'Ann', 'ann.bayes', '../ann', 'a/b', '.', '..', 'é☃', 'a b', '%2E']
-  paths = [people.path(name) for name in names]
-  assert len(set(paths)) == len(names) and {path.parent for path in paths} == {tmp_path}
-  with pytest.raises(UserError, match='a clip has no user'):
-    people.path('')
-
-
 def test_the_commands(predictor, study, tmp_path):
   """As launch/README.md has them."""
   predictor.save(tmp_path / 'p')
