@@ -94,6 +94,11 @@ class Predictor:
     )
 
   @property
+  def steps(self) -> Mapping[str, int]:
+    """{modality: T_m} of the longest sequences that it was trained on."""
+    return self.facts['steps']
+
+  @property
   def fitted_priors(self) -> Priors:
     """`priors`, or a `UserError` where there are none."""
     if self.priors is None:
@@ -110,6 +115,12 @@ class Predictor:
       UserError: the file is no person, damaged, or of another predictor.
     """
     found = load_person(path)
+    self._expect_own(found, f'{path}: ')
+    return found
+
+  def fine_tuned_person(self, path: pathlib.Path | str) -> FineTuned:
+    """Loads a person whom this predictor was fine-tuned to; errors as of `person`."""
+    found = fine_tuned.load(path)
     self._expect_own(found, f'{path}: ')
     return found
 
@@ -172,7 +183,7 @@ class Predictor:
     recipe = recipes(self.config.adapt)[arm]
     if user is not None and (user.arm != arm or recipe.distilling):
       raise UserError(f'{arm} cannot continue from {user.arm}; give all clips and start anew.')
-    params = self._params_of(user)
+    params = self.params_of(user)
     count, size = len(labels), batches.bucket(len(labels))
     support = Supports(
       np.arange(size),
@@ -191,8 +202,12 @@ class Predictor:
     known = 0 if user is None else user.num_clips
     return FineTuned(self.identity, arm, known + count, changed)
 
-  def _params_of(self, user: FineTuned | None) -> Params:
-    """The parameters of a person's model; without a person those of the predictor."""
+  def params_of(self, user: FineTuned | None) -> Params:
+    """The parameters of a person's model; without a person those of the predictor.
+
+    Raises:
+      UserError: the person is of another predictor.
+    """
     if user is None:
       return self.params
     self._expect_own(user)
@@ -226,7 +241,7 @@ class Predictor:
       UserError: a clip cannot be used, or the person is of another predictor.
     """
     if isinstance(user, FineTuned):
-      return self._plain(user.arm, self._params_of(user), clips)
+      return self._plain(user.arm, self.params_of(user), clips)
     if user is None and self.priors is None:
       return self._plain(BASELINE, self.params, clips)
     count = checks.num_clips(clips, self.widths)
