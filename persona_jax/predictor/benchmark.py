@@ -34,13 +34,14 @@ def measure(config: Config, repeats: int) -> dict[str, Any]:
   model = build(config.model)
   params = jax.jit(Pretraining(model, config).create_state)(inputs, shared).params
   widths = {m: x.shape[2] for m, x in shared.clips.sequences.items()}
-  plain = Predictor(config, jax.device_get(params), inputs.normaliser, None, widths, {})
+  facts = dict(steps={m: x.shape[1] for m, x in shared.clips.sequences.items()})
+  plain = Predictor(config, jax.device_get(params), inputs.normaliser, None, widths, facts)
   predictions, read = plain.read(shared.clips)
   speakers, half = np.repeat(np.arange(_SPEAKERS), _OWN), len(places) // 2
   priors = arms.fit(
     predictions, read, np.asarray(shared.labels), speakers, places[:half], places[half:]
   )
-  predictor = Predictor(config, plain.params, plain.normaliser, priors, widths, {})
+  predictor = Predictor(config, plain.params, plain.normaliser, priors, widths, facts)
   people = _people(predictor)
   clips, of_clip = shared.clips.at(places[:_USERS]), np.arange(_USERS)
   with_people_s = benchmark.median_s(
