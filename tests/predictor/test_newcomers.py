@@ -41,7 +41,7 @@ def test_how_people_differ_is_learned_from_the_other_speakers(monkeypatch):
 
 @pytest.mark.parametrize('num_clips, num_speakers', [(9, 8), (20, 4)])
 def test_too_few_clips_or_speakers_are_not_scored(num_clips, num_speakers):
-  """A speaker has five clips to learn from and five to predict, and is compared with four others."""
+  """A speaker has five clips to learn from and five to predict, and four others to differ from."""
   *arrays, train, valid = people_off_by_one()
   kept = valid[valid % NUM_CLIPS < num_clips][: num_clips * num_speakers]
   assert newcomers.scores(*arrays, train, kept, num_support=5) is None
