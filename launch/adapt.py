@@ -12,7 +12,6 @@ import numpy as np
 from absl import flags
 
 from launch import common
-from persona_jax import arms
 from persona_jax.data.own_clips import OwnClips
 from persona_jax.errors import UserError
 from persona_jax.predictor import adaptation, people, predictor, storage
@@ -23,13 +22,7 @@ USER = flags.DEFINE_string(
   'user', None, 'The person; by default, everybody in the column user of the CSV.'
 )
 USERS = common.define_users()
-ARM = flags.DEFINE_enum(
-  'arm',
-  people.BAYES,
-  [people.BAYES, *arms.FINE_TUNED],
-  'How: bayes stores a few numbers per clip and trains nothing; the others fine-tune a copy of the '
-  'model.',
-)
+ARM = common.define_arm()
 SUPPORT = flags.DEFINE_enum(
   'support',
   'random',

@@ -16,8 +16,10 @@ from ml_collections import config_flags
 from ml_collections.config_flags import tuple_parser
 from rich import console, markdown
 
+from persona_jax import arms
 from persona_jax import config as config_lib
 from persona_jax.errors import UserError
+from persona_jax.predictor import people
 from persona_jax.runtime import parallel, preemption
 from persona_jax.types import Config
 
@@ -88,6 +90,16 @@ def define_predictor() -> flags.FlagHolder:
 
 def define_users() -> flags.FlagHolder:
   return flags.DEFINE_string('users', 'runs/users', 'The folder with a file per person.')
+
+
+def define_arm() -> flags.FlagHolder:
+  return flags.DEFINE_enum(
+    'arm',
+    people.BAYES,
+    [people.BAYES, *arms.FINE_TUNED],
+    'How people are known: bayes stores a few numbers per clip and trains nothing; the others '
+    'fine-tune a copy of the model.',
+  )
 
 
 def define_clips() -> tuple[flags.FlagHolder, flags.FlagHolder]:

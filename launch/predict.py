@@ -11,19 +11,13 @@ import pathlib
 from absl import flags
 
 from launch import common
-from persona_jax import arms
 from persona_jax.predictor import adaptation, people, predictor, storage
 
 PREDICTOR, CONFIG = common.define_predictor(), common.define_config(default=None)
 CLIPS, ONLY = common.define_clips()
 USER = flags.DEFINE_string('user', None, 'The person, where the CSV has no column user.')
 USERS = common.define_users()
-ARM = flags.DEFINE_enum(
-  'arm',
-  people.BAYES,
-  [people.BAYES, *arms.FINE_TUNED],
-  'By which arm of launch.adapt people are known.',
-)
+ARM = common.define_arm()
 OUTPUT = flags.DEFINE_string(
   'output',
   None,

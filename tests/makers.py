@@ -36,6 +36,14 @@ def smallest_config(**study):
   return config
 
 
+def smallest_grouped(**study):
+  """`smallest_config` with three held-out groups, and enough speakers to learn how they differ."""
+  config = smallest_config(**dict(protocol='grouped', num_groups=3, num_draws=2) | study)
+  config.pretrain.update(validation='speakers', valid_speakers=0.3)
+  config.data.update(num_speakers=24, clips_per_speaker=14)
+  return config
+
+
 def write_csd(
   path: pathlib.Path, videos: dict[str, tuple[np.ndarray, np.ndarray]], root: str = 'any root'
 ) -> pathlib.Path:

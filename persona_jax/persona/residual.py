@@ -5,9 +5,9 @@
 
 z are the first principal components, whitened on training clips, of what the head reads. In effect
 the last layer of the predictor is learned anew for each person, in closed form (ALPaCA: Harrison,
-Sharma and Pavone 2018, https://arxiv.org/abs/1807.08912). A person is stored as the `Evidence` of
-these features. Because it models labels given predictions, it is biased by clips that were chosen
-by their labels, unlike `persona_jax.persona.posterior`.
+Sharma and Pavone 2018, https://arxiv.org/abs/1807.08912). A person is known by the `Evidence` of
+these features, whose targets are the residuals. Because it models labels given predictions, it is
+biased by clips that were chosen by their labels, unlike `persona_jax.persona.posterior`.
 
 There are num_components components z, so num_features = 2 + num_components. The width of what the
 head reads is read_width.
@@ -125,19 +125,6 @@ def fit_residual(
     with_mean=False,
   )
   return ResidualPrior(reading, fitted)
-
-
-def observe(
-  prior: ResidualPrior, predictions: Array, read: Array, labels: Array, weights: Array
-) -> Evidence:
-  """The evidence of K labelled clips of one person.
-
-  Args:
-    predictions, labels: [K].
-    read: [K, read_width].
-    weights: [K] 1 for a clip, 0 for padding.
-  """
-  return effects.evidence(features(prior.reading, predictions, read), labels - predictions, weights)
 
 
 def density(prior: ResidualPrior, person: Evidence, predictions: Array, read: Array) -> jax.Array:

@@ -12,7 +12,7 @@ from persona_jax.data import loading, own_clips
 from persona_jax.data.own_clips import OwnClips
 from persona_jax.errors import UserError
 from persona_jax.files import CsvWriter
-from persona_jax.predictor import advice, fine_tuned
+from persona_jax.predictor import advice
 from persona_jax.predictor.people import BAYES, People
 from persona_jax.predictor.person import identifier
 from persona_jax.predictor.predictor import Predictor, Scores
@@ -97,7 +97,7 @@ def fine_tune(predictor: Predictor, people: People, clips: OwnClips, arm: str) -
   lines = []
   for user, own in _by_user(clips).items():
     with people.changing(user) as path:
-      before = fine_tuned.load(path) if path.exists() else None
+      before = predictor.fine_tuned_person(path) if path.exists() else None
       person = predictor.fine_tune(own.clips, own.labels, arm, before)
       size = person.save(path)
     lines.append(
@@ -186,7 +186,7 @@ def _scores(predictor: Predictor, people: People, clips: OwnClips) -> Scores:
     places = np.flatnonzero([other == user for other in clips.users])
     person = None
     if people.arm != BAYES and people.knows(user):
-      person = fine_tuned.load(people.path(user))
+      person = predictor.fine_tuned_person(people.path(user))
     own = predictor.predict(clips.clips.at(places), person)
     for column, values in zip(scores, own, strict=True):
       column[places] = values

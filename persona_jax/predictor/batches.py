@@ -1,12 +1,14 @@
 """Batches of a few sizes, so that a stream of odd ones compiles a handful of programs."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from persona_jax.types import Array, Clips
 
 SMALLEST, LARGEST = 8, 1024  # clips of a program; other numbers are padded to a power of two
+SHORTEST = 1 / 8  # of a program's sequences, as a share of the steps in training
 
 
 def content(clips: Clips, place: int) -> bytes:
@@ -28,19 +30,26 @@ def parts(count: int) -> list[np.ndarray]:
   return [np.arange(start, min(start + LARGEST, count)) for start in range(0, count, LARGEST)]
 
 
-def padded(clips: Clips, size: int) -> Clips:
-  """Pads clips to `size`, and steps to a power of two; padding is masked."""
+def padded(clips: Clips, size: int, trained: Mapping[str, int], least: float = SHORTEST) -> Clips:
+  """Pads clips to `size`, and sequences to a few lengths; padding is masked.
 
-  def pad(x):
-    steps = max(1, x.shape[1])
-    more = (1 << (steps - 1).bit_length()) - x.shape[1]
+  All modalities have the same share of the steps in training, a power of two: so their lengths
+  make few programs, whatever lengths meet.
+
+  Args:
+    clips: [n] of any lengths.
+    size: at least n.
+    trained: {modality: T_m} steps in training.
+    least: the smallest share.
+  """
+  found = {m: x.shape[1] for m, x in clips.sequences.items()}
+  share = least
+  while any(steps > math.ceil(share * trained[m]) for m, steps in found.items()):
+    share *= 2
+
+  def pad(modality, x):
+    more = math.ceil(share * trained[modality]) - x.shape[1]
     return np.pad(x, [(0, size - len(x)), (0, more)] + [(0, 0)] * (x.ndim - 2))
 
-  return _mapped(clips, pad)
-
-
-def _mapped(clips: Clips, function: Callable[[np.ndarray], np.ndarray]) -> Clips:
-  """Clips with `function` of every sequence and mask."""
-  sequences: dict[str, Array] = {m: function(np.asarray(x)) for m, x in clips.sequences.items()}
-  masks: dict[str, Array] = {m: function(np.asarray(x)) for m, x in clips.masks.items()}
-  return Clips(sequences, masks)
+  sequences: dict[str, Array] = {m: pad(m, np.asarray(x)) for m, x in clips.sequences.items()}
+  return Clips(sequences, {m: pad(m, np.asarray(x)) for m, x in clips.masks.items()})

@@ -35,13 +35,14 @@ def measure(config: Config, repeats: int) -> dict[str, Any]:
   steps = Pretraining(model, config, [shared.clips.steps])
   params = jax.jit(steps.create_state)(inputs, shared).params
   widths = shared.clips.widths
-  plain = Predictor(config, jax.device_get(params), inputs.normaliser, None, widths, {})
+  facts = dict(steps=shared.clips.steps)
+  plain = Predictor(config, jax.device_get(params), inputs.normaliser, None, widths, facts)
   predictions, read = plain.read(everything)
   speakers, half = np.repeat(np.arange(_SPEAKERS), _OWN), len(places) // 2
   priors = arms.fit(
     predictions, read, np.asarray(shared.labels), speakers, places[:half], places[half:]
   )
-  predictor = Predictor(config, plain.params, plain.normaliser, priors, widths, {})
+  predictor = Predictor(config, plain.params, plain.normaliser, priors, widths, facts)
   people = _people(predictor)
   clips, of_clip = everything.at(places[:_USERS]), np.arange(_USERS)
   with_people_s = benchmark.median_s(

@@ -31,7 +31,7 @@ def text(facts: Mapping[str, Any]) -> str:
       f'with a mean absolute error of {number(trained["valid_mae"])} in epoch '
       f'{trained["best_epoch"]}.'
     )
-  parts.append(_held_out(facts.get('held_out')))
+  parts += _of_newcomers(facts)
   widths = [[literal(m), str(width)] for m, width in facts.get('widths', {}).items()]
   parts += ['## Features', table(['modality', 'width'], widths)]
   if packages := facts.get('packages'):
@@ -40,14 +40,38 @@ def text(facts: Mapping[str, Any]) -> str:
   return '\n\n'.join(parts) + '\n'
 
 
-def _held_out(held_out: Mapping[str, Any] | None) -> str:
+def _of_newcomers(facts: Mapping[str, Any]) -> list[str]:
+  """What a person may expect on whom it was not trained: the scores that are known."""
+  parts = []
+  if held_out := facts.get('held_out'):
+    parts += [f'For {_speakers(held_out)}, models like it had these errors:', _errors(held_out)]
+  if validated := facts.get('validated'):
+    parts += [
+      f'For {_speakers(validated, "validation")}, it had these errors on their other clips:',
+      _errors(validated),
+      'Nothing of the model was trained on these speakers, and how people differ was learned for '
+      'each of them from the others. But they chose the epoch, so expect a little more error.',
+    ]
   if not held_out:
-    return (
-      'How well it does for people whom it was not trained on was not measured; a study of '
-      'held-out groups does that.'
+    how = (
+      'a study of held-out groups measures it: run `launch.study` with the same config and its '
+      'mode `grouped`, and name its workdir to `launch.train --study`.'
     )
-  rows = [[literal(name), number(mae)] for name, mae in held_out['mae'].items()]
+    parts.append(
+      f'How much more is unknown; {how}'
+      if validated
+      else f'How well it does for people whom it was not trained on is unknown; {how}'
+    )
+  return parts
+
+
+def _speakers(measured: Mapping[str, Any], kind: str = 'held-out') -> str:
   return (
-    f'For {held_out["num_speakers"]} held-out speakers, with {held_out["num_support"]} labelled '
-    'clips of each, models like it had these mean absolute errors:\n\n' + table(['', 'MAE'], rows)
+    f'{measured["num_speakers"]} {kind} speakers, with {measured["num_support"]} labelled clips of '
+    'each'
   )
+
+
+def _errors(measured: Mapping[str, Any]) -> str:
+  rows = [[literal(name), number(mae)] for name, mae in measured['mae'].items()]
+  return table(['', 'mean absolute error'], rows)

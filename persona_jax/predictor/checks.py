@@ -38,6 +38,21 @@ def num_clips(clips: Clips, widths: Mapping[str, int]) -> int:
   return counts.pop()
 
 
+def expect_no_longer(clips: Clips, steps: Mapping[str, int]) -> None:
+  """Raises `UserError` if a sequence is longer than in training.
+
+  Args:
+    clips: [n].
+    steps: {modality: T_m} in training.
+  """
+  for modality, longest in steps.items():
+    if (found := clips.sequences[modality].shape[1]) > longest:
+      raise UserError(
+        f'clips: {modality} of {found} steps, expected at most {longest}, as in training; cut the '
+        "end. The model attends to padding (config.model.attention='reference')."
+      )
+
+
 def labels(
   given: Sequence[float] | np.ndarray, count: int, names: Sequence[str] | None
 ) -> np.ndarray:

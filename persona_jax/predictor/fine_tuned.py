@@ -4,7 +4,6 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
@@ -42,8 +41,7 @@ class FineTuned:
       arm=self.arm,
       num_clips=str(self.num_clips),
     )
-    tensors: dict[str, Any] = dict(traverse_util.flatten_dict(self.changed, sep='/'))
-    tensor_files.write(path, {name: np.asarray(leaf) for name, leaf in tensors.items()}, about)
+    tensor_files.write(path, flat(self.changed), about)
     return path.stat().st_size
 
 
@@ -63,6 +61,12 @@ def load(path: pathlib.Path | str) -> FineTuned:
     )
   except (KeyError, ValueError) as error:
     raise UserError(f'{path}: damaged ({error}); adapt anew.') from error
+
+
+def flat(params: Params) -> dict[str, np.ndarray]:
+  """Parameters by their names, such as `adapter/language_projection/kernel`."""
+  leaves: dict[str, Any] = dict(traverse_util.flatten_dict(params, sep='/'))
+  return {name: np.asarray(leaf) for name, leaf in leaves.items()}
 
 
 def folded(params: Params) -> Params:
@@ -94,18 +98,18 @@ def unfolded(changed: Params, like: Params) -> Params:
   Raises:
     UserError: the parameters are of another model.
   """
-  flat: dict[str, Any] = dict(traverse_util.flatten_dict(changed, sep='/'))
+  left: dict[str, Any] = dict(traverse_util.flatten_dict(changed, sep='/'))
   wanted: dict[str, Any] = dict(traverse_util.flatten_dict(like, sep='/'))
   whole = {}
   for name, leaf in wanted.items():
     parts = name.split('/')
     is_folded = 'embedding' not in changed.get(parts[0], {}).get(parts[1], {'embedding': 0})
-    found = flat.pop(name, None)
+    found = left.pop(name, None)
     if found is None and is_folded:
       found = np.zeros(leaf.shape, np.float32)  # of a network whose bias is its output
     if found is None or found.shape != leaf.shape:
       raise UserError(f'a fine-tuned person has other parameters than the predictor ({name}).')
     whole[name] = found
-  if flat:
-    raise UserError(f'a fine-tuned person has a parameter too many ({next(iter(flat))}).')
-  return jax.tree.map(np.asarray, traverse_util.unflatten_dict(whole, sep='/'))
+  if left:
+    raise UserError(f'a fine-tuned person has a parameter too many ({next(iter(left))}).')
+  return traverse_util.unflatten_dict(whole, sep='/')

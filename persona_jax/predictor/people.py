@@ -11,6 +11,13 @@ from persona_jax.errors import UserError
 BAYES = 'bayes'
 
 
+def file_name(user: str) -> str:
+  """The name of a person's files, without their endings; any name of a person makes one."""
+  if not user:
+    raise UserError('a clip has no user; name one with --user, or in the column user.')
+  return urllib.parse.quote(user, safe=' ').replace('.', '%2E')
+
+
 class People:
   """The files of a folder, by the names of the people.
 
@@ -22,11 +29,8 @@ class People:
     self._folder, self.arm = pathlib.Path(folder), arm
 
   def path(self, user: str) -> pathlib.Path:
-    """The file of a person; any name makes a name of a file."""
-    if not user:
-      raise UserError('a clip has no user; name one with --user, or in the column user.')
-    name = urllib.parse.quote(user, safe=' ').replace('.', '%2E')
-    return self._folder / f'{name}.{self.arm}.safetensors'
+    """The file of a person."""
+    return self._folder / f'{file_name(user)}.{self.arm}.safetensors'
 
   def knows(self, user: str) -> bool:
     return bool(user) and self.path(user).exists()

@@ -6,6 +6,10 @@ identifier (64 bits of a SHA-256). No word, sound, image or file name is stored,
 sums that a prediction needs are computed from the rows, sorted by identifier. So the same clips
 give the same person to the last bit, in whatever order they came, and a clip that is forgotten
 leaves nothing behind.
+
+The file has 97 bytes per clip (`num_components` is 20) and about 500 more: 36 clips fit into 4 KB.
+The sums alone would have a constant size, but one clip could not be taken out of them again: its
+share is made of all the numbers of its row. Sums of float32 would also depend on the order.
 """
 
 import dataclasses

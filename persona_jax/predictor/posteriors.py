@@ -20,16 +20,16 @@ class Posteriors:
     self._priors = priors
     self._known: weakref.WeakKeyDictionary[Person, Known] = weakref.WeakKeyDictionary()
 
-  def table(self, users: Sequence[Person]) -> Known:
-    """The posteriors of people, padded to a power of two with the first."""
+  def table(self, users: Sequence[Person], size: int) -> Known:
+    """The posteriors of people, padded to `size` with the first."""
     new: dict[int, list[Person]] = {}
     for user in dict.fromkeys(users):
       if user not in self._known:
         new.setdefault(batches.bucket(user.num_clips), []).append(user)
-    for size, group in new.items():
-      self._known.update(zip(group, self._computed(group, size), strict=True))
+    for num_clips, group in new.items():
+      self._known.update(zip(group, self._computed(group, num_clips), strict=True))
     known = [self._known[user] for user in users]
-    known += known[:1] * (batches.bucket(len(known)) - len(known))
+    known += known[:1] * (size - len(known))
     return jax.tree.map(lambda *leaves: np.stack(leaves), *known)
 
   def _computed(self, users: list[Person], size: int) -> list[Known]:

@@ -13,7 +13,7 @@ import numpy as np
 from persona_jax.arms import BASELINE
 from persona_jax.errors import UserError
 from persona_jax.persona import residual
-from persona_jax.persona.arms import Known, Priors
+from persona_jax.persona.arms import Priors
 from persona_jax.predictor import batches, card, checks, fine_tuned, storage
 from persona_jax.predictor.fine_tuned import FineTuned
 from persona_jax.predictor.person import Person, identifier
@@ -93,6 +93,11 @@ class Predictor:
     )
 
   @property
+  def steps(self) -> Mapping[str, int]:
+    """{modality: T_m} of the longest sequences that it was trained on."""
+    return self.facts['steps']
+
+  @property
   def fitted_priors(self) -> Priors:
     """`priors`, or a `UserError` where there are none."""
     if self.priors is None:
@@ -109,6 +114,12 @@ class Predictor:
       UserError: the file is no person, damaged, or of another predictor.
     """
     found = load_person(path)
+    self._expect_own(found, f'{path}: ')
+    return found
+
+  def fine_tuned_person(self, path: pathlib.Path | str) -> FineTuned:
+    """Loads a person whom this predictor was fine-tuned to; errors as of `person`."""
+    found = fine_tuned.load(path)
     self._expect_own(found, f'{path}: ')
     return found
 
@@ -171,13 +182,13 @@ class Predictor:
     recipe = recipes(self.config.adapt)[arm]
     if user is not None and (user.arm != arm or recipe.distilling):
       raise UserError(f'{arm} cannot continue from {user.arm}; give all clips and start anew.')
-    params = self._params_of(user)
+    params = self.params_of(user)
     count, size = len(labels), batches.bucket(len(labels))
     learned = jax.device_get(
       self._programs.fine_tune(arm)(
         params,
         self.normaliser,
-        batches.padded(clips, size),
+        self._padded(clips, size),
         np.pad(labels, (0, size - count)),
         (np.arange(size) < count).astype(np.float32),
         np.float32(recipe.label_weight),
@@ -191,8 +202,12 @@ class Predictor:
     known = 0 if user is None else user.num_clips
     return FineTuned(self.identity, arm, known + count, changed)
 
-  def _params_of(self, user: FineTuned | None) -> Params:
-    """The parameters of a person's model; without a person those of the predictor."""
+  def params_of(self, user: FineTuned | None) -> Params:
+    """The parameters of a person's model; without a person those of the predictor.
+
+    Raises:
+      UserError: the person is of another predictor.
+    """
     if user is None:
       return self.params
     self._expect_own(user)
@@ -226,7 +241,7 @@ class Predictor:
       UserError: a clip cannot be used, or the person is of another predictor.
     """
     if isinstance(user, FineTuned):
-      return self._plain(user.arm, self._params_of(user), clips)
+      return self._plain(user.arm, self.params_of(user), clips)
     if user is None and self.priors is None:
       return self._plain(BASELINE, self.params, clips)
     count = checks.num_clips(clips, self.widths)
@@ -238,7 +253,7 @@ class Predictor:
     program = self._programs.plain(arm)
     means = []
     for part in batches.parts(count):
-      whole = batches.padded(clips.at(part), batches.bucket(len(part)))
+      whole = self._padded(clips.at(part), batches.bucket(len(part)))
       means.append(np.asarray(program(params, self.normaliser, whole))[: len(part)])
     unknown = np.full(count, np.nan, np.float32)
     return Scores(np.concatenate(means), unknown, unknown)
@@ -261,21 +276,21 @@ class Predictor:
       raise UserError(f'of_clip: expected [{count}] places of 0 to {len(users) - 1}.')
     for user in users:
       self._expect_own(user)
-    table = self._posteriors.table(users)
     parts = [
-      self._predict_part(clips.at(part), table, places[part]) for part in batches.parts(count)
+      self._predict_part(clips.at(part), users, places[part]) for part in batches.parts(count)
     ]
     return Scores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
-  def _predict_part(self, clips: Clips, table: Known, places: np.ndarray) -> Scores:
-    count = len(places)
+  def _predict_part(self, clips: Clips, users: Sequence[Person], of_clip: np.ndarray) -> Scores:
+    count = len(of_clip)
     size = batches.bucket(count)
+    named, places = np.unique(of_clip, return_inverse=True)  # no more people than clips
     sentiment = self._programs.answer(
       self.params,
       self.normaliser,
       self.fitted_priors,
-      batches.padded(clips, size),
-      table,
+      self._padded(clips, size),
+      self._posteriors.table([users[place] for place in named], size),
       np.pad(places, (0, size - count)),
     )
     rows = (sentiment.mean, sentiment.lower, sentiment.upper)
@@ -299,11 +314,18 @@ class Predictor:
       found = self._programs.read(
         self.params,
         self.normaliser,
-        batches.padded(clips.at(part), size),
+        self._padded(clips.at(part), size),
       )
       parts.append([np.asarray(each)[: len(part)] for each in found])
     predictions, read = zip(*parts, strict=True)
     return np.concatenate(predictions), np.concatenate(read)
+
+  def _padded(self, clips: Clips, size: int) -> Clips:
+    """Clips of the shape of a program; a model that attends to padding has one length alone."""
+    if self.config.model.attention != 'reference':
+      return batches.padded(clips, size, self.steps)
+    checks.expect_no_longer(clips, self.steps)
+    return batches.padded(clips, size, self.steps, least=1)
 
   def _expect_own(self, user: Person | FineTuned, where: str = '') -> None:
     if user.predictor != self.identity:

@@ -20,14 +20,13 @@ from persona_jax.model import predict
 from persona_jax.model.build import build, expect_kernels_fit
 from persona_jax.persona import arms, fit
 from persona_jax.persona.arms import Priors
+from persona_jax.predictor import newcomers
 from persona_jax.predictor.predictor import Predictor
 from persona_jax.reporting import provenance, results
 from persona_jax.study import user_session, workdir
 from persona_jax.training import pretrain
 from persona_jax.training.pretrain import Pretrained
 from persona_jax.types import Config, Params
-
-_SHOWN = ('baseline', 'calibrated', 'bayes')  # what a predictor can do, without and with clips
 
 
 def train(
@@ -39,7 +38,7 @@ def train(
   show how new people differ.
 
   Args:
-    config: the settings; those of `config.study` do not matter.
+    config: the settings; of `config.study`, `num_support` alone matters, for the model card.
     folder: of the predictor, which must not exist yet.
     study: the workdir of a grouped study with the same settings. Its scores of held-out speakers
       become part of the model card.
@@ -106,23 +105,29 @@ def _predictor(study: Study, fold: Fold, teacher: Pretrained, more: dict[str, An
   """The predictor of a fold whose pre-training has ended."""
   config, clips = study.config, study.corpus.clips
   widths = {m: clips.widths[m] for m in config.model.modalities}
+  priors, validated = _of_unseen(study, fold, teacher.params)
   facts = dict(
     widths=widths,
     steps={m: clips.steps[m] for m in widths},
     trained_on=_trained_on(study, fold, teacher),
+    validated=validated,
     packages=workdir.environment()['packages'],
     data=provenance.plain(config.data),
     **more,
   )
-  priors = _priors(study, fold, teacher.params)
   normaliser = study.normaliser(fold)
   return Predictor(config, teacher.params, normaliser, priors, widths, facts)
 
 
-def _priors(study: Study, fold: Fold, params: Params) -> Priors | None:
-  """How people differ; None where no speakers were kept to learn it from."""
+def _of_unseen(
+  study: Study, fold: Fold, params: Params
+) -> tuple[Priors | None, dict[str, Any] | None]:
+  """How people differ, and the scores of the validation speakers.
+
+  None where no speakers were kept to learn it from; scores are None too if they are too few.
+  """
   if study.config.pretrain.validation != 'speakers':
-    return None
+    return None, None
   corpus = study.corpus
   predictions, read = predict.at_once(
     functools.partial(predict.predict_and_read, build(study.config.model)),
@@ -132,8 +137,8 @@ def _priors(study: Study, fold: Fold, params: Params) -> Priors | None:
     np.arange(len(corpus.names)),
     study.folds.buckets,
   )
-  speakers = np.array(corpus.speakers)
-  return arms.fit(predictions, read, corpus.labels, speakers, fold.train, fold.valid)
+  known = predictions, read, corpus.labels, np.array(corpus.speakers), fold.train, fold.valid
+  return arms.fit(*known), newcomers.scores(*known, study.config.study.num_support)
 
 
 def _trained_on(study: Study, fold: Fold, teacher: Pretrained) -> dict[str, Any]:
@@ -177,7 +182,7 @@ def _held_out(study: pathlib.Path, config: Config) -> dict[str, Any]:
     num_support=loaded.num_support,
     mae={
       NAMES[arm]: round(float(statistics.mean_over_users(scores.values('mae', arm).table)), 4)
-      for arm in _SHOWN
+      for arm in newcomers.ARMS
       if arm in scores.arms
     },
   )

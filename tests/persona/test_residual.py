@@ -12,7 +12,6 @@ from persona_jax.persona.labels import GRID
 WIDTH, COMPONENTS = 7, 3
 V0, V1, V2, NOISE = 0.2, 0.1, 0.03, 0.8
 
-observe = jax.jit(residual.observe)
 density = jax.jit(residual.density)
 gaussian = jax.jit(residual.gaussian)
 
@@ -97,9 +96,8 @@ def test_density_by_hand():
   reading = residual.Reading(np.zeros(2, np.float32), np.zeros((2, 1), np.float32))
   effects_prior = Effects(np.zeros(3, np.float32), np.float32([1, 0, 0]), np.float32(1))
   prior = residual.ResidualPrior(reading, effects_prior)
-  person = observe(
-    prior, np.float32([0.5, -0.5]), np.ones((2, 2), 'f4'), np.float32([1.5, 2.5]), np.ones(2, 'f4')
-  )
+  phi = residual.features(reading, np.float32([0.5, -0.5]), np.ones((2, 2), np.float32))
+  person = effects.evidence(phi, np.float32([1, 3]), np.ones(2, np.float32))
   (found,) = density(prior, person, np.float32([-1.3]), np.ones((1, 2), np.float32))
   expected = np.exp(-0.5 * (GRID - (4 / 3 - 1.3)) ** 2 / (1 + 1 / 3))
   np.testing.assert_allclose(

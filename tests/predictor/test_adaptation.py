@@ -7,10 +7,12 @@ import multiprocessing
 import re
 
 import numpy as np
+import pooling
 import pytest
 from launchers import run as launch
-from makers import smallest_config
+from makers import MOSI_FILES, smallest_grouped
 
+from configs import mosi
 from persona_jax.data import own_clips
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
@@ -22,12 +24,8 @@ from persona_jax.study import leave_one_speaker_out, user_session
 
 
 def config_of():
-  config = smallest_config(
-    protocol='grouped', num_groups=3, num_draws=2, arms=('baseline', 'calibrated', 'bayes')
-  )
-  config.pretrain.update(validation='speakers', valid_speakers=0.35, num_epochs=6)
-  config.pretrain.learning_rate = 1e-2
-  config.data.update(num_speakers=24, clips_per_speaker=14)
+  config = smallest_grouped(arms=('baseline', 'calibrated', 'bayes'))
+  config.pretrain.update(valid_speakers=0.35, num_epochs=6, learning_rate=1e-2)
   return config
 
 
@@ -68,28 +66,53 @@ def rows_of(text):
   return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_newcomers_through_their_own_clips_are_as_in_the_study(predictor, study, workdir, tmp_path):
-  """For the users of a fold: prediction and interval of `bayes`, on files made from the corpus."""
+def expect_agreement(predictor, study, workdir, cases, folder):
+  """Users met through files made from the corpus have the study's predictions and intervals.
+
+  Returns:
+    The number of clips that were compared.
+  """
   with (workdir / 'predictions.csv').open() as file:
     studys = [row for row in csv.DictReader(file) if row['arm'] == 'bayes' and row['draw'] == '0']
-  compared = 0
-  for number in range(3):
-    case = case_of(study, number)
-    folder = tmp_path / str(number)
-    folder.mkdir()
-    people = People(folder / 'users')
-    support = table(study, folder, study.draws(case).support[0])
-    adaptation.adapt(predictor, people, adaptation.read(predictor, support), chosen=False)
-    everything = table(study, folder, case.user.clips, 'all.csv', labelled=False)
-    given = adaptation.read(predictor, everything)
-    text = adaptation.as_csv(adaptation.predictions(predictor, people, given))
-    found = {row['clip']: row for row in rows_of(text)}
-    for row in studys:
-      if row['user'] == case.user.name:
-        for field in ('prediction', 'low', 'high'):
-          assert float(found[row['clip']][field]) == pytest.approx(float(row[field]), abs=1e-5)
-        compared += 1
-  assert compared > 15
+  people = People(folder / 'users')
+  support = np.concatenate([study.draws(case).support[0] for case in cases])
+  source = table(study, folder, support)
+  adaptation.adapt(predictor, people, adaptation.read(predictor, source), chosen=False)
+  clips = np.concatenate([case.user.clips for case in cases])
+  everything = table(study, folder, clips, 'all.csv', labelled=False)
+  given = adaptation.read(predictor, everything)
+  text = adaptation.as_csv(adaptation.predictions(predictor, people, given))
+  found = {row['clip']: row for row in rows_of(text)}
+  names = {case.user.name for case in cases}
+  expected = [row for row in studys if row['user'] in names]
+  for row in expected:
+    for field in ('prediction', 'low', 'high'):
+      assert float(found[row['clip']][field]) == pytest.approx(float(row[field]), abs=1e-5)
+  return len(expected)
+
+
+def test_newcomers_through_their_own_clips_are_as_in_the_study(predictor, study, workdir, tmp_path):
+  """For the users of a fold: prediction and interval of `bayes`, on files made from the corpus."""
+  cases = [case_of(study, number) for number in range(3)]
+  assert expect_agreement(predictor, study, workdir, cases, tmp_path) > 15
+
+
+@pytest.mark.slow
+def test_newcomers_of_real_data_are_as_in_the_study(mosi_root, tmp_path):
+  """Ten speakers of CMU-MOSI, of whom the predictor of the other 83 knows nothing."""
+  config = mosi.get_config('grouped')
+  config.data.update(root=str(mosi_root), max_steps=dict(language=8, audio=12, vision=12))
+  config.data.update(MOSI_FILES)
+  config.model.name = pooling.NAME
+  config.pretrain.num_epochs = 2
+  arms = ('baseline', 'calibrated', 'bayes')
+  config.study.update(num_groups=9, folds=(0,), num_draws=1, arms=arms, attention=False)
+  workdir = tmp_path / 'study'
+  leave_one_speaker_out.run(config, workdir)
+  study = user_session.opened(config, workdir)
+  predictor = training.of_fold(config, workdir, 'group_00_seed_0')
+  assert len(study.folds.cases) == 10
+  assert expect_agreement(predictor, study, workdir, study.folds.cases, tmp_path) == 200  # of 250
 
 
 def test_the_calibrated_arm_is_what_a_stranger_gets(predictor, study, workdir):
@@ -200,15 +223,6 @@ def test_a_table_is_written_as_parquet(tmp_path):
     return
   adaptation.write_table(tmp_path / 'x.parquet', table)
   assert parquet.read_table(tmp_path / 'x.parquet').to_pydict() == table
-
-
-def test_any_name_makes_a_file_of_its_own_in_the_folder(tmp_path):
-  people = People(tmp_path)
-  names = ['ann', 'Ann', 'ann.bayes', '../ann', 'a/b', '.', '..', 'é☃', 'a b', '%2E']
-  paths = [people.path(name) for name in names]
-  assert len(set(paths)) == len(names) and {path.parent for path in paths} == {tmp_path}
-  with pytest.raises(UserError, match='a clip has no user'):
-    people.path('')
 
 
 def test_the_commands(predictor, study, tmp_path):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from persona_jax.errors import UserError
+from persona_jax.persona.residual import NUM_COMPONENTS
 from persona_jax.predictor import person as person_lib
 from persona_jax.predictor import tensor_files
 from persona_jax.predictor.person import Person, identifier
@@ -16,10 +17,11 @@ from persona_jax.predictor.person import Person, identifier
 NAMES = ('a', 'b', 'c', 'd', 'e', 'f')
 
 
-def person_of(names=NAMES, predictor='p' * 32, seed=0):
+def person_of(names=NAMES, predictor='p' * 32, num_components=3):
   """A person with a clip per name; a clip's numbers depend on its name alone."""
-  rows = [np.random.default_rng([seed, *name.encode()]).normal(size=5) for name in names]
-  rows = np.array(rows, np.float32).reshape(-1, 5)
+  width = 2 + num_components
+  rows = [np.random.default_rng([*name.encode()]).normal(size=width) for name in names]
+  rows = np.array(rows, np.float32).reshape(-1, width)
   ids = np.array([identifier(name) for name in names], np.uint64)
   order = np.argsort(ids)
   return Person(
@@ -42,6 +44,17 @@ def test_saved_and_loaded_is_the_same(tmp_path):
   person_of().save(path)
   assert_same(person_lib.load(path), person_of())
   assert path.stat().st_size < 4096 and [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_has_97_bytes_per_clip_and_36_clips_are_below_4_kb(tmp_path):
+  """8 of the identifier, 4 each of label, prediction and 20 components, and 1 of how it came."""
+  sizes = {}
+  for count in (1, 36, 136):
+    names = [f'clip {number}' for number in range(count)]
+    person_of(names, num_components=NUM_COMPONENTS).save(tmp_path / 'x.safetensors')
+    sizes[count] = (tmp_path / 'x.safetensors').stat().st_size
+  assert sizes[36] < 4096
+  assert all(480 < size - 97 * count < 530 for count, size in sizes.items())
 
 
 @given(st.permutations(NAMES), st.integers(0, 6))

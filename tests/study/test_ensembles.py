@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from launchers import run as launch
 from launchers import start, wait_for
-from makers import SMALLEST, smallest_config
+from makers import SMALLEST, smallest_grouped
 
 from persona_jax import arms as arms_lib
 from persona_jax.arms import CONTROLS, ENSEMBLES, MEMBER_OF
@@ -22,13 +22,7 @@ FILES = ('records.jsonl', 'predictions.csv')
 
 
 def grouped(**study):
-  config = smallest_config(
-    **dict(protocol='grouped', num_groups=3, num_draws=2, shots=(1, 5), arms=SINGLE) | study
-  )
-  config.pretrain.validation = 'speakers'
-  config.pretrain.valid_speakers = 0.3
-  config.data.update(num_speakers=24, clips_per_speaker=14)
-  return config
+  return smallest_grouped(**dict(shots=(1, 5), arms=SINGLE) | study)
 
 
 def of_two_teachers(**study):

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from makers import smallest_config
+from makers import smallest_grouped
 
 from persona_jax.arms import BAYESIAN, WITHOUT_CLIPS
 from persona_jax.errors import UserError
@@ -15,13 +15,7 @@ ARMS = ('baseline', 'fs_ua_kd', *BAYESIAN)
 
 
 def grouped(**study):
-  config = smallest_config(
-    **dict(protocol='grouped', num_groups=3, num_draws=2, shots=(1, 5), arms=ARMS) | study
-  )
-  config.pretrain.validation = 'speakers'
-  config.pretrain.valid_speakers = 0.3
-  config.data.update(num_speakers=24, clips_per_speaker=14)
-  return config
+  return smallest_grouped(**dict(shots=(1, 5), arms=ARMS) | study)
 
 
 def records_of(workdir):
