@@ -50,7 +50,8 @@ def _of_newcomers(facts: Mapping[str, Any]) -> list[str]:
       f'For {_speakers(validated, "validation")}, it had these errors on their other clips:',
       _errors(validated),
       'Nothing of the model was trained on these speakers, and how people differ was learned for '
-      'each of them from the others. But they chose the epoch, so expect a little more error.',
+      'each of four groups of them from the others. But they chose the epoch, so expect a little '
+      'more error.',
     ]
   if not held_out:
     how = (

@@ -1,7 +1,8 @@
 """What a new person may expect of a predictor, from the speakers who validated it.
 
 Nothing of the model is trained on these speakers, but they chose the epoch. So that they are new to
-what is known of how people differ, that is learned for each of them from the others alone.
+what is known of how people differ, that is learned without them: for each of a few groups of them,
+from the others.
 """
 
 from typing import Any
@@ -17,7 +18,7 @@ from persona_jax.persona.arms import Priors
 from persona_jax.types import Array
 
 ARMS = (BASELINE, CALIBRATED, arms.BAYES)  # what a predictor can do, without and with clips
-_DRAWS = 10  # of support clips per speaker
+_DRAWS, _GROUPS = 10, 4  # of support clips per speaker, and of speakers
 
 
 def scores(
@@ -45,25 +46,46 @@ def scores(
   )
   unseen = fit.unseen_clips(speakers, train, valid)
   names, counts = np.unique(speakers[unseen], return_counts=True)
-  scored = names[counts >= num_support + MIN_QUERY]
-  if not len(scored) or (counts >= fit.MIN_CLIPS).sum() <= fit.MIN_SPEAKERS:
+  groups = [names[number::_GROUPS] for number in range(_GROUPS)]
+  enough, scored = names[counts >= fit.MIN_CLIPS], names[counts >= num_support + MIN_QUERY]
+  fewest = min(len(np.setdiff1d(enough, group)) for group in groups)
+  if fewest < fit.MIN_SPEAKERS or not len(scored):
     return None
   errors = []
-  for number, name in enumerate(scored):
-    others, own = unseen[speakers[unseen] != name], unseen[speakers[unseen] == name]
+  for group in groups:
+    others = unseen[~np.isin(speakers[unseen], group)]
     priors = arms.fit(predictions, read, labels, speakers, train, others)
-    z = np.asarray(residual.components(priors.residual.reading, read[own]))
-    rows = [_padded(x, counts.max()) for x in (predictions[own], z, labels[own])]
-    for draw in range(_DRAWS):
-      order = np.random.default_rng([number, draw]).permutation(len(own))
-      found = np.asarray(_means(priors, *rows, order[:num_support]))[:, : len(own)]
-      errors.append(np.abs(found - labels[own])[:, order[num_support:]].mean(axis=1))
-  mae = np.mean(errors, axis=0)  # every speaker has as many draws
+    for name in np.intersect1d(group, scored):
+      own = unseen[speakers[unseen] == name]
+      z = np.asarray(residual.components(priors.residual.reading, read[own]))
+      rows = predictions[own], z, labels[own]
+      errors.append(_errors(priors, rows, num_support, counts.max()))
+  mae = np.mean(errors, axis=0)
   return dict(
     num_speakers=len(scored),
     num_support=num_support,
     mae={NAMES[arm]: round(float(error), 4) for arm, error in zip(ARMS, mae, strict=True)},
   )
+
+
+def _errors(
+  priors: Priors, rows: tuple[np.ndarray, ...], num_support: int, padded: int
+) -> np.ndarray:
+  """Mean absolute errors [3] of a speaker by each of `ARMS`, over draws of support clips.
+
+  Args:
+    priors: how other people differ.
+    rows: predictions, components and labels of the speaker's clips.
+    num_support: clips of a draw whose labels are known; the others are scored.
+    padded: at least the number of clips.
+  """
+  labels, errors = rows[-1], []
+  for draw in range(_DRAWS):
+    order = np.random.default_rng(draw).permutation(len(labels))
+    arrays = [_padded(array, padded) for array in rows]
+    found = np.asarray(_means(priors, *arrays, order[:num_support]))[:, : len(labels)]
+    errors.append(np.abs(found - labels)[:, order[num_support:]].mean(axis=1))
+  return np.mean(errors, axis=0)
 
 
 def _padded(rows: np.ndarray, count: int) -> np.ndarray:
