@@ -102,6 +102,27 @@ class RaggedClips(NamedTuple):
     first = np.repeat(self.starts[modality][places] - before, lengths)
     return np.asarray(self.frames[modality])[first + np.arange(lengths.sum())]
 
+  def subset(
+    self, places: np.ndarray, num_clips: int, num_rows: Mapping[str, int]
+  ) -> 'RaggedClips':
+    """The clips at `places` in an order of their own, behind which zeros fill up; host arrays.
+
+    Args:
+      places: [n] of the clips.
+      num_clips: N of the result, at least n.
+      num_rows: {modality: n_m} of the result, at least the clips' frames and 1.
+    """
+    frames, starts, lengths = {}, {}, {}
+    for m, all_frames in self.frames.items():
+      rows = self.rows(m, places)
+      frames[m] = np.zeros((num_rows[m], all_frames.shape[1]), all_frames.dtype)
+      frames[m][: len(rows)] = rows
+      lengths[m] = np.zeros(num_clips, np.int32)
+      lengths[m][: len(places)] = self.lengths[m][places]
+      ends = np.cumsum(lengths[m])
+      starts[m] = np.minimum(ends - lengths[m], num_rows[m] - 1).astype(np.int32)
+    return RaggedClips(frames, starts, lengths)
+
   def at(self, places: np.ndarray) -> Clips:
     """The clips at `places` [B], padded with zeros to the longest of them; host arrays."""
     lengths = {m: n[places] for m, n in self.lengths.items()}

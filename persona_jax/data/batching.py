@@ -25,6 +25,14 @@ def pad(indices: np.ndarray, length: int) -> Indices:
   return Indices(clips, (np.arange(length) < len(indices)).astype(np.float32))
 
 
+def places_among(own: np.ndarray, indices: np.ndarray) -> np.ndarray:
+  """The places [..., n] int32 of `indices` in `own`, sorted; of what is not there, any place.
+
+  Padding may be of a clip that is not there, and does not count.
+  """
+  return np.searchsorted(own, indices).clip(max=max(len(own) - 1, 0)).astype(np.int32)
+
+
 def stack(parts: Sequence[Indices]) -> Indices:
   """Stacks equal shapes on a new leading axis."""
   return Indices(np.stack([p.clips for p in parts]), np.stack([p.weights for p in parts]))

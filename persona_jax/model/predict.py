@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from persona_jax.data import normalize
+from persona_jax.data import batching, normalize
 from persona_jax.data.buckets import Buckets
 from persona_jax.model.build import PersonalPredictor, call
 from persona_jax.model.heads import READ
 from persona_jax.types import Array, Clips, Normaliser, Params, RaggedClips
 
+_PORTION = 4096  # clips that lie on the device together
 CHUNK = 32  # clips predicted at a time: the activations of more would leave the caches
 
 
@@ -90,21 +91,34 @@ def at_once(
 ) -> Any:
   """Compiles and runs `function` for clips of the corpus; host arrays [n, ...].
 
+  The clips are brought to the device a few thousand at a time.
+
   Args:
     function: of parameters and standardised clips, such as `predict` with its model bound.
+    clips: host arrays.
     indices: [n] of the clips, in any order.
     buckets: of the corpus.
   """
-  sizes = buckets.sizes([indices])
+  portions = [indices[start : start + _PORTION] for start in range(0, len(indices), _PORTION)]
+  sizes = buckets.sizes(portions)
+  num_rows = {
+    m: sum(size * steps[m] for size, steps in zip(sizes, buckets.steps, strict=True))
+    for m in clips.frames
+  }
 
   @jax.jit
   def run(params: Params, normaliser: Normaliser, clips: RaggedClips, chosen: Any) -> Any:
     bound = functools.partial(function, params)
     return of_corpus(bound, clips, normaliser, chosen, buckets.steps)
 
-  chosen = [part.clips for part in buckets.pad(indices, sizes)]
-  rows = jax.device_get(run(params, normaliser, clips, chosen))
-  return jax.tree.map(lambda each: buckets.restore(indices, sizes, each), rows)
+  found = []
+  for portion in portions:
+    own = np.unique(portion)
+    brought = clips.subset(own, sum(sizes), num_rows)
+    chosen = [batching.places_among(own, part.clips) for part in buckets.pad(portion, sizes)]
+    rows = jax.device_get(run(params, normaliser, brought, chosen))
+    found.append(jax.tree.map(lambda each, its=portion: buckets.restore(its, sizes, each), rows))
+  return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
 
 
 def _in_chunks(function: Callable[[Array], Any], indices: Array) -> Any:

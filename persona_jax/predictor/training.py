@@ -5,7 +5,6 @@ import pathlib
 import shutil
 from typing import Any
 
-import jax
 import numpy as np
 
 from persona_jax import config as config_lib
@@ -132,7 +131,7 @@ def _of_unseen(
   predictions, read = predict.at_once(
     functools.partial(predict.predict_and_read, build(study.config.model)),
     params,
-    jax.device_put(corpus.clips),
+    corpus.clips,
     study.normaliser(fold),
     np.arange(len(corpus.names)),
     study.folds.buckets,

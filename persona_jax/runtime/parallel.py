@@ -65,6 +65,17 @@ def learning_bytes() -> int:
   return int(_LEARNING_SHARE * stats.get('bytes_limit', _ASSUMED_BYTES))
 
 
+def feature_bytes() -> int:
+  """The most bytes of features that lie on a device from the beginning to the end.
+
+  A quarter of what JAX takes of an accelerator's memory; on CPUs, half of the machine's memory.
+  """
+  if _loops():
+    return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') // 2
+  stats = jax.local_devices()[0].memory_stats() or {}
+  return stats.get('bytes_limit', _ASSUMED_BYTES) // 4
+
+
 def padded(count: int, multiple: int) -> int:
   """The next multiple: the length of an axis that so many devices share evenly."""
   return -(-count // multiple) * multiple

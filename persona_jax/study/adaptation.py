@@ -19,8 +19,9 @@ from persona_jax.runtime import parallel, preemption
 from persona_jax.runtime.progress import Progress
 from persona_jax.study import variants
 from persona_jax.study.variants import Variant
-from persona_jax.training import memory, pretrain
+from persona_jax.training import memory
 from persona_jax.training.checkpoint import Checkpoints
+from persona_jax.training.feed import Feed, Placing
 from persona_jax.training.fine_tune import (
   FineTuner,
   FoldTask,
@@ -30,6 +31,7 @@ from persona_jax.training.fine_tune import (
   recipes,
 )
 from persona_jax.training.pretrain import Pretrained
+from persona_jax.training.steps import Shared
 from persona_jax.types import Config
 
 STAGE = 'adapt'
@@ -128,6 +130,7 @@ class StudyPersonaliser:
     self._study, config = study, study.config
     self._cases = study.folds.cases_of_teachers
     self._mesh = parallel.trial_mesh(len(self._cases))
+    self._feed = Feed(study.corpus, study.folds.buckets, self._mesh)
     programs: dict[str, dict[str, Recipe]] = {}
     self._program_of = {arm: recipe.program for arm, recipe in recipes(config.adapt).items()}
     for arm, recipe in recipes(config.adapt).items():
@@ -169,8 +172,6 @@ class StudyPersonaliser:
     with Progress('personalising', len(cases), unit) as progress:
       progress.advance(len(cases) - len(todo))
       yield complete
-      if todo:
-        shared = parallel.replicate(pretrain.shared_corpus(self._study.corpus), self._mesh)
       largest = Variant(
         max(config_lib.shots(self._study.config)), len(self._study.folds.batches) - 1
       )
@@ -183,7 +184,7 @@ class StudyPersonaliser:
             raise preemption.Preempted(f'with {len(self._complete())} {unit} personalised')
           if lacking := [case for case in group if self._todo(case, program)]:
             of_group = [teacher_of[case.fold.name] for case in lacking]
-            self._run(program, lacking, of_group, shared, size)
+            self._run(program, lacking, of_group, size)
         progress.advance(len(group), f'user {group[-1].user.name}')
         yield self._complete()
 
@@ -247,17 +248,19 @@ class StudyPersonaliser:
     program: _Program,
     cases: Sequence[Case],
     teachers: Sequence[Pretrained],
-    shared: pretrain.Shared,
     size: int,
   ) -> None:
     """Runs one program for at most `size` users: each user's cells and draws still to do."""
-    tasks = [self._task(case, teacher) for case, teacher in zip(cases, teachers, strict=True)]
+    shared, place = self._brought(cases, size)
+    tasks = [
+      self._task(case, teacher, place) for case, teacher in zip(cases, teachers, strict=True)
+    ]
     laid = parallel.shard(parallel.stack(tasks, size), self._mesh)
     todos = [self._todo(case, program) for case in cases]
     calls = [
       call
       for variant in self._variants[program.name]
-      for call in self._calls(program, variant, cases, todos, teachers[0], size)
+      for call in self._calls(program, variant, cases, todos, teachers[0], size, place)
     ]
     for call in calls:
       call.program.compile(laid, call.supports, shared)
@@ -278,6 +281,7 @@ class StudyPersonaliser:
     todos: Sequence[Sequence[Trial]],
     teacher: Pretrained,
     size: int,
+    place: Placing,
   ) -> Iterator[_Call]:
     """What is to do of a variant, in as many calls as it takes."""
     of_variant = [
@@ -295,6 +299,7 @@ class StudyPersonaliser:
         program.supports(self._drawn(case), trials, variant.shots, length)
         for case, trials in zip(cases, now, strict=True)
       ]
+      supports = [each._replace(clips=place(np.asarray(each.clips))) for each in supports]
       yield _Call(
         program.of(variant, vmapped, self._mesh),
         parallel.shard_trials(parallel.stack(supports, size), self._mesh),
@@ -347,12 +352,24 @@ class StudyPersonaliser:
       config.model,
     )
 
-  def _task(self, case: Case, teacher: Pretrained) -> FoldTask:
+  def _brought(self, cases: Sequence[Case], size: int) -> tuple[Shared, Placing]:
+    """The clips of at most `size` users on the devices, and the supports they are given."""
+    study = self._study
+    drawn = [support.ravel() for case in cases for support in self._drawn(case).values()]
+    clips = np.concatenate([*(case.user.clips for case in cases), *drawn])
+    given = (
+      len(study.conditions) * study.config.study.num_draws * max(config_lib.shots(study.config))
+    )
+    most = [size * count for count in study.folds.user_sizes]
+    most[-1] += size * given
+    return self._feed.of(clips, most)
+
+  def _task(self, case: Case, teacher: Pretrained, place: Placing) -> FoldTask:
     return FoldTask(
       teacher.params,
       self._study.normaliser(case.fold),
       tuple(
-        part.clips
+        place(part.clips)
         for part in self._study.folds.buckets.pad(case.user.clips, self._study.folds.user_sizes)
       ),
     )

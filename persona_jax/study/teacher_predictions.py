@@ -15,12 +15,14 @@ from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.runtime import parallel
 from persona_jax.study.adaptation import expect_finite
-from persona_jax.training import memory, pretrain
+from persona_jax.training import memory
 from persona_jax.training.checkpoint import Checkpoints
+from persona_jax.training.feed import Feed
 from persona_jax.training.pretrain import Pretrained
 from persona_jax.types import Array
 
 STAGE, READING = 'plain', 'reading'
+_STREAMED_CLIPS = 2048  # of a fold that are brought together, where clips are streamed
 
 
 class TeacherPredictions(NamedTuple):
@@ -173,19 +175,23 @@ def _map_folds(
     bound = functools.partial(function, model, params)
     return predict.of_corpus(bound, shared.clips, normaliser, indices, buckets.steps)
 
-  inputs = [
-    (study.normaliser(fold), tuple(part.clips for part in buckets.pad(indices, sizes)))
-    for fold, indices in zip(folds, clips, strict=True)
-  ]
-  params = [teacher.params for teacher in teachers]
-  found = parallel.fetch(
-    parallel.over_folds(one_fold, mesh)(
-      parallel.shard(parallel.stack(params, size), mesh),
-      parallel.shard(parallel.stack(inputs, size), mesh),
-      parallel.replicate(pretrain.shared_corpus(study.corpus), mesh),
+  program, feed = parallel.over_folds(one_fold, mesh), Feed(study.corpus, buckets, mesh)
+  params = parallel.shard(parallel.stack([each.params for each in teachers], size), mesh)
+  at_once = _STREAMED_CLIPS if feed.streams else sum(sizes)
+  sizes = tuple(min(count, at_once) for count in sizes)
+  found: list[list[Any]] = [[] for _ in clips]
+  for start in range(0, max(map(len, clips)), at_once):
+    now = [each[start : start + at_once] for each in clips]
+    shared, place = feed.of(np.concatenate(now), [size * count for count in sizes])
+    inputs = [
+      (study.normaliser(fold), tuple(place(part.clips) for part in buckets.pad(own, sizes)))
+      for fold, own in zip(folds, now, strict=True)
+    ]
+    rows = parallel.fetch(
+      program(params, parallel.shard(parallel.stack(inputs, size), mesh), shared)
     )
-  )
-  return [
-    jax.tree.map(lambda rows, i=i, own=own: buckets.restore(own, sizes, rows[i]), found)
-    for i, own in enumerate(clips)
-  ]
+    for i, own in enumerate(now):
+      found[i].append(
+        jax.tree.map(lambda each, i=i, own=own: buckets.restore(own, sizes, each[i]), rows)
+      )
+  return [jax.tree.map(lambda *parts: np.concatenate(parts), *each) for each in found]

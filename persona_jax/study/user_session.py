@@ -20,7 +20,6 @@ from persona_jax.study import workdir as workdir_lib
 from persona_jax.training import damage, fine_tune, losses, pretrain
 from persona_jax.training.fine_tune import FineTuner
 from persona_jax.training.pretrain import Pretrained
-from persona_jax.training.steps import Shared
 from persona_jax.types import Clips, Config, Params
 
 
@@ -103,7 +102,7 @@ class UserSession:
     predictions = predict.at_once(
       functools.partial(predict.predict, model),
       adapted.params if adapted else self.teacher.params,
-      self._shared.clips,
+      corpus.clips,
       self._normaliser,
       clips,
       self.study.folds.buckets,
@@ -116,9 +115,9 @@ class UserSession:
     )
 
   def gather(self, indices: np.ndarray) -> Clips:
-    """The clips at `indices`, standardised, on the device."""
+    """The clips at `indices`, standardised; host arrays."""
     longest = self.study.folds.buckets.longest
-    return predict.gather(self._shared.clips, self._normaliser, indices, longest)
+    return predict.gather(self.study.corpus.clips, self._normaliser, indices, longest)
 
   def fine_tuner(self, arm: str) -> FineTuner:
     config = self.study.config
@@ -127,10 +126,6 @@ class UserSession:
   @property
   def _normaliser(self):
     return self.study.normaliser(self.case.fold)
-
-  @functools.cached_property
-  def _shared(self) -> Shared:
-    return jax.device_put(pretrain.shared_corpus(self.study.corpus))
 
   def _indices(self, names: Sequence[str]) -> np.ndarray:
     """Indices [K] of a support set's clips; raises `UserError` unless they can be one."""

@@ -4,8 +4,9 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +23,13 @@ from persona_jax.runtime import parallel, preemption
 from persona_jax.runtime.progress import Progress
 from persona_jax.training import damage, items, memory
 from persona_jax.training.checkpoint import Checkpoints
+from persona_jax.training.feed import Feed
 from persona_jax.training.state import TrainState
 from persona_jax.training.steps import FoldInputs, Pretraining, Shared
 from persona_jax.types import Params
 
 STAGE = 'pretrain'
+_STREAMED_STEPS = 16  # whose clips are brought together, where clips are streamed
 EpochLog = Callable[[Fold, int, float, float], None]  # epoch from 1, training and validation loss
 _LOG = logging.getLogger(__name__)
 
@@ -131,6 +134,14 @@ class _Run:
   state: TrainState | None
 
 
+class _Fed(NamedTuple):
+  """Inputs on the devices: a tree per fold, what all folds share, and the steps of an epoch."""
+
+  inputs: tuple[FoldInputs, batching.Indices]
+  shared: Shared
+  steps: range
+
+
 class _Trainer:
   """Compiles once, and trains one group of folds after the other.
 
@@ -154,7 +165,7 @@ class _Trainer:
         config.model,
       ),
     )
-    self._shared = parallel.replicate(shared_corpus(study.corpus), mesh)
+    self._feed = Feed(study.corpus, self._plan.buckets, mesh)
     steps = Pretraining(build(config.model), config, self._plan.buckets.steps)
     self._create = parallel.over_folds(
       lambda _, inputs, shared: steps.create_state(inputs, shared), mesh
@@ -199,51 +210,91 @@ class _Trainer:
 
   def _advance(self, runs: list[_Run], until: int) -> None:
     """Takes folds that have done equally many steps to the step `until`."""
-    inputs = self._put([fold_inputs(self._study, run.fold) for run in runs])
     step, num_batches = runs[0].step, self._plan.num_batches
+    validation = self._validation(runs, step // num_batches)
     state = (
-      self._put([run.state for run in runs]) if step else self._create((), inputs, self._shared)
+      self._put([run.state for run in runs])
+      if step
+      else self._create((), validation.inputs[0], validation.shared)
     )
-    batches = self._batches(runs, step // num_batches)
-    for program in (*self._steps, self._end_epoch):
-      program.compile(state, (inputs, batches), self._shared)
+    self._end_epoch.compile(state, validation.inputs, validation.shared)
     while step < until:
       epoch, first = divmod(step, num_batches)
-      batches = self._batches(runs, epoch)
       steps = range(first, min(num_batches, until - epoch * num_batches))
-      state = self._take_steps(state, (inputs, batches), runs, epoch, steps)
+      state = self._take_steps(state, runs, epoch, steps)
       step = epoch * num_batches + steps.stop
       if steps.stop == num_batches:
-        state = self._end_epoch(state, (inputs, batches), self._shared)
+        state = self._end_epoch(state, validation.inputs, validation.shared)
         self._save(state, runs, step)
         self._progress.advance(len(runs), self._report(runs, state, epoch))
     for run, run_state in zip(runs, parallel.unstack(state, len(runs)), strict=True):
       run.step, run.state = step, run_state
 
-  def _batches(self, runs: list[_Run], epoch: int) -> batching.Indices:
-    """The batches of an epoch of every fold, on the devices."""
-    return self._put([folds_lib.epoch_batches(self._plan, run.fold, epoch) for run in runs])
+  def _validation(self, runs: list[_Run], epoch: int) -> _Fed:
+    """The inputs of the end of an epoch; of its batches, only their number counts."""
+    sizes = [self.size * size for size in self._plan.valid_sizes]
+    return self._fed(runs, epoch, np.concatenate([run.fold.valid for run in runs]), sizes)
+
+  def _portions(self, runs: list[_Run], epoch: int, steps: range) -> Iterator[_Fed]:
+    """The inputs of some steps of an epoch: of all of them, or where clips are streamed of a few.
+
+    The next few are brought while these are taken.
+    """
+    most = _STREAMED_STEPS if self._feed.streams else self._plan.num_batches
+    parts = [steps[start : start + most] for start in range(0, len(steps), most)]
+    batches = [folds_lib.epoch_batches(self._plan, run.fold, epoch).clips for run in runs]
+    sizes = self._sizes_of_steps(most)
+
+    def bring(part: range) -> _Fed:
+      clips = np.concatenate([each[part.start : part.stop].ravel() for each in batches])
+      return self._fed(runs, epoch, clips, sizes)._replace(steps=part)
+
+    with ThreadPoolExecutor(1, thread_name_prefix='bringing clips') as pool:
+      coming = pool.submit(bring, parts[0])
+      for following in (*parts[1:], None):
+        now = coming.result()
+        if following is not None:
+          coming = pool.submit(bring, following)
+        yield now
+
+  def _sizes_of_steps(self, count: int) -> list[int]:
+    """Per bucket, the most clips of so many steps, of which all may be of the longest clips."""
+    sizes = []
+    for batches in reversed(self._plan.batches):
+      taken = min(count, batches)
+      count -= taken
+      sizes.insert(0, self.size * taken * self._plan.batch_size)
+    return sizes
+
+  def _fed(self, runs: list[_Run], epoch: int, clips: np.ndarray, sizes: Sequence[int]) -> _Fed:
+    """Inputs whose clips are places among those that are brought."""
+    shared, place = self._feed.of(clips, sizes)
+    inputs = []
+    for run in runs:
+      fold = fold_inputs(self._study, run.fold)
+      valid = tuple(each._replace(clips=place(each.clips)) for each in fold.valid)
+      batches = folds_lib.epoch_batches(self._plan, run.fold, epoch)
+      inputs.append((fold._replace(valid=valid), batches._replace(clips=place(batches.clips))))
+    return _Fed(self._put(inputs), shared, range(0))
 
   def _put(self, trees: list) -> parallel.Tree:
     """Puts one tree per fold on the devices; the first is repeated to fill the program."""
     return parallel.shard(parallel.stack(trees, self.size), self._mesh)
 
   def _take_steps(
-    self,
-    state: TrainState,
-    step_inputs: tuple[FoldInputs, batching.Indices],
-    runs: list[_Run],
-    epoch: int,
-    steps: range,
+    self, state: TrainState, runs: list[_Run], epoch: int, steps: range
   ) -> TrainState:
     """Takes some steps of an epoch; each is queued while the one before it runs."""
     queued, buckets = None, folds_lib.bucket_order(self._plan, epoch)
-    for step in steps:
-      if preemption.requested():
-        self._stop(state, runs, epoch, step)
-      state = self._steps[buckets[step]](state, step_inputs, self._shared)
-      before, queued = queued, jnp.copy(state.step)  # the state itself is given to the next step
-      jax.block_until_ready(before)
+    for fed in self._portions(runs, epoch, steps):
+      for program in self._steps:
+        program.compile(state, fed.inputs, fed.shared)
+      for step in fed.steps:
+        if preemption.requested():
+          self._stop(state, runs, epoch, step)
+        state = self._steps[buckets[step]](state, fed.inputs, fed.shared)
+        before, queued = queued, jnp.copy(state.step)  # the state itself is given to the next step
+        jax.block_until_ready(before)
     return state
 
   def _save(self, state: TrainState, runs: list[_Run], step: int) -> None:
