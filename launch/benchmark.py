@@ -6,6 +6,8 @@ Seconds are medians, per fold and batch. `peak_rss_mb` is that of the whole proc
 compiler. Named shapes use the paper's model (5 layers, 10 heads, width 30, batch size 24); the
 shape "config" uses the corpus and model of --config. The shape "person" is one user's five clips,
 by fine-tuning and by a Bayesian persona; "people" is a batch of the clips of a thousand people.
+The shape "mosi" is an epoch over clips as long as those of the labels file of --config, in buckets
+and padded to the longest.
 Keep the machine idle, and compare numbers within one run only.
 """
 
@@ -21,13 +23,19 @@ from launch import common
 from persona_jax import config as config_lib
 from persona_jax.predictor import benchmark as people_benchmark
 from persona_jax.study import personal_benchmark
-from persona_jax.training import benchmark
+from persona_jax.training import benchmark, epoch_benchmark
 
 CONFIG = common.define_config()
 SHAPE = flags.DEFINE_multi_enum(
   'shape',
   ['utterance', 'aligned'],
-  [*benchmark.SHAPES, benchmark.OF_CONFIG, personal_benchmark.PERSON, people_benchmark.PEOPLE],
+  [
+    *benchmark.SHAPES,
+    benchmark.OF_CONFIG,
+    epoch_benchmark.MOSI,
+    personal_benchmark.PERSON,
+    people_benchmark.PEOPLE,
+  ],
   'What to time.',
 )
 FOLDS = flags.DEFINE_integer(
@@ -41,7 +49,7 @@ REPEATS = flags.DEFINE_integer('repeats', 10, 'Runs of which the median counts.'
 
 
 def main() -> None:
-  if benchmark.OF_CONFIG in SHAPE.value:
+  if {benchmark.OF_CONFIG, epoch_benchmark.MOSI} & set(SHAPE.value):
     config_lib.validate(CONFIG.value)
   spawn = multiprocessing.get_context(
     'spawn'
@@ -60,6 +68,8 @@ def measure(shape: str, config_json: str, folds: int, repeats: int) -> dict:
     return personal_benchmark.measure(config_lib.paper(), repeats)
   if shape == people_benchmark.PEOPLE:
     return people_benchmark.measure(config_lib.paper(), repeats)
+  if shape == epoch_benchmark.MOSI:
+    return epoch_benchmark.measure(config, folds, repeats)
   return benchmark.measure(shape, config, folds, repeats)
 
 

@@ -6,11 +6,12 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from persona_jax import config as config_lib
 from persona_jax.data import batching, loading, normalize
@@ -21,6 +22,7 @@ from persona_jax.model import predict
 from persona_jax.model.build import build, call
 from persona_jax.runtime import parallel
 from persona_jax.training import pretrain
+from persona_jax.training.state import TrainState
 from persona_jax.training.steps import FoldInputs, Pretraining, Shared
 from persona_jax.types import MODALITIES, Config
 
@@ -50,17 +52,9 @@ def measure(shape: str, config: Config, num_folds: int, repeats: int) -> dict[st
   else:
     config = config_lib.paper()
     shared, inputs, clips = random_corpus(shape, config.pretrain.batch_size)
-  mesh, model = parallel.fold_mesh(), build(config.model)
   lengths = shared.clips.steps
-  steps = Pretraining(model, config, [lengths])
-  batch = batching.stack([batching.pad(clips, config.pretrain.batch_size)])
-  size = parallel.padded(num_folds, mesh.size)
-  folds = [(inputs._replace(rank=np.int32(rank)), batch) for rank in range(size)]
-  folds = parallel.shard(parallel.stack(folds, size), mesh)
-  shared = parallel.replicate(shared, mesh)
-  state = parallel.over_folds(lambda _, fold, shared: steps.create_state(fold[0], shared), mesh)(
-    (), folds, shared
-  )
+  laid = lay_out(config, shared, inputs, clips, num_folds)
+  mesh, model, size, state = laid.mesh, build(config.model), laid.size, laid.state
   num_parameters = sum(leaf[0].size for leaf in jax.tree.leaves(state.params))
 
   def evaluate(params, fold: tuple[FoldInputs, Indices], shared: Shared):
@@ -68,8 +62,8 @@ def measure(shape: str, config: Config, num_folds: int, repeats: int) -> dict[st
     clips = predict.gather(shared.clips, inputs.normaliser, batch.clips[0], lengths)
     return call(model, params, clips)
 
-  train = parallel.over_folds(functools.partial(steps.train_step, 0), mesh, donate_state=True)
-  train = train.lower(state, folds, shared)
+  folds, shared = laid.folds, laid.shared
+  train = laid.step.lower(state, folds, shared)
   started = time.perf_counter()
   train = train.compile()
   compile_s = time.perf_counter() - started
@@ -97,6 +91,33 @@ def measure(shape: str, config: Config, num_folds: int, repeats: int) -> dict[st
   )
 
 
+class LaidOut(NamedTuple):
+  """A batch per fold on the devices, and the program of a training step."""
+
+  mesh: Mesh
+  size: int
+  step: parallel.Program
+  state: TrainState
+  folds: tuple[FoldInputs, Indices]
+  shared: Shared
+
+
+def lay_out(
+  config: Config, shared: Shared, inputs: FoldInputs, clips: np.ndarray, num_folds: int
+) -> LaidOut:
+  """Lays out folds that all learn from the same batch, `clips` [B] padded to the longest."""
+  mesh = parallel.fold_mesh()
+  steps = Pretraining(build(config.model), config, [shared.clips.steps])
+  batch = batching.stack([batching.pad(clips, config.pretrain.batch_size)])
+  size = parallel.padded(num_folds, mesh.size)
+  folds = [(inputs._replace(rank=np.int32(rank)), batch) for rank in range(size)]
+  laid = parallel.shard(parallel.stack(folds, size), mesh)
+  there = parallel.replicate(shared, mesh)
+  create = parallel.over_folds(lambda _, fold, shared: steps.create_state(fold[0], shared), mesh)
+  step = parallel.over_folds(functools.partial(steps.train_step, 0), mesh, donate_state=True)
+  return LaidOut(mesh, size, step, create((), laid, there), laid, there)
+
+
 def median_s(function: Callable[[], Any], repeats: int) -> float:
   """Median seconds of a call, after one that does not count."""
   function()
@@ -114,19 +135,26 @@ def _peak_rss_mb() -> int:
 
 
 def random_corpus(shape: str, num_clips: int) -> tuple[Shared, FoldInputs, np.ndarray]:
-  """Random clips of one of `SHAPES`, a fold that trains on all of them, and their indices."""
-  random, clips = np.random.default_rng(0), np.arange(num_clips)
+  """Random clips of one of `SHAPES`; see `random_clips`."""
   steps, widths = SHAPES[shape]
-  corpus = join_clips(
-    [
-      {
-        modality: random.normal(size=(length, width))
-        for modality, length, width in zip(MODALITIES, steps, widths, strict=True)
-      }
-      for _ in clips
-    ],
-    dict(zip(MODALITIES, widths, strict=True)),
+  return random_clips(
+    dict(zip(MODALITIES, steps, strict=True)), dict(zip(MODALITIES, widths, strict=True)), num_clips
   )
+
+
+def random_clips(
+  steps: Mapping[str, int], widths: Mapping[str, int], num_clips: int
+) -> tuple[Shared, FoldInputs, np.ndarray]:
+  """Random clips of one length, a fold that trains on all of them, and their indices.
+
+  Args:
+    steps, widths: {modality: T_m} and {modality: D_m}.
+  """
+  random, clips = np.random.default_rng(0), np.arange(num_clips)
+  frames = [
+    {m: random.normal(size=(steps[m], width)) for m, width in widths.items()} for _ in clips
+  ]
+  corpus = join_clips(frames, widths)
   normaliser = normalize.fit(corpus, clips, config_lib.paper().normalise)
   labels = random.uniform(-3, 3, num_clips).astype(np.float32)
   inputs = FoldInputs(np.int32(0), np.int32(0), normaliser, (batching.pad(clips, num_clips),))
