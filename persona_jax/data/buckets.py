@@ -17,9 +17,10 @@ Steps = Mapping[str, int]  # {modality: T_m}
 
 _EDGES = 50  # the lengths at which a bucket may end: so many quantiles
 _MOST = 5  # buckets that a study chooses by itself
-# Measured on two CPU cores with `launch.benchmark`: what a clip costs in training per layer and
-# step of its sequences, what a pair of steps costs against a step, and what compiling costs.
-_STEP_S, _PAIR, COMPILE_S = 1e-5, 0.01, 20.0
+# Measured on two CPU cores with `launch.benchmark`: what a clip costs in training per layer, column
+# of the model's width and step of its sequences, what a pair of steps costs against a step, and
+# what the programs of a bucket take to compile.
+_STEP_S, _PAIR, COMPILE_S = 3.3e-7, 0.01, 30.0
 
 
 class Epochs(NamedTuple):
@@ -163,7 +164,7 @@ def _best_ends(counts: np.ndarray, costs: np.ndarray, num_buckets: int) -> list[
 
 def training_s(steps: Steps, config: Config) -> float:
   """Seconds that a clip of so many steps takes in a gradient step; `config` is `config.model`."""
-  return config.num_layers * _STEP_S * work(steps)
+  return config.num_layers * config.width * _STEP_S * work(steps)
 
 
 def work(steps: Steps) -> float:

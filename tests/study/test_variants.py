@@ -19,7 +19,7 @@ def seconds(variant):
 def test_a_variant_is_kept_if_it_saves_more_than_it_takes_to_compile():
   """Of 30 sets of one short clip, in the program of five long ones, 30 x (10 - 1) s are lost."""
   many, few = {Variant(1, 0): 30, Variant(5, 1): 8}, {Variant(1, 0): 2, Variant(5, 1): 8}
-  assert buckets.COMPILE_S == 20
+  assert 2 * 9 < buckets.COMPILE_S < 30 * 9
   assert variants.choose(many, seconds) == [Variant(5, 1), Variant(1, 0)]
   assert variants.choose(few, seconds) == [Variant(5, 1)]
 
