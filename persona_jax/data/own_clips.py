@@ -214,9 +214,10 @@ def _frames(
     if found.ndim != 2 or found.shape[1] != width or found.dtype.kind not in 'fiu':
       shown = f'{found.dtype}{list(found.shape)}'
       raise Unusable(f'{modality} is {shown}, expected numbers [steps, {width}]')
-    if not np.isfinite(found).all():
+    with np.errstate(over='ignore'):  # a float64 beyond float32 becomes inf
+      frames[modality] = np.array(found, np.float32)
+    if not np.isfinite(frames[modality]).all():
       raise Unusable(f'a value of {modality} is not finite')
-    frames[modality] = np.array(found, np.float32)
   if not any(len(each) for each in frames.values()):
     raise Unusable('no features')
   return frames

@@ -34,7 +34,7 @@ class SafeFile:
 
   def __init__(self, path: pathlib.Path):
     """Opens `path`; raises what h5py raises where it is not HDF5."""
-    self._file = h5py.File(path, 'r')
+    self._path, self._file = path, h5py.File(path, 'r')
     self.root: h5py.Group = self._file
     self._size = path.stat().st_size
     self._room = MOST_EXPANSION * self._size + ALWAYS
@@ -53,6 +53,23 @@ class SafeFile:
     if is_compressed:
       _check_chunks(dataset, self._size)
     return np.asarray(dataset[()])
+
+  def mapped(self, dataset: h5py.Dataset) -> np.ndarray:
+    """A dataset of numbers that stays in the file: a read-only `np.memmap`.
+
+    The file must not change as long as it is used.
+
+    Raises:
+      Refused: it is not in one piece, or the file does not hold all of it.
+    """
+    _check_storage(dataset)
+    layout, size = dataset.id.get_create_plist().get_layout(), _size(dataset.shape)
+    if layout != h5py.h5d.CONTIGUOUS or not size:
+      raise Refused('is not stored in one piece')
+    offset, shown = dataset.id.get_offset(), f'{dataset.dtype}{list(dataset.shape)}'
+    if offset is None or offset + size * dataset.dtype.itemsize > self._size:
+      raise Refused(f'declares {shown}, which the file does not hold')
+    return np.memmap(self._path, dataset.dtype, 'r', offset, dataset.shape)
 
   def _take(self, dataset: h5py.Dataset) -> None:
     """Takes the dataset's bytes, or those of one of its chunks, out of the room that is left."""

@@ -63,7 +63,7 @@ def read(path: pathlib.Path, labelled: Collection[str]) -> SourceFile:
 
 def read_all(config: Config, labelled: Collection[str]) -> dict[str, SourceFile]:
   """{'labels' or modality: its file} of `config.data`; empty where it names no .csd files."""
-  if config.data.name != 'csd':
+  if config.data.name != 'csd' or config.data.file:
     return {}
   root = pathlib.Path(config.data.root)
   return {

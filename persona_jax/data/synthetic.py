@@ -37,8 +37,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from persona_jax.data.corpus import Corpus, join_clips
+from persona_jax.data.gathering import frames_dtype
 from persona_jax.types import MODALITIES, Config, RaggedClips
 
 WIDTH = {'language': 13, 'audio': 7, 'vision': 11}
@@ -76,7 +78,8 @@ class _Persona:
 
 def load(config: Config) -> Corpus:
   """Makes the corpus of `config.data`, with the modalities of `config.model`."""
-  made = make(config.data.seed, config.data.num_speakers, config.data.clips_per_speaker)
+  data = config.data
+  made = make(data.seed, data.num_speakers, data.clips_per_speaker, frames_dtype(config))
   modalities = config.model.modalities
   return Corpus(
     made.names,
@@ -85,11 +88,13 @@ def load(config: Config) -> Corpus:
     RaggedClips(*({m: part[m] for m in modalities} for part in made.clips)),
     left_out={},
     oracle=made.oracle,
-    notes=(f'synthetic persona corpus, seed {config.data.seed}: generated, not measured.',),
+    notes=(f'synthetic persona corpus, seed {data.seed}: generated, not measured.',),
   )
 
 
-def make(seed: int, num_speakers: int, clips_per_speaker: int) -> SyntheticCorpus:
+def make(
+  seed: int, num_speakers: int, clips_per_speaker: int, dtype: DTypeLike = np.float32
+) -> SyntheticCorpus:
   """Makes the corpus; the same arguments give the same bits.
 
   Speakers have `clips_per_speaker` clips give or take a quarter. A speaker depends on the seed and
@@ -115,7 +120,7 @@ def make(seed: int, num_speakers: int, clips_per_speaker: int) -> SyntheticCorpu
     tuple(names),
     tuple(speakers),
     np.array(labels, np.float32),
-    join_clips(rows, WIDTH),
+    join_clips(rows, WIDTH, dtype),
     np.array(oracle, np.float32),
   )
 
