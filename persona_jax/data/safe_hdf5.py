@@ -7,11 +7,15 @@ before room is made for them: at most `MOST_EXPANSION` times the file's size in 
 room for compression, and `ALWAYS` for small files.
 """
 
+import contextlib
 import pathlib
 import zlib
+from collections.abc import Iterator
 
 import h5py
 import numpy as np
+
+from persona_jax.errors import UserError
 
 MOST_EXPANSION, ALWAYS = 10, 2**26
 MOST_TEXT = 2**16  # bytes of a text
@@ -79,6 +83,36 @@ class SafeFile:
       raise Refused(
         f'declares {dataset.dtype}{list(dataset.shape)}, more than a file of this size can hold'
       )
+
+
+@contextlib.contextmanager
+def damage_named(where: pathlib.Path | str, expected: str) -> Iterator[None]:
+  """Turns what h5py raises on broken chunks, dangling links or odd types into a `UserError`.
+
+  Args:
+    where: the file, and the place in it.
+    expected: what should be there.
+  """
+  try:
+    yield
+  except UserError:
+    raise
+  except Refused as error:
+    raise UserError(f'{where}: {error}; expected {expected}, in the file itself.') from error
+  except (OSError, KeyError, RuntimeError, TypeError, ValueError, MemoryError) as error:
+    raise UserError(
+      f'{where}: not readable as HDF5 ({error}); expected {expected}, so download the file again.'
+    ) from error
+
+
+def attribute(group: h5py.Group, name: str) -> bytes | int | None:
+  """A text of bytes, or an integer, that a group has as an attribute; None for anything else."""
+  if name not in group.attrs:
+    return None
+  found = group.attrs.get_id(name)
+  if found.shape or found.dtype.kind not in 'Siu' or found.dtype.itemsize > MOST_TEXT:
+    return None
+  return np.asarray(group.attrs[name]).item()
 
 
 def child(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
