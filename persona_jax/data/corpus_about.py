@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.resample import Sampling
 
-# JSON can take 24 times its size in memory. This is room for about 200,000 clips.
-MOST_BYTES = 2**23
+# JSON can take 27 times its size in memory. This is room for about 150,000 clips.
+MOST_BYTES = 6 * 2**20
 
 
 class About(NamedTuple):

@@ -37,7 +37,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from persona_jax.data.corpus import Corpus, join_clips
 from persona_jax.data.gathering import frames_dtype
@@ -79,22 +78,22 @@ class _Persona:
 def load(config: Config) -> Corpus:
   """Makes the corpus of `config.data`, with the modalities of `config.model`."""
   data = config.data
-  made = make(data.seed, data.num_speakers, data.clips_per_speaker, frames_dtype(config))
-  modalities = config.model.modalities
+  made = make(data.seed, data.num_speakers, data.clips_per_speaker)
+  modalities, dtype = config.model.modalities, frames_dtype(config)
+  clips = RaggedClips(*({m: part[m] for m in modalities} for part in made.clips))
+  frames = {m: np.asarray(x).astype(dtype, copy=False) for m, x in clips.frames.items()}
   return Corpus(
     made.names,
     made.speakers,
     made.labels,
-    RaggedClips(*({m: part[m] for m in modalities} for part in made.clips)),
+    clips._replace(frames=frames),
     left_out={},
     oracle=made.oracle,
     notes=(f'synthetic persona corpus, seed {data.seed}: generated, not measured.',),
   )
 
 
-def make(
-  seed: int, num_speakers: int, clips_per_speaker: int, dtype: DTypeLike = np.float32
-) -> SyntheticCorpus:
+def make(seed: int, num_speakers: int, clips_per_speaker: int) -> SyntheticCorpus:
   """Makes the corpus; the same arguments give the same bits.
 
   Speakers have `clips_per_speaker` clips give or take a quarter. A speaker depends on the seed and
@@ -120,7 +119,7 @@ def make(
     tuple(names),
     tuple(speakers),
     np.array(labels, np.float32),
-    join_clips(rows, WIDTH, dtype),
+    join_clips(rows, WIDTH),
     np.array(oracle, np.float32),
   )
 
