@@ -1,6 +1,7 @@
 """Corpus files changed in every way: what comes of it is a corpus, or a sentence."""
 
 import json
+import tracemalloc
 
 import h5py
 import numpy as np
@@ -9,6 +10,9 @@ import writers
 from hypothesis import given
 from hypothesis import strategies as st
 from mutating import MUTATED, changed, copied, outcome
+
+from persona_jax.data import corpus_about, loading
+from persona_jax.errors import UserError
 
 DATASETS = (
   'about',
@@ -81,10 +85,16 @@ def test_fields_of_about_changed(valid, tmp_path, data):
   outcome(config)
 
 
-@pytest.mark.parametrize('part', ['[],', '{},', '"ab",', '1.5,'])
-def test_words_that_would_fill_the_memory(valid, tmp_path, part):
+def test_words_that_would_fill_the_memory(valid, tmp_path):
+  """A dictionary takes three bytes in the file, and 72 in memory."""
   config = copied(valid, tmp_path / 'files')
-  bomb = ('[' + part * (6 * 2**20 // len(part) - 1))[:-1] + ']'
-  with h5py.File(tmp_path / 'files/x.h5', 'a') as file:
-    replaced(file, 'about', data=np.frombuffer(bomb.encode(), np.uint8))
-  assert outcome(config) is None
+  path = tmp_path / 'files/x.h5'
+  bomb = b'[' + b'{},' * (corpus_about.MOST_BYTES // 3 - 2) + b'{}]'
+  with h5py.File(path, 'a') as file:
+    replaced(file, 'about', data=np.frombuffer(bomb, np.uint8))
+  tracemalloc.start()
+  with pytest.raises(UserError, match='x.h5: about: expected a JSON object'):
+    loading.load(config)
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert peak < 3 * path.stat().st_size + 200e6
