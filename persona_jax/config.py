@@ -27,7 +27,7 @@ from persona_jax.arms import (
 from persona_jax.errors import UserError
 from persona_jax.types import MODALITIES, Config
 
-FORMATS = ('', 'csd', 'mult', 'mmsa', 'clips')  # of config.data.format
+FORMATS = ('', 'csd', 'mult', 'mmsa', 'clips', 'corpus')  # of config.data.format
 SEED = 'an integer of 0 to 2147483647'
 
 
@@ -148,6 +148,7 @@ def csd_data(**files: str) -> Config:
       target='sentiment',  # or an emotion of CMU-MOSEI: see persona_jax.targets
       mmsa_language='text',  # which array of MMSA's files is language, such as 'text_bert'
       speakers='',  # a CSV "video,speaker" in `root`; empty: every video counts as a speaker
+      dtype='float32',  # or 'float16': what frames are kept in, half as large
       missing='mask',  # or 'drop': what to do with a clip that lacks a modality
       # Faster frames are averaged to this rate, MulT's; None or 0 keeps the rate of the file.
       frames_per_second=dict(
@@ -228,6 +229,8 @@ def validate(config: Config) -> None:
 
   expect('seed', _is_seed(config.seed), SEED)
   expect('data.name', config.data.name in ('csd', 'synthetic'), "'csd' or 'synthetic'")
+  if 'dtype' in config.data:
+    expect('data.dtype', config.data.dtype in ('float32', 'float16'), "'float32' or 'float16'")
   if config.data.name == 'csd':
     is_emotion = targets.of(config).is_emotion
     expect(

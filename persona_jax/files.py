@@ -30,16 +30,26 @@ def _open(path: pathlib.Path, mode: Literal['r', 'w'] = 'r') -> TextIO:
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[TextIO]:
-  """Opens a file that replaces `path` as a whole when the block ends.
+  """Opens a file of text that replaces `path` as a whole when the block ends.
+
+  Raises:
+    UserError: it cannot be written; the old one is still there, and nothing else.
+  """
+  with replacing_path(path) as temporary, _open(temporary, 'w') as file:
+    yield file
+
+
+@contextlib.contextmanager
+def replacing_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Yields where to write a file that replaces `path` as a whole when the block ends.
 
   Raises:
     UserError: it cannot be written; the old one is still there, and nothing else.
   """
   temporary = path.with_name(f'.{path.name}.tmp')
   try:
-    with _open(temporary, 'w') as file:
-      yield file
-      file.flush()
+    yield temporary
+    with temporary.open('rb') as file:
       os.fsync(file.fileno())
     os.replace(temporary, path)
   except BaseException as error:
@@ -48,7 +58,7 @@ def replacing(path: pathlib.Path) -> Iterator[TextIO]:
     if not isinstance(error, OSError):
       raise
     raise UserError(
-      f'{path}: cannot be written ({error.strerror}); free disk space or fix permissions, '
+      f'{path}: cannot be written ({error.strerror or error}); free disk space or fix permissions, '
       'and run the same command again.'
     ) from error
 

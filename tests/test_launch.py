@@ -224,7 +224,18 @@ def test_debug_shows_the_traceback(tmp_path):
 
 @pytest.mark.parametrize(
   'launcher',
-  ['study', 'pretrain', 'train', 'adapt', 'predict', 'export', 'report', 'check_data', 'benchmark'],
+  [
+    'study',
+    'pretrain',
+    'train',
+    'adapt',
+    'predict',
+    'export',
+    'report',
+    'check_data',
+    'convert',
+    'benchmark',
+  ],
 )
 def test_help_is_there(launcher):
   text = run(launcher, '--help')

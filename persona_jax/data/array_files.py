@@ -19,6 +19,12 @@ class Unusable(ValueError):
   """Why a file, or the line that names it, cannot be used."""
 
 
+def inside(root: pathlib.Path, name: str) -> pathlib.Path | None:
+  """The path of a file `name`; None where that is not in the folder `root`."""
+  path = pathlib.Path(os.path.normpath(root / name))
+  return path if path.is_relative_to(os.path.normpath(root)) else None
+
+
 def load(root: pathlib.Path, name: str) -> np.ndarray | dict[str, np.ndarray]:
   """Reads an array, or those of an .npz.
 
@@ -29,8 +35,8 @@ def load(root: pathlib.Path, name: str) -> np.ndarray | dict[str, np.ndarray]:
   Raises:
     Unusable: it lies elsewhere, or is no file of plain arrays.
   """
-  path = pathlib.Path(os.path.normpath(root / name))
-  if not path.is_relative_to(os.path.normpath(root)):
+  path = inside(root, name)
+  if path is None:
     raise Unusable(f'{name} is not in the folder of the table')
   try:
     if not path.is_file():  # a device would never end

@@ -25,7 +25,7 @@ def verify(sums: pathlib.Path, root: pathlib.Path) -> int:
     path = root / name
     if not path.is_file():
       missing.append(name)
-    elif _sha256(path) != digest:
+    elif sha256(path) != digest:
       different.append(name)
   if missing or different:
     told = [f'missing: {", ".join(missing)}'] * bool(missing)
@@ -63,7 +63,8 @@ def _expected(sums: pathlib.Path) -> dict[str, str]:
   return expected
 
 
-def _sha256(path: pathlib.Path) -> str:
+def sha256(path: pathlib.Path) -> str:
+  """The digest of a file; raises `UserError` where it cannot be read."""
   try:
     with path.open('rb') as file:
       return hashlib.file_digest(file, 'sha256').hexdigest()

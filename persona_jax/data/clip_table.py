@@ -25,7 +25,7 @@ def load(config: Config, path: pathlib.Path) -> Corpus:
   modalities, steps = config.model.modalities, config.data.max_steps
   widths = own_clips.widths_of(path, modalities)
   lines, left_out = own_clips.read_lines(path, widths, targets.of(config))
-  gathered = Gathered(modalities, config.data.missing == 'drop')
+  gathered = Gathered(config)
   for where, reason in left_out.items():
     gathered.leave_out(where, reason)
   num_cut = dict.fromkeys(modalities, 0)

@@ -24,7 +24,7 @@ def load(config: Config) -> Corpus:
   data, modalities = config.data, config.model.modalities
   root = pathlib.Path(data.root)
   labels = label_file.read(root / data.labels, targets.of(config))
-  gathered = Gathered(modalities, drop_incomplete=data.missing == 'drop')
+  gathered = Gathered(config)
   for name, reason in labels.left_out:
     gathered.leave_out(name, reason)
   with contextlib.ExitStack() as stack:

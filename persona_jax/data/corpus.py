@@ -3,13 +3,16 @@
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from persona_jax.data.resample import Sampling
 from persona_jax.types import Array, RaggedClips
+
+_AT_ONCE = 64  # clips whose frames are looked at together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,26 +56,78 @@ def join_clips(
     widths: {modality: D_m}.
     dtype: that frames are kept in.
   """
-  joined: dict[str, np.ndarray] = {}
+  return join_sequences({m: [clip[m] for clip in clips] for m in widths}, widths, dtype)
+
+
+def join_sequences(
+  sequences: Mapping[str, list[np.ndarray]],
+  widths: Mapping[str, int],
+  dtype: DTypeLike = np.float32,
+) -> RaggedClips:
+  """Joins the frames of clips, and lets go of each clip's once they are joined.
+
+  Args:
+    sequences: {modality: [t, D_m] of every clip}; the lists are emptied.
+    widths: {modality: D_m}.
+    dtype: that frames are kept in.
+  """
+  joined: dict[str, Array] = {}
   starts: dict[str, Array] = {}
   lengths: dict[str, Array] = {}
   for modality, width in widths.items():
-    each = np.array([len(clip[modality]) for clip in clips], np.int32)
+    waiting = sequences[modality]
+    each = np.array([len(sequence) for sequence in waiting], np.int32)
     frames = np.zeros((max(1, int(each.sum(dtype=np.int64))), width), dtype)
-    ends = each.cumsum(dtype=np.int64)
-    for end, clip in zip(ends, clips, strict=True):
-      frames[end - len(clip[modality]) : end] = clip[modality]
+    waiting.reverse()
+    start = 0
+    while waiting:
+      sequence = waiting.pop()
+      frames[start : start + len(sequence)] = sequence
+      start += len(sequence)
     joined[modality], lengths[modality] = frames, each
-    starts[modality] = np.minimum(ends - each, len(frames) - 1).astype(np.int32)
-  return RaggedClips(dict(joined), starts, lengths)
+    starts[modality] = starts_of(each, len(frames))
+  return RaggedClips(joined, starts, lengths)
+
+
+def starts_of(lengths: np.ndarray, num_frames: int) -> np.ndarray:
+  """[N] int32: the rows at which clips of these lengths [N] start, one behind the other."""
+  before = lengths.cumsum(dtype=np.int64) - lengths
+  return np.minimum(before, num_frames - 1).astype(np.int32)
+
+
+def frames_of(clips: RaggedClips, modality: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  """Yields a few clips at a time: their frames [n, D] one behind the other, and lengths [c]."""
+  lengths = np.asarray(clips.lengths[modality])
+  for start in range(0, len(lengths), _AT_ONCE):
+    places = np.arange(start, min(start + _AT_ONCE, len(lengths)))
+    yield clips.rows(modality, places), lengths[places]
+
+
+def num_rows(clips: RaggedClips, modality: str) -> int:
+  """The rows of all clips' frames one behind the other; 1, of zeros, where no clip has any."""
+  return max(1, int(np.asarray(clips.lengths[modality]).sum(dtype=np.int64)))
+
+
+def rows_of(clips: RaggedClips, modality: str) -> Iterator[np.ndarray]:
+  """Yields those rows, [n, D] of a few clips at a time."""
+  if not np.any(clips.lengths[modality]):
+    frames = clips.frames[modality]
+    yield np.zeros((1, frames.shape[1]), frames.dtype)
+  else:
+    yield from (frames for frames, _ in frames_of(clips, modality))
 
 
 def fingerprint(corpus: Corpus) -> dict[str, str]:
-  """SHA-256 of what a result depends on: clip names and speakers, labels, each modality."""
+  """SHA-256 of what a result depends on: clip names and speakers, labels, each modality.
+
+  Frames that no clip has, such as those that were cut off, do not count.
+  """
   names = repr(list(zip(corpus.names, corpus.speakers, strict=True))).encode()
-  parts: dict[str, list[bytes | Array]] = {'clips': [names], 'labels': [corpus.labels]}
-  for modality, frames in corpus.clips.frames.items():
-    parts[modality] = [repr(frames.shape).encode(), frames, corpus.clips.lengths[modality]]
+  parts: dict[str, Iterable[bytes | Array]] = {'clips': [names], 'labels': [corpus.labels]}
+  for modality, width in corpus.clips.widths.items():
+    shape = repr((num_rows(corpus.clips, modality), width)).encode()
+    frames = rows_of(corpus.clips, modality)
+    parts[modality] = itertools.chain([shape], frames, [corpus.clips.lengths[modality]])
   return {part: _sha256(contents) for part, contents in parts.items()}
 
 

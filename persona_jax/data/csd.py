@@ -7,10 +7,8 @@ whose datasets hold text, often as JSON. A folder of such files is one sequence 
 Source: https://github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK
 """
 
-import contextlib
 import json
 import pathlib
-from collections.abc import Iterator
 
 import h5py
 import numpy as np
@@ -107,10 +105,10 @@ class _File:
 
   def __init__(self, path: pathlib.Path):
     self.path = path
-    with _damage_named(path, 'a .csd computational sequence'):
+    with safe_hdf5.damage_named(path, 'a .csd computational sequence'):
       self._file = safe_hdf5.SafeFile(path)
     try:
-      with _damage_named(path, 'a .csd computational sequence'):
+      with safe_hdf5.damage_named(path, 'a .csd computational sequence'):
         self.root, self._group, self._data = self._find_root()
         self.entries = sorted(map(self._checked, self._data))
     except UserError:
@@ -145,7 +143,7 @@ class _File:
 
   def read(self, entry: str) -> tuple[np.ndarray, np.ndarray]:
     where = f'{self.path}: {self.root}/data/{entry}'
-    with _damage_named(where, 'the datasets "features" and "intervals"'):
+    with safe_hdf5.damage_named(where, 'the datasets "features" and "intervals"'):
       group = safe_hdf5.child(self._data, entry)
       features, intervals = (self._numbers(group, name, where) for name in ARRAYS)
     if features.ndim != 2 or intervals.shape != (features.shape[0], 2):
@@ -173,7 +171,7 @@ class _File:
     return self._file.numbers(dataset)
 
   def metadata(self, name: str) -> list[str]:
-    with _damage_named(f'{self.path}: {self.root}/metadata/{name}', 'text'):
+    with safe_hdf5.damage_named(f'{self.path}: {self.root}/metadata/{name}', 'text'):
       group = safe_hdf5.child(self._group, 'metadata')
       dataset = safe_hdf5.child(group, name) if isinstance(group, h5py.Group) else None
       texts = safe_hdf5.text(dataset) if isinstance(dataset, h5py.Dataset) else []
@@ -188,18 +186,3 @@ def _unpacked(text: str) -> list[str]:
     found = text
   parts = found if isinstance(found, list) else str(found).strip('[]()').split(',')
   return [str(part).strip().strip('\'"') for part in parts]
-
-
-@contextlib.contextmanager
-def _damage_named(where: pathlib.Path | str, expected: str) -> Iterator[None]:
-  """Turns what h5py raises on broken chunks, dangling links or odd types into a `UserError`."""
-  try:
-    yield
-  except UserError:
-    raise
-  except safe_hdf5.Refused as error:
-    raise UserError(f'{where}: {error}; expected {expected}, in the file itself.') from error
-  except (OSError, KeyError, RuntimeError, TypeError, ValueError, MemoryError) as error:
-    raise UserError(
-      f'{where}: not readable as HDF5 ({error}); expected {expected}, so download the file again.'
-    ) from error

@@ -1,18 +1,16 @@
 """What the features of a corpus hold: the frames of its clips, looked at a few clips at a time."""
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 
 from persona_jax.data import releases
-from persona_jax.data.corpus import Corpus
+from persona_jax.data.corpus import Corpus, frames_of
 from persona_jax.data.normalize import CONSTANT
 from persona_jax.errors import UserError
 from persona_jax.types import Config
 
 PERCENTILES = (50, 90, 95, 99, 100)
-_AT_ONCE = 256  # clips whose frames are looked at together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +44,6 @@ class ModalityFacts:
   frames_cut: int
 
 
-def frames_of(corpus: Corpus, modality: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-  """Yields a few clips at a time: their frames [n, D] one behind the other, and lengths [c]."""
-  for start in range(0, len(corpus.names), _AT_ONCE):
-    places = np.arange(start, min(start + _AT_ONCE, len(corpus.names)))
-    yield corpus.clips.rows(modality, places), np.asarray(corpus.clips.lengths[modality])[places]
-
-
 def uncut(config: Config) -> Config:
   """The config without a limit on the length of clips."""
   config = config.copy_and_resolve_references()
@@ -66,7 +57,7 @@ def of_modality(corpus: Corpus, modality: str, config: Config) -> tuple[Modality
   width = corpus.clips.widths[modality]
   low, high = np.full(width, np.inf), np.full(width, -np.inf)
   num_zero, lengths = 0, []
-  for frames, of_clips in frames_of(corpus, modality):
+  for frames, of_clips in frames_of(corpus.clips, modality):
     lengths.append(of_clips)
     num_zero += int((frames == 0).all(axis=1).sum())
     if len(frames):

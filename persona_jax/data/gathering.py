@@ -8,13 +8,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from persona_jax.data.corpus import Corpus, join_clips
+from persona_jax.data.corpus import Corpus, join_sequences
 from persona_jax.data.resample import Sampling
 from persona_jax.data.speakers import speakers_of
 from persona_jax.errors import UserError
 from persona_jax.targets import Target
+from persona_jax.types import Config
 
 _CLIP = re.compile(r'(.+)\[(\d{1,9})\]')
+# How the notes on clips begin.
+_MASKED, _LEFT_OUT = 'clips kept with a modality masked: ', ' labelled clips left out: '
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +52,66 @@ def label_problem(label: float, target: Target) -> str:
   return '' if target.holds(label) else f'its {target.name} is {label:g}, expected {target.range}'
 
 
+def frames_dtype(config: Config) -> np.dtype:
+  """What frames are kept in; a synthetic config need not say."""
+  return np.dtype(config.data.get('dtype', 'float32'))
+
+
+def as_dtype(frames: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:
+  """A copy of finite frames [t, D] in `dtype`; `what` they are goes into a message.
+
+  Raises:
+    UserError: a value is beyond `dtype`.
+  """
+  with np.errstate(over='ignore'):
+    cast = np.array(frames, dtype)
+  beyond = np.flatnonzero(~np.isfinite(cast)) if dtype == np.float16 else []
+  if len(beyond):
+    raise UserError(
+      f"config.data.dtype = 'float16': {what} has the value {frames.flat[beyond[0]]:g}, which "
+      f"float16 cannot hold (at most {np.finfo(dtype).max:g}); set it to 'float32'."
+    )
+  return cast
+
+
+def missing_problem(missing: Sequence[str], modalities: Sequence[str], how: str) -> str:
+  """Why a clip without frames of the `missing` ones of its modalities is left out; '' if it is not.
+
+  Args:
+    how: `config.data.missing`.
+  """
+  if len(missing) == len(modalities):
+    return 'no modality has a frame in its interval'
+  if missing and how == 'drop':
+    return f'no frame of {", ".join(missing)} (config.data.missing is "drop")'
+  return ''
+
+
+def notes_on_clips(
+  masked: Mapping[str, Sequence[str]], left_out: Mapping[str, str]
+) -> tuple[str, ...]:
+  """Sentences on the clips that are kept but lack modalities, and on those left out.
+
+  Args:
+    masked: {clip: the modalities that it lacks}.
+    left_out: {clip: reason}.
+  """
+  notes = ()
+  if masked:
+    counts = collections.Counter(m for missing in masked.values() for m in missing)
+    told = ', '.join(f'{m} {n}' for m, n in sorted(counts.items()))
+    notes += (f'{_MASKED}{told} (first: {next(iter(masked))}).',)
+  if left_out:
+    told = '; '.join(f'{name}: {why}' for name, why in left_out.items())
+    notes += (f'{len(left_out)}{_LEFT_OUT}{told}.',)
+  return notes
+
+
+def is_note_on_clips(note: str) -> bool:
+  """Whether `notes_on_clips` made it."""
+  return note.startswith(_MASKED) or note.lstrip('0123456789').startswith(_LEFT_OUT)
+
+
 class Gathered:
   """The clips to use, and the reason for every other one.
 
@@ -57,9 +120,10 @@ class Gathered:
     left_out: (clip, reason) of the others.
   """
 
-  def __init__(self, modalities: Sequence[str], drop_incomplete: bool):
-    """With `drop_incomplete`, a clip that lacks one of the modalities is left out, not masked."""
-    self._modalities, self._drop_incomplete = modalities, drop_incomplete
+  def __init__(self, config: Config):
+    """Of clips with the modalities of `config.model`, kept as `config.data` says."""
+    self._modalities, self._missing = tuple(config.model.modalities), config.data.missing
+    self._dtype = frames_dtype(config)
     self.kept: list[Clip] = []
     self.left_out: list[tuple[str, str]] = []
     self._masked: dict[str, list[str]] = {}
@@ -70,20 +134,26 @@ class Gathered:
     self.left_out.append((name, reason))
 
   def add(self, clip: Clip) -> None:
-    """Keeps a clip, if it has frames, and its name is new."""
+    """Keeps a clip, if it has frames, and its name is new.
+
+    Raises:
+      UserError: a value is beyond `config.data.dtype`.
+    """
     if clip.name in self._names:
       self.leave_out(clip.name, 'its name occurs before')
       return
     self._names.add(clip.name)
     missing = [m for m in self._modalities if not len(clip.frames[m])]
-    if len(missing) == len(self._modalities):
-      self.leave_out(clip.name, 'no modality has a frame in its interval')
-    elif missing and self._drop_incomplete:
-      self.leave_out(clip.name, f'no frame of {", ".join(missing)} (config.data.missing is "drop")')
-    else:
-      if missing:
-        self._masked[clip.name] = missing
-      self.kept.append(clip)
+    if reason := missing_problem(missing, self._modalities, self._missing):
+      self.leave_out(clip.name, reason)
+      return
+    if missing:
+      self._masked[clip.name] = missing
+    # Copies, so that nothing that was cut off or left out stays in memory.
+    frames = {
+      m: as_dtype(clip.frames[m], self._dtype, f'{m} of clip {clip.name}') for m in self._modalities
+    }
+    self.kept.append(dataclasses.replace(clip, frames=frames))
 
   def corpus(
     self,
@@ -93,7 +163,7 @@ class Gathered:
     notes: Sequence[str],
     sampling: Mapping[str, Sampling],
   ) -> Corpus:
-    """The corpus of the clips that were kept.
+    """The corpus of the clips that were kept, whose frames are released as they are joined.
 
     Args:
       where: the file that the clips are named in, for the message if there is none.
@@ -112,13 +182,14 @@ class Gathered:
       )
     speaker_of, speaker_notes = self._speakers(where, speakers)
     left_out = self._left_out_by_name()
+    sequences = {m: [clip.frames.pop(m) for clip in self.kept] for m in widths}
     return Corpus(
       names=tuple(clip.name for clip in self.kept),
       speakers=tuple(clip.speaker or speaker_of[clip.video] for clip in self.kept),
       labels=np.array([clip.label for clip in self.kept], np.float32),
-      clips=join_clips([clip.frames for clip in self.kept], widths),
+      clips=join_sequences(sequences, widths, self._dtype),
       left_out=left_out,
-      notes=(*speaker_notes, *notes, *self._notes(left_out)),
+      notes=(*speaker_notes, *notes, *notes_on_clips(self._masked, left_out)),
       sampling=dict(sampling),
     )
 
@@ -145,21 +216,3 @@ class Gathered:
       times[unique] += 1
       by_name[unique] = reason
     return by_name
-
-  def _notes(self, left_out: Mapping[str, str]) -> list[str]:
-    """Sentences on the clips that lack a modality, and on those left out."""
-    notes = []
-    if self._masked:
-      counts = collections.Counter(m for missing in self._masked.values() for m in missing)
-      notes.append(
-        'clips kept with a modality masked: '
-        + ', '.join(f'{m} {n}' for m, n in sorted(counts.items()))
-        + f' (first: {next(iter(self._masked))}).'
-      )
-    if left_out:
-      notes.append(
-        f'{len(left_out)} labelled clips left out: '
-        + '; '.join(f'{name}: {why}' for name, why in left_out.items())
-        + '.'
-      )
-    return notes

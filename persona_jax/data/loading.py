@@ -3,12 +3,19 @@
 import pathlib
 from collections.abc import Sequence
 
-from persona_jax.data import clip_table, cmu, mmsa_pickle, mult_pickle, pickle_splits, synthetic
+from persona_jax.data import (
+  clip_table,
+  cmu,
+  corpus_choice,
+  mmsa_pickle,
+  mult_pickle,
+  pickle_splits,
+  source_files,
+  synthetic,
+)
 from persona_jax.data.corpus import Corpus
 from persona_jax.errors import UserError
 from persona_jax.types import Config
-
-_HDF5, _PICKLE = b'\x89HDF\r\n\x1a\n', b'\x80'
 
 
 def load(config: Config) -> Corpus:
@@ -31,9 +38,12 @@ def load(config: Config) -> Corpus:
 
 
 def _of_file(config: Config, path: pathlib.Path) -> Corpus:
-  """The corpus of one file that holds everything, a pickle or a table."""
-  kind = _kind(path)
-  if kind == 'table':
+  """The corpus of one file that holds everything: our own, a pickle or a table."""
+  kind = source_files.kind(path)
+  if kind == source_files.HDF5:
+    _expect_format(config, f'{path} is an HDF5 file', ('', 'corpus'))
+    return corpus_choice.load(config, path)
+  if kind == source_files.TABLE:
     _expect_format(config, f'{path} looks like a table', ('', 'clips'))
     return clip_table.load(config, path)
   _expect_format(config, f'{path} is a pickle', ('', 'mult', 'mmsa'))
@@ -41,21 +51,6 @@ def _of_file(config: Config, path: pathlib.Path) -> Corpus:
   is_mmsa = mmsa_pickle.LABELS in splits[0].fields
   found = config.data.format or ('mmsa' if is_mmsa else 'mult')
   return (mmsa_pickle if found == 'mmsa' else mult_pickle).load(config, splits)
-
-
-def _kind(path: pathlib.Path) -> str:
-  """'pickle' or 'table', by the first bytes."""
-  try:
-    with path.open('rb') as file:
-      start = file.read(8)
-  except OSError as error:
-    raise UserError(f'{path}: cannot be read ({error.strerror}); see config.data.file.') from error
-  if start == _HDF5:
-    raise UserError(
-      f'{path}: an HDF5 file; name computational sequences by config.data.labels, '
-      '.language, .audio and .vision, and leave config.data.file empty.'
-    )
-  return 'pickle' if start[:1] == _PICKLE else 'table'
 
 
 def _expect_format(config: Config, found: str, expected: Sequence[str]) -> None:

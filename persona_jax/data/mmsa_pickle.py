@@ -30,10 +30,7 @@ def load(config: Config, splits: Sequence[Split]) -> Corpus:
   Raises:
     UserError: a field is missing or of another shape, or no clip is left.
   """
-  target, gathered = (
-    targets.of(config),
-    Gathered(config.model.modalities, config.data.missing == 'drop'),
-  )
+  target, gathered = targets.of(config), Gathered(config)
   sources = {'language': config.data.mmsa_language, 'audio': 'audio', 'vision': 'vision'}
   found = pickle_splits.modalities(config, splits[0], sources)
   for split in splits:

@@ -40,10 +40,7 @@ def load(config: Config, splits: Sequence[Split]) -> Corpus:
   Raises:
     UserError: a field is missing or of another shape, or no clip is left.
   """
-  target, gathered = (
-    targets.of(config),
-    Gathered(config.model.modalities, config.data.missing == 'drop'),
-  )
+  target, gathered = targets.of(config), Gathered(config)
   ids = {split.name: pickle_splits.rows(split, 'id') for split in splits}
   names = _names(ids, gathered)
   found = pickle_splits.modalities(config, splits[0], SOURCES)

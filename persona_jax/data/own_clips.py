@@ -132,6 +132,19 @@ def widths_of(path: pathlib.Path, modalities: Sequence[str]) -> dict[str, int]:
   return {m: found.most_common(1)[0][0] for m, found in counts.items()}
 
 
+def array_paths(path: pathlib.Path, modalities: Sequence[str]) -> list[pathlib.Path]:
+  """The files that a CSV names of these modalities, sorted: those that are in its folder.
+
+  Raises:
+    UserError: there is no such table.
+  """
+  names = {
+    (line.get(field) or '').strip() for line in _lines(path) for field in (FEATURES, *modalities)
+  }
+  paths = {array_files.inside(path.parent, name) for name in names - {''}}
+  return sorted(found for found in paths if found and found.is_file())
+
+
 def of_corpus(corpus: Corpus) -> OwnClips:
   """The clips of a corpus as a person's own."""
   clips = corpus.clips.at(np.arange(len(corpus.names)))
@@ -214,9 +227,10 @@ def _frames(
     if found.ndim != 2 or found.shape[1] != width or found.dtype.kind not in 'fiu':
       shown = f'{found.dtype}{list(found.shape)}'
       raise Unusable(f'{modality} is {shown}, expected numbers [steps, {width}]')
-    if not np.isfinite(found).all():
+    with np.errstate(over='ignore'):  # a float64 beyond float32 becomes inf
+      frames[modality] = np.array(found, np.float32)
+    if not np.isfinite(frames[modality]).all():
       raise Unusable(f'a value of {modality} is not finite')
-    frames[modality] = np.array(found, np.float32)
   if not any(len(each) for each in frames.values()):
     raise Unusable('no features')
   return frames

@@ -7,11 +7,15 @@ before room is made for them: at most `MOST_EXPANSION` times the file's size in 
 room for compression, and `ALWAYS` for small files.
 """
 
+import contextlib
 import pathlib
 import zlib
+from collections.abc import Iterator
 
 import h5py
 import numpy as np
+
+from persona_jax.errors import UserError
 
 MOST_EXPANSION, ALWAYS = 10, 2**26
 MOST_TEXT = 2**16  # bytes of a text
@@ -34,7 +38,7 @@ class SafeFile:
 
   def __init__(self, path: pathlib.Path):
     """Opens `path`; raises what h5py raises where it is not HDF5."""
-    self._file = h5py.File(path, 'r')
+    self._path, self._file = path, h5py.File(path, 'r')
     self.root: h5py.Group = self._file
     self._size = path.stat().st_size
     self._room = MOST_EXPANSION * self._size + ALWAYS
@@ -54,6 +58,23 @@ class SafeFile:
       _check_chunks(dataset, self._size)
     return np.asarray(dataset[()])
 
+  def mapped(self, dataset: h5py.Dataset) -> np.ndarray:
+    """A dataset of numbers that stays in the file: a read-only `np.memmap`.
+
+    The file must not change as long as it is used.
+
+    Raises:
+      Refused: it is not in one piece, or the file does not hold all of it.
+    """
+    _check_storage(dataset)
+    layout, size = dataset.id.get_create_plist().get_layout(), _size(dataset.shape)
+    if layout != h5py.h5d.CONTIGUOUS or not size:
+      raise Refused('is not stored in one piece')
+    offset, shown = dataset.id.get_offset(), f'{dataset.dtype}{list(dataset.shape)}'
+    if offset is None or offset + size * dataset.dtype.itemsize > self._size:
+      raise Refused(f'declares {shown}, which the file does not hold')
+    return np.memmap(self._path, dataset.dtype, 'r', offset, dataset.shape)
+
   def _take(self, dataset: h5py.Dataset) -> None:
     """Takes the dataset's bytes, or those of one of its chunks, out of the room that is left."""
     shapes = [dataset.shape, dataset.chunks or ()]
@@ -62,6 +83,36 @@ class SafeFile:
       raise Refused(
         f'declares {dataset.dtype}{list(dataset.shape)}, more than a file of this size can hold'
       )
+
+
+@contextlib.contextmanager
+def damage_named(where: pathlib.Path | str, expected: str) -> Iterator[None]:
+  """Turns what h5py raises on broken chunks, dangling links or odd types into a `UserError`.
+
+  Args:
+    where: the file, and the place in it.
+    expected: what should be there.
+  """
+  try:
+    yield
+  except UserError:
+    raise
+  except Refused as error:
+    raise UserError(f'{where}: {error}; expected {expected}, in the file itself.') from error
+  except (OSError, KeyError, RuntimeError, TypeError, ValueError, MemoryError) as error:
+    raise UserError(
+      f'{where}: not readable as HDF5 ({error}); expected {expected}, so download the file again.'
+    ) from error
+
+
+def attribute(group: h5py.Group, name: str) -> bytes | int | None:
+  """A text of bytes, or an integer, that a group has as an attribute; None for anything else."""
+  if name not in group.attrs:
+    return None
+  found = group.attrs.get_id(name)
+  if found.shape or found.dtype.kind not in 'Siu' or found.dtype.itemsize > MOST_TEXT:
+    return None
+  return np.asarray(group.attrs[name]).item()
 
 
 def child(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:

@@ -8,7 +8,11 @@ from collections.abc import Collection
 import numpy as np
 
 from persona_jax.data import csd
+from persona_jax.errors import UserError
 from persona_jax.types import Config
+
+HDF5, PICKLE, TABLE = 'hdf5', 'pickle', 'table'
+_STARTS = {HDF5: b'\x89HDF\r\n\x1a\n', PICKLE: b'\x80'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +36,20 @@ class SourceFile:
   num_labelled: int
   num_frames: int
   non_finite: dict[int, int]
+
+
+def kind(path: pathlib.Path) -> str:
+  """`HDF5`, `PICKLE` or else `TABLE`, by the first bytes of one file that holds everything.
+
+  Raises:
+    UserError: it cannot be read.
+  """
+  try:
+    with path.open('rb') as file:
+      start = file.read(8)
+  except OSError as error:
+    raise UserError(f'{path}: cannot be read ({error.strerror}); see config.data.file.') from error
+  return next((kind for kind, first in _STARTS.items() if start.startswith(first)), TABLE)
 
 
 def read(path: pathlib.Path, labelled: Collection[str]) -> SourceFile:
@@ -63,7 +81,7 @@ def read(path: pathlib.Path, labelled: Collection[str]) -> SourceFile:
 
 def read_all(config: Config, labelled: Collection[str]) -> dict[str, SourceFile]:
   """{'labels' or modality: its file} of `config.data`; empty where it names no .csd files."""
-  if config.data.name != 'csd':
+  if config.data.name != 'csd' or config.data.file:
     return {}
   root = pathlib.Path(config.data.root)
   return {

@@ -39,6 +39,7 @@ from typing import NamedTuple
 import numpy as np
 
 from persona_jax.data.corpus import Corpus, join_clips
+from persona_jax.data.gathering import frames_dtype
 from persona_jax.types import MODALITIES, Config, RaggedClips
 
 WIDTH = {'language': 13, 'audio': 7, 'vision': 11}
@@ -76,16 +77,19 @@ class _Persona:
 
 def load(config: Config) -> Corpus:
   """Makes the corpus of `config.data`, with the modalities of `config.model`."""
-  made = make(config.data.seed, config.data.num_speakers, config.data.clips_per_speaker)
-  modalities = config.model.modalities
+  data = config.data
+  made = make(data.seed, data.num_speakers, data.clips_per_speaker)
+  modalities, dtype = config.model.modalities, frames_dtype(config)
+  clips = RaggedClips(*({m: part[m] for m in modalities} for part in made.clips))
+  frames = {m: np.asarray(x).astype(dtype, copy=False) for m, x in clips.frames.items()}
   return Corpus(
     made.names,
     made.speakers,
     made.labels,
-    RaggedClips(*({m: part[m] for m in modalities} for part in made.clips)),
+    clips._replace(frames=frames),
     left_out={},
     oracle=made.oracle,
-    notes=(f'synthetic persona corpus, seed {config.data.seed}: generated, not measured.',),
+    notes=(f'synthetic persona corpus, seed {data.seed}: generated, not measured.',),
   )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from configs import mosi, synthetic
+from persona_jax.data import corpus as corpus_lib
 from persona_jax.data import feature_facts
 from persona_jax.data.corpus import Corpus, join_clips
 from persona_jax.data.resample import Sampling
@@ -43,7 +44,7 @@ def test_facts_are_of_the_frames_that_exist():
 
 
 def test_frames_are_counted_across_batches(monkeypatch):
-  monkeypatch.setattr(feature_facts, '_AT_ONCE', 2)
+  monkeypatch.setattr(corpus_lib, '_AT_ONCE', 2)
   corpus = corpus_of([[0, 0, 0]], [[0, 1, 0]], [[0, 2, 0], [0, 0, 0]])
   facts, lengths = feature_facts.of_modality(corpus, 'audio', synthetic.get_config())
   assert lengths.tolist() == [1, 1, 2] and facts.num_zero == 2

@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 
+import h5py
 import numpy as np
 import pytest
 import writers
@@ -18,6 +19,7 @@ EXACT = {
   'mmsa': lambda root, corpus: writers.mmsa(root / 'x.pkl', corpus),
   'mmsa, padded in front': lambda root, corpus: writers.mmsa(root / 'x.pkl', corpus, True, 5),
   'clips': lambda root, corpus: writers.table(root / 'clips.csv', corpus),
+  'corpus': lambda root, corpus: writers.corpus_file(root / 'x.h5', corpus),
 }
 # What is zero at the ends of a clip is padding there, since nothing else tells.
 WITHOUT_ZEROS = {
@@ -304,13 +306,14 @@ def test_a_table_is_a_corpus(tmp_path, tiny):
     ('x.pkl', 'csd', "config.data.format = 'csd': .*x.pkl is a pickle; expected 'mult' or 'mmsa'"),
     ('x.csv', 'mmsa', "config.data.format = 'mmsa': .*x.csv looks like a table; expected 'clips'"),
     ('', 'mult', "config.data.format = 'mult': config.data.file is empty"),
-    ('x.h5', '', 'x.h5: an HDF5 file; name computational sequences'),
+    ('x.h5', 'mult', "config.data.format = 'mult': .*x.h5 is an HDF5 file; expected 'corpus'"),
+    ('x.h5', '', 'x.h5: an HDF5 file but no corpus file .*; name computational sequences'),
     ('none', '', 'none: cannot be read'),
   ],
 )
 def test_a_format_that_does_not_fit_is_refused(tmp_path, file, given, complaint):
   (tmp_path / 'x.pkl').write_bytes(pickle.dumps({}))
   (tmp_path / 'x.csv').write_text('clip,label\n')
-  (tmp_path / 'x.h5').write_bytes(b'\x89HDF\r\n\x1a\n')
+  h5py.File(tmp_path / 'x.h5', 'w').close()
   with pytest.raises(UserError, match=complaint):
     loading.load(writers.config_of(tmp_path, file=file, format=given))

@@ -10,6 +10,7 @@ import makers
 import numpy as np
 
 from configs import mosi
+from persona_jax import data
 from persona_jax.data import loading, own_clips
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.gathering import video_and_index
@@ -19,10 +20,10 @@ FIELDS = {'language': 'text', 'audio': 'audio', 'vision': 'vision'}
 SPLITS = {'train': 0.6, 'valid': 0.2, 'test': 0.2}
 
 
-def config_of(root: pathlib.Path, **data) -> Config:
+def config_of(root: pathlib.Path, **fields) -> Config:
   """A config of real files in `root`."""
   config = mosi.get_config()
-  config.data.update(root=str(root), **data)
+  config.data.update(root=str(root), **fields)
   return config
 
 
@@ -164,4 +165,10 @@ def table(path: pathlib.Path, corpus: Corpus) -> Config:
   """A CSV with .npy files."""
   clips = corpus.clips.at(np.arange(len(corpus.names)))
   own_clips.write(path, clips, corpus.names, corpus.speakers, corpus.labels)
+  return config_of(path.parent, file=path.name)
+
+
+def corpus_file(path: pathlib.Path, corpus: Corpus) -> Config:
+  """Our own file."""
+  data.save_corpus(corpus, path)
   return config_of(path.parent, file=path.name)
