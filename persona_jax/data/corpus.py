@@ -13,6 +13,7 @@ from persona_jax.data.resample import Sampling
 from persona_jax.types import Array, RaggedClips
 
 _AT_ONCE = 64  # clips whose frames are looked at together
+_ALIGNMENT = 64  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,7 @@ def join_sequences(
   for modality, width in widths.items():
     waiting = sequences[modality]
     each = np.array([len(sequence) for sequence in waiting], np.int32)
-    frames = np.zeros((max(1, int(each.sum(dtype=np.int64))), width), dtype)
+    frames = _aligned_zeros((max(1, int(each.sum(dtype=np.int64))), width), np.dtype(dtype))
     waiting.reverse()
     start = 0
     while waiting:
@@ -87,6 +88,13 @@ def join_sequences(
     joined[modality], lengths[modality] = frames, each
     starts[modality] = starts_of(each, len(frames))
   return RaggedClips(joined, starts, lengths)
+
+
+def _aligned_zeros(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+  """Zeros at an address that XLA for CPUs needs: every device of the CPU uses them as they are."""
+  raw = np.zeros(shape[0] * shape[1] * dtype.itemsize + _ALIGNMENT, np.uint8)
+  start = -raw.ctypes.data % _ALIGNMENT
+  return raw[start : start + len(raw) - _ALIGNMENT].view(dtype).reshape(shape)
 
 
 def starts_of(lengths: np.ndarray, num_frames: int) -> np.ndarray:

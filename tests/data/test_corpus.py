@@ -8,6 +8,7 @@ import pytest
 
 from persona_jax.data import corpus as corpus_lib
 from persona_jax.data.corpus import Corpus
+from persona_jax.runtime import parallel
 
 
 def made(**fields) -> Corpus:
@@ -29,6 +30,15 @@ def test_clips_lie_one_behind_the_other():
   assert clips.frames['audio'].dtype == np.float16
   assert clips.widths == {'audio': 2} and clips.steps == {'audio': 3}
   assert clips.at(np.array([0])).sequences['audio'].dtype == np.float32
+
+
+def test_every_device_of_a_cpu_uses_the_frames_as_they_are():
+  """So that a corpus takes its memory once. JAX copies what is not aligned."""
+  frames = made().clips.frames['audio']
+  laid = parallel.replicate(frames, parallel.fold_mesh())
+  assert {shard.data.unsafe_buffer_pointer() for shard in laid.addressable_shards} == {
+    frames.ctypes.data
+  }
 
 
 @pytest.mark.parametrize('on_device', [False, True])
