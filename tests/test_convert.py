@@ -18,7 +18,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def flags(root):
-  files = write_corpus(root, {'va': 4, 'vb': 3})
+  files = write_corpus(root, {'va': 4, 'vb': 3, 'vc': 3})
   return [
     '--config=configs/mosi.py',
     f'--config.data.root={root}',
@@ -31,15 +31,17 @@ def test_a_corpus_of_files_is_converted_and_used_as_it_says(flags, root):
   output = root / 'all.h5'
   said = run('convert', *flags, f'--output={output}', '--config.model.modalities=language,audio')
   size = output.stat().st_size
-  assert said.startswith(f'{output}: 7 clips of 2 speakers, {size} bytes; left out: 0 clips.\n')
+  assert said.startswith(f'{output}: 10 clips of 3 speakers, {size} bytes; left out: 0 clips.\n')
   told = re.search('`(.+)`', said)[1].split()
   assert told[1:] == [
     f'--config.data.root={root}',
     '--config.data.file=all.h5',
     '--config.model.modalities=language,audio',
   ]
+  shown = run('check_data', *told, '--config.study.num_users=1', '--config.study.num_support=1')
+  assert '| leave_one_out | 1 | va (4) | 2 | 1 |  | possible |' in shown
   again = run('convert', *told, f'--output={root / "again.h5"}', '--config.data.dtype=float16')
-  assert '7 clips of 2 speakers' in again
+  assert '10 clips of 3 speakers' in again
   found = data.load_corpus(root / 'again.h5')
   whole = data.load_corpus(output)
   for m, frames in whole.clips.frames.items():

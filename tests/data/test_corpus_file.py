@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import pathlib
+import struct
 import subprocess
 import sys
 
@@ -83,18 +85,34 @@ def test_a_synthetic_corpus_comes_back_with_its_oracle(tmp_path):
   np.testing.assert_array_equal(found.oracle, expected.oracle)
 
 
+def test_clips_left_out_take_their_oracle_along(tmp_path):
+  """Of the first clip, nothing is left of audio."""
+  made = loading.load(synthetic.get_config('smoke'))
+  made.clips.lengths['audio'][0] = 0
+  config = writers.corpus_file(tmp_path / 'x.h5', made)
+  config.data.missing = 'drop'
+  found = loading.load(config)
+  assert found.names == made.names[1:] and made.names[0] in found.left_out
+  np.testing.assert_array_equal(found.oracle, made.oracle[1:])
+
+
 def test_a_modality_without_a_frame_comes_back(tmp_path):
-  clips = [{'audio': np.ones((2, 3)), 'vision': np.ones((0, 4))}] * 2
+  """As one row of zeros, whatever frames were cut off."""
+  frames = [{'audio': np.ones((2, 3)), 'vision': np.ones((1, 4))}] * 2
+  clips = corpus_lib.join_clips(frames, {'audio': 3, 'vision': 4})
+  clips.lengths['vision'][:] = 0
   expected = corpus_lib.Corpus(
     names=('v[0]', 'v[1]'),
     speakers=('v', 'v'),
-    labels=np.float32([0, 1]),
-    clips=corpus_lib.join_clips(clips, {'audio': 3, 'vision': 4}),
+    labels=np.array([0, 1], np.float32),
+    clips=clips,
     left_out={},
     notes=(),
   )
   data.save_corpus(expected, tmp_path / 'x.h5')
-  assert_equal(data.load_corpus(tmp_path / 'x.h5'), expected)
+  found = data.load_corpus(tmp_path / 'x.h5')
+  assert_equal(found, expected)
+  assert found.clips.frames['vision'].tolist() == [[0, 0, 0, 0]]
 
 
 def test_the_same_corpus_gives_the_same_bytes_wherever_its_files_are(tmp_path):
@@ -296,15 +314,18 @@ def test_links_are_not_followed(tmp_path, saved, tiny):
 
 
 def test_frames_beyond_the_end_of_the_file_are_refused(saved):
-  """What is declared is there to the last byte, or the map would reach behind the file."""
-  with h5py.File(path_of(saved), 'a') as file:  # at the end, with nothing behind it
-    frames = file['frames/vision'][:]
-    rewritten(file, 'frames/vision', frames)
-    end = file['frames/vision'].id.get_offset() + frames.nbytes
-  os.truncate(path_of(saved), max(end, os.path.getsize(path_of(saved))))
-  loading.load(saved)
-  os.truncate(path_of(saved), end - 1)
-  with pytest.raises(UserError, match='x.h5: .*'):
+  """The header is changed to declare a million frames, and the lengths to fit."""
+  path = pathlib.Path(path_of(saved))
+  with h5py.File(path, 'a') as file:
+    rows = int(file['lengths/vision'][:].sum())
+    file['lengths/vision'][0] += 1_000_000 - rows
+  content, declared = path.read_bytes(), struct.pack('<QQ', rows, 47)
+  assert declared in content
+  path.write_bytes(content.replace(declared, struct.pack('<QQ', 1_000_000, 47)))
+  with pytest.raises(UserError, match='x.h5: frames/vision: .*invalid dataset size'):
+    loading.load(saved)
+  path.write_bytes(content[:-1000])
+  with pytest.raises(UserError, match='x.h5: .*truncated'):
     loading.load(saved)
 
 

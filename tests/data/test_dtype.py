@@ -93,7 +93,7 @@ def test_what_float16_cannot_hold_is_refused(tmp_path, small):
 
 
 @pytest.mark.parametrize('dtype', ['float32', 'float16'])
-def test_loading_takes_at_most_twice_the_frames(tmp_path, dtype):
+def test_loading_takes_less_than_twice_the_frames(tmp_path, dtype):
   """60 videos of 20 clips; half of every clip is cut off, and nothing of it kept."""
   config = writers.config_of(tmp_path, **write_corpus(tmp_path, {f'v{n}': 20 for n in range(60)}))
   config.data.update(dtype=dtype, max_steps=dict(language=2, audio=12, vision=15))
@@ -104,7 +104,9 @@ def test_loading_takes_at_most_twice_the_frames(tmp_path, dtype):
   tracemalloc.stop()
   size = sum(x.nbytes for x in found.clips.frames.values())
   assert found.sampling['vision'].num_cut == 1200
-  assert peak < 2 * size + 1.5e6  # names, and a video at a time
+  # At most all clips, and the largest modality joined: audio, 12 x 74 of 1,603 numbers a clip. And
+  # names, and a video at a time.
+  assert peak < 1.65 * size + 1.5e6
 
 
 def test_a_corpus_file_takes_no_room_for_its_frames(tmp_path):

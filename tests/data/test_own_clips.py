@@ -18,6 +18,7 @@ def folder(tmp_path):
   np.savez(tmp_path / 'both.npz', language=np.ones((2, 4)), audio=np.ones((3, 2)), other=1)
   np.save(tmp_path / 'wide.npy', np.ones((5, 9)))
   np.save(tmp_path / 'nan.npy', np.full((5, 4), np.nan))
+  np.save(tmp_path / 'huge.npy', np.full((2, 4), 1e300))
   np.save(tmp_path / 'text.npy', np.array([['a'] * 4]))
   np.save(tmp_path / 'objects.npy', np.array([print], object), allow_pickle=True)
   (tmp_path / 'noise.npy').write_bytes(b'\x93NUMPY no array')
@@ -64,6 +65,7 @@ def test_one_npz_per_clip(folder):
     ('x,ann,1,wide.npy,', r'language is float64\[5, 9\], expected numbers \[steps, 4\]'),
     ('x,ann,1,text.npy,', r'language is <U1\[1, 4\], expected numbers'),
     ('x,ann,1,nan.npy,', 'a value of language is not finite'),
+    ('x,ann,1,huge.npy,', 'a value of language is not finite'),  # in float32
     ('x,ann,1,objects.npy,', 'objects.npy is no array of numpy'),
     ('x,ann,1,noise.npy,', 'noise.npy is no array of numpy'),
     ('x,ann,1,both.npz,', 'both.npz holds several arrays'),

@@ -185,3 +185,16 @@ def test_numbers_are_no_text(tmp_path):
   assert isinstance(dataset, h5py.Dataset) and safe_hdf5.text(dataset) == []
   assert safe_hdf5.child(file.root, 'y') is None
   file.close()
+
+
+def test_a_map_does_not_reach_beyond_the_file(tmp_path):
+  """HDF5 sees to it when it opens a file; so the size is made one byte too small here."""
+  with h5py.File(tmp_path / 'x.h5', 'w') as file:
+    file['x'] = SPAN
+  file = safe_hdf5.SafeFile(tmp_path / 'x.h5')
+  dataset = file.root['x']
+  np.testing.assert_array_equal(file.mapped(dataset), SPAN)
+  file._size = dataset.id.get_offset() + SPAN.nbytes - 1
+  with pytest.raises(safe_hdf5.Refused, match=r'declares float64\[3, 2\], which the file does not'):
+    file.mapped(dataset)
+  file.close()
