@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from persona_jax.data import feature_facts, folds, releases, source_files
+from persona_jax.data import feature_facts, fold_plan, folds, releases, source_files
 from persona_jax.data.corpus import Corpus, users_by_clips
 from persona_jax.data.feature_facts import ModalityFacts
 from persona_jax.data.source_files import SourceFile
@@ -162,7 +162,7 @@ def _protocol(corpus: Corpus, config: Config, protocol: str) -> ProtocolFacts:
     first = config.study.first_user
     users = users[first : first + config.study.num_users]
   try:
-    folds.plan_folds(corpus, config)
+    fold_plan.plan_folds(corpus, config)
   except UserError as error:
     problem = str(error)
   too_few = [user for user in users if user[1] < needed]

@@ -5,12 +5,12 @@ import pathlib
 
 from persona_jax import config as config_lib
 from persona_jax import files
-from persona_jax.data import folds as folds_lib
-from persona_jax.data import normalize
+from persona_jax.data import fold_plan, normalize
 from persona_jax.data.buckets import Epochs
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.draws import Draws, draw_supports
-from persona_jax.data.folds import Case, Fold, FoldPlan
+from persona_jax.data.fold_plan import FoldPlan
+from persona_jax.data.folds import MIN_QUERY, Case, Fold
 from persona_jax.types import Config, Normaliser
 
 
@@ -41,8 +41,8 @@ class Study:
     workdir: pathlib.Path,
     existing: Epochs | None = None,
   ) -> 'Study':
-    """Plans the folds of `config` on a corpus; arguments and errors as of `folds.plan_folds`."""
-    return cls(config, corpus, folds_lib.plan_folds(corpus, config, existing), workdir)
+    """Plans the folds of `config` on a corpus; see `fold_plan.plan_folds`."""
+    return cls(config, corpus, fold_plan.plan_folds(corpus, config, existing), workdir)
 
   def normaliser(self, fold: Fold) -> Normaliser:
     """The normaliser of the fold's training clips, fitted when first asked for."""
@@ -67,7 +67,7 @@ class Study:
       return (study.num_support,)
     if study.protocol == 'leave_one_out':
       return shots
-    most = len(case.user.clips) - folds_lib.MIN_QUERY
+    most = len(case.user.clips) - MIN_QUERY
     return tuple(count for count in shots if count <= most)
 
   def draws(self, case: Case, control: str = '') -> Draws:

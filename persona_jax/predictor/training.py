@@ -11,7 +11,8 @@ from persona_jax import config as config_lib
 from persona_jax import targets
 from persona_jax.arms import NAMES
 from persona_jax.data import feature_facts, loading
-from persona_jax.data.folds import Fold, plan_everybody
+from persona_jax.data.fold_plan import plan_everybody
+from persona_jax.data.folds import Fold
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
 from persona_jax.evaluation import statistics

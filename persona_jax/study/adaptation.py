@@ -1,118 +1,39 @@
 """The study's second stage: fine-tune and predict with every arm, a group of users at a time."""
 
-import functools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jax.sharding import Mesh
 
 from persona_jax import config as config_lib
 from persona_jax.arms import heeding, needed
 from persona_jax.data import buckets
-from persona_jax.data.buckets import Steps
 from persona_jax.data.folds import Case
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
 from persona_jax.runtime import parallel, preemption
 from persona_jax.runtime.progress import Progress
 from persona_jax.study import variants
+from persona_jax.study.programs import Cell, Program, Trial
 from persona_jax.study.variants import Variant
 from persona_jax.training import memory
 from persona_jax.training.checkpoint import Checkpoints
 from persona_jax.training.feed import Feed, Placing
 from persona_jax.training.fine_tune import (
-  FineTuner,
   FoldTask,
   Recipe,
   Supports,
-  fine_tune_and_predict,
   recipes,
 )
 from persona_jax.training.pretrain import Pretrained
 from persona_jax.training.steps import Shared
-from persona_jax.types import Config
 
 STAGE = 'adapt'
 
 
-class Cell(NamedTuple):
-  """An arm, the number of clips that it personalises on, and the control, if it is of one."""
-
-  arm: str
-  shots: int
-  control: str = ''
-
-  @property
-  def name(self) -> str:
-    """Names the cell's predictions in a checkpoint."""
-    return f'{self.arm}-{self.shots}' + (f'-{self.control}' if self.control else '')
-
-  @classmethod
-  def named(cls, name: str) -> 'Cell':
-    """The cell of this name."""
-    arm, shots, *control = name.split('-')
-    return cls(arm, int(shots), *control)
-
-
-Trial = tuple[Cell, int]  # a cell and a draw
-
 # {case name: {cell: [R, n] predictions of all the user's clips}}
 Results = dict[str, dict[Cell, np.ndarray]]
-
-
-class _Program:
-  """The arms that share their programs: they differ only in lambda."""
-
-  def __init__(self, name: str, arms: dict[str, Recipe], config: Config, steps: Sequence[Steps]):
-    self.name, self.arms = name, arms
-    self._steps = steps
-    self._fine_tuner = FineTuner(config, next(iter(arms.values())))
-    self._compiled: dict[tuple[int, ...], parallel.Program] = {}
-
-  def of(self, variant: Variant, vmapped: int, mesh: Mesh) -> parallel.Program:
-    """`fine_tune_and_predict` of a group of users, `vmapped` support sets batched into one."""
-    key = *variant, vmapped
-    if key not in self._compiled:
-      self._compiled[key] = parallel.over_folds(
-        functools.partial(
-          fine_tune_and_predict, self._fine_tuner, variant.bucket, self._steps, vmapped
-        ),
-        mesh,
-      )
-    return self._compiled[key]
-
-  def supports(
-    self, drawn: Mapping[str, np.ndarray], todo: Sequence[Trial], shots: int, length: int
-  ) -> Supports:
-    """The support sets of some cells and draws, the first repeated up to `length`.
-
-    Args:
-      drawn: {control: [R, K] clips}.
-      todo: cells and draws; if it is empty, anything is returned.
-      shots: that support sets are padded to.
-      length: of the result.
-    """
-    supports = [
-      Supports(
-        _padded(drawn[cell.control][draw][: cell.shots], shots),
-        (np.arange(shots) < cell.shots).astype(np.float32),
-        np.float32(self.arms[cell.arm].label_weight),
-      )
-      for cell, draw in todo or [_any_trial(drawn, self.arms)]
-    ]
-    return parallel.stack(supports, length)
-
-
-def _padded(clips: np.ndarray, shots: int) -> np.ndarray:
-  """Support clips [n] with the first repeated up to [shots]."""
-  clips = clips.astype(np.int32)
-  return np.concatenate([clips, np.repeat(clips[:1], shots - len(clips))])
-
-
-def _any_trial(drawn: Mapping[str, np.ndarray], arms: Mapping[str, Recipe]) -> Trial:
-  return Cell(next(iter(arms)), 1, next(iter(drawn))), 0
 
 
 class _Call(NamedTuple):
@@ -137,7 +58,7 @@ class StudyPersonaliser:
       if arm in config.study.arms:
         programs.setdefault(recipe.program, {})[arm] = recipe
     self._programs = [
-      _Program(name, arms, config, study.folds.buckets.steps) for name, arms in programs.items()
+      Program(name, arms, config, study.folds.buckets.steps) for name, arms in programs.items()
     ]
     self._supports: dict[str, dict[str, np.ndarray]] = {}
     self._results: Results = {case.name: {} for case in self._cases}
@@ -201,7 +122,7 @@ class StudyPersonaliser:
     steps = self._study.folds.buckets.steps[variant.bucket]
     return config.adapt.num_steps * variant.shots * buckets.training_s(steps, config.model)
 
-  def _needed_variants(self, program: _Program) -> Counter[Variant]:
+  def _needed_variants(self, program: Program) -> Counter[Variant]:
     """How many support sets of the study, whatever is done already, need each variant."""
     needed: Counter[Variant] = Counter()
     for case in self._cases:
@@ -215,7 +136,7 @@ class StudyPersonaliser:
     clips = support[: cell.shots]
     return Variant(cell.shots, int(self._study.folds.buckets.of_clip[clips].max()))
 
-  def _todo(self, case: Case, program: _Program) -> list[Trial]:
+  def _todo(self, case: Case, program: Program) -> list[Trial]:
     """The cells and draws of a program that the user still lacks."""
     results = self._results[case.name]
     return [
@@ -224,7 +145,7 @@ class StudyPersonaliser:
       for draw in range(len(results.get(cell, ())), self._study.config.study.num_draws)
     ]
 
-  def _cells(self, case: Case, program: _Program) -> list[Cell]:
+  def _cells(self, case: Case, program: Program) -> list[Cell]:
     wanted = needed(self._study.config.study.arms, case.fold.teacher)
     return [
       Cell(arm, shots, control)
@@ -234,10 +155,10 @@ class StudyPersonaliser:
       for shots in self._study.shots(case, control)
     ]
 
-  def _checkpoints(self, case: Case, program: _Program) -> Checkpoints:
+  def _checkpoints(self, case: Case, program: Program) -> Checkpoints:
     return Checkpoints(self._study.checkpoints, STAGE, f'{case.name}_{program.name}')
 
-  def _load(self, case: Case, program: _Program) -> None:
+  def _load(self, case: Case, program: Program) -> None:
     """Loads the predictions that earlier runs saved, perhaps for fewer arms, shots or draws."""
     with self._checkpoints(case, program) as saved:
       _, arrays = saved.newest() or (0, {})
@@ -245,7 +166,7 @@ class StudyPersonaliser:
 
   def _run(
     self,
-    program: _Program,
+    program: Program,
     cases: Sequence[Case],
     teachers: Sequence[Pretrained],
     size: int,
@@ -275,7 +196,7 @@ class StudyPersonaliser:
 
   def _calls(
     self,
-    program: _Program,
+    program: Program,
     variant: Variant,
     cases: Sequence[Case],
     todos: Sequence[Sequence[Trial]],
@@ -306,7 +227,7 @@ class StudyPersonaliser:
         now,
       )
 
-  def _variant(self, case: Case, program: _Program, trial: Trial) -> Variant:
+  def _variant(self, case: Case, program: Program, trial: Trial) -> Variant:
     """The variant by whose program a trial runs."""
     cell, draw = trial
     needed = self._needed(cell, self._drawn(case)[cell.control][draw])
@@ -325,7 +246,7 @@ class StudyPersonaliser:
     return self._supports[case.name]
 
   def _keep(
-    self, case: Case, program: _Program, todo: Sequence[tuple[Cell, int]], rows: np.ndarray
+    self, case: Case, program: Program, todo: Sequence[tuple[Cell, int]], rows: np.ndarray
   ) -> None:
     """Appends the predictions [num_supports, n] of `todo`, and saves those of the program."""
     results = self._results[case.name]

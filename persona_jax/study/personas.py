@@ -30,7 +30,7 @@ from persona_jax.data.study import Study
 from persona_jax.persona import arms as persona_arms
 from persona_jax.persona import fit, posterior
 from persona_jax.persona.arms import Priors
-from persona_jax.study.adaptation import Cell
+from persona_jax.study.programs import Cell
 from persona_jax.study.teacher_predictions import TeacherReadings, read_with_teacher
 from persona_jax.training.pretrain import Pretrained
 from persona_jax.types import Array

@@ -26,7 +26,7 @@ def planned(
 
   Args:
     steps: {modality: steps of the longest clip}.
-    existing: as of `folds.plan_folds`.
+    existing: as of `fold_plan.plan_folds`.
 
   Raises:
     UserError: the corpus has nothing to learn from, or too few speakers or clips.

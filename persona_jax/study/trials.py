@@ -25,8 +25,8 @@ from persona_jax.data.study import Study
 from persona_jax.evaluation import mean_shift
 from persona_jax.reporting import records
 from persona_jax.runtime import parallel
-from persona_jax.study.adaptation import Cell
 from persona_jax.study.personas import Posterior
+from persona_jax.study.programs import Cell
 from persona_jax.study.teacher_predictions import TeacherPredictions
 
 

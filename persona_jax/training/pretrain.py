@@ -12,8 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from persona_jax.data import batching
-from persona_jax.data import folds as folds_lib
+from persona_jax.data import batching, fold_plan
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.folds import Fold
 from persona_jax.data.study import Study
@@ -242,7 +241,7 @@ class _Trainer:
     """
     most = _STREAMED_STEPS if self._feed.streams else self._plan.num_batches
     parts = [steps[start : start + most] for start in range(0, len(steps), most)]
-    batches = [folds_lib.epoch_batches(self._plan, run.fold, epoch).clips for run in runs]
+    batches = [fold_plan.epoch_batches(self._plan, run.fold, epoch).clips for run in runs]
     sizes = self._sizes_of_steps(most)
 
     def bring(part: range) -> _Fed:
@@ -273,7 +272,7 @@ class _Trainer:
     for run in runs:
       fold = fold_inputs(self._study, run.fold)
       valid = tuple(each._replace(clips=place(each.clips)) for each in fold.valid)
-      batches = folds_lib.epoch_batches(self._plan, run.fold, epoch)
+      batches = fold_plan.epoch_batches(self._plan, run.fold, epoch)
       inputs.append((fold._replace(valid=valid), batches._replace(clips=place(batches.clips))))
     return _Fed(self._put(inputs), shared, range(0))
 
@@ -285,7 +284,7 @@ class _Trainer:
     self, state: TrainState, runs: list[_Run], epoch: int, steps: range
   ) -> TrainState:
     """Takes some steps of an epoch; each is queued while the one before it runs."""
-    queued, buckets = None, folds_lib.bucket_order(self._plan, epoch)
+    queued, buckets = None, fold_plan.bucket_order(self._plan, epoch)
     for fed in self._portions(runs, epoch, steps):
       for program in self._steps:
         program.compile(state, fed.inputs, fed.shared)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from makers import smallest_config
 
 from configs import mosi
-from persona_jax.data import buckets, folds, loading
+from persona_jax.data import buckets, fold_plan, loading
 from persona_jax.data.buckets import Epochs
 from persona_jax.errors import UserError
 
@@ -77,15 +77,15 @@ def test_buckets_are_as_many_as_pay_off():
 def plan():
   config = smallest_config()
   config.pretrain.update(num_buckets=3, batch_size=4)
-  return folds.plan_folds(loading.load(config), config)
+  return fold_plan.plan_folds(loading.load(config), config)
 
 
 def test_a_batch_is_of_one_bucket_and_an_epoch_of_all_clips(plan):
   fold = plan.all[0]
   assert len(plan.batches) == 3 and plan.num_batches == sum(plan.batches)
-  batches = folds.epoch_batches(plan, fold, epoch=2)
+  batches = fold_plan.epoch_batches(plan, fold, epoch=2)
   assert batches.clips.shape == (plan.num_batches, plan.batch_size)
-  of_batch = folds.bucket_order(plan, epoch=2)
+  of_batch = fold_plan.bucket_order(plan, epoch=2)
   seen = []
   for clips, weights, bucket in zip(*batches, of_batch, strict=True):
     own = clips[weights > 0]
@@ -95,7 +95,7 @@ def test_a_batch_is_of_one_bucket_and_an_epoch_of_all_clips(plan):
 
 
 def test_buckets_take_turns_anew_in_every_epoch_and_alike_in_every_fold(plan):
-  orders = [tuple(folds.bucket_order(plan, epoch)) for epoch in range(8)]
+  orders = [tuple(fold_plan.bucket_order(plan, epoch)) for epoch in range(8)]
   assert len(set(orders)) > 4 and {tuple(sorted(order)) for order in orders} == {
     tuple(np.repeat(range(3), plan.batches))
   }
@@ -105,7 +105,7 @@ def test_thin_buckets_are_joined():
   """Of 6 speakers with 12 clips: no bucket has less than half a batch in any fold."""
   config = smallest_config()
   config.pretrain.update(num_buckets=5, batch_size=20)
-  plan = folds.plan_folds(loading.load(config), config)
+  plan = fold_plan.plan_folds(loading.load(config), config)
   for fold in plan.all:
     assert min(len(places) for places in plan.buckets.places(fold.train)) >= 10
   assert 1 < len(plan.batches) < 5
@@ -114,14 +114,14 @@ def test_thin_buckets_are_joined():
 def test_a_study_keeps_its_buckets_when_it_grows(plan):
   config = smallest_config(num_users=5)
   corpus = loading.load(config)
-  grown = folds.plan_folds(corpus, config, Epochs(plan.buckets.steps, plan.batches))
+  grown = fold_plan.plan_folds(corpus, config, Epochs(plan.buckets.steps, plan.batches))
   assert grown.buckets.steps == plan.buckets.steps and grown.batches == plan.batches
   with pytest.raises(UserError, match='too few for 99 batches per epoch'):
-    folds.plan_folds(corpus, config, Epochs(plan.buckets.steps, (99, *plan.batches[1:])))
+    fold_plan.plan_folds(corpus, config, Epochs(plan.buckets.steps, (99, *plan.batches[1:])))
 
 
 def test_the_reference_attends_to_padding_so_all_clips_have_one_length():
   config = smallest_config()
   config.model.attention = 'reference'
   config.pretrain.num_epochs = 10**6
-  assert len(folds.plan_folds(loading.load(config), config).batches) == 1
+  assert len(fold_plan.plan_folds(loading.load(config), config).batches) == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from configs import synthetic
-from persona_jax.data import folds, loading
+from persona_jax.data import fold_plan, folds, loading
 from persona_jax.errors import UserError
 
 
@@ -86,4 +86,4 @@ def test_a_fold_without_validation_clips_is_refused(loaded, train_fraction):
   with pytest.raises(
     UserError, match=f'no validation clip; lower .*train_fraction = {train_fraction}'
   ):
-    folds.plan_folds(loaded, config)
+    fold_plan.plan_folds(loaded, config)

@@ -5,7 +5,7 @@ import pytest
 from makers import corpus_of
 from makers import grouped_config as config_of
 
-from persona_jax.data import folds
+from persona_jax.data import fold_plan, folds
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
 
@@ -137,11 +137,11 @@ def test_names_of_cases_and_places_of_their_clips():
 )
 def test_what_cannot_be_grouped_is_refused(fields, said):
   with pytest.raises(UserError, match=said):
-    folds.plan_folds(corpus_of(dict(a=30, b=20, c=15, d=14)), config_of(**fields))
+    fold_plan.plan_folds(corpus_of(dict(a=30, b=20, c=15, d=14)), config_of(**fields))
 
 
 def test_one_speaker_to_learn_from_leaves_nobody_to_validate_on():
   with pytest.raises(
     UserError, match="no validation clip; give it more speakers, or set .*'clips'"
   ):
-    folds.plan_folds(corpus_of(dict(a=30, b=20)), config_of(num_groups=2))
+    fold_plan.plan_folds(corpus_of(dict(a=30, b=20)), config_of(num_groups=2))

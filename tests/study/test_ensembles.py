@@ -13,8 +13,9 @@ from makers import SMALLEST, smallest_grouped
 from persona_jax import arms as arms_lib
 from persona_jax.arms import CONTROLS, ENSEMBLES, MEMBER_OF
 from persona_jax.study import leave_one_speaker_out, teacher_predictions
-from persona_jax.study.adaptation import Cell, StudyPersonaliser
+from persona_jax.study.adaptation import StudyPersonaliser
 from persona_jax.study.personas import BayesianArms
+from persona_jax.study.programs import Cell
 from persona_jax.training import pretrain
 
 SINGLE = ('baseline', 'mean_shift', 'fs_ua', 'fs_ua_kd', *arms_lib.BAYESIAN)

@@ -6,7 +6,7 @@ import pytest
 from makers import smallest_config
 
 from persona_jax.errors import UserError
-from persona_jax.study import adaptation, leave_one_speaker_out
+from persona_jax.study import adaptation, leave_one_speaker_out, programs
 from persona_jax.training import items
 
 
@@ -41,10 +41,10 @@ def grown(begun):
   workdir, _ = begun
   trained, todo_lists = [], []
   with pytest.MonkeyPatch.context() as patch:
-    make, write = adaptation._Program.supports, items.write
+    make, write = programs.Program.supports, items.write
     patch.setattr(items, 'write', lambda *args: trained.append(args[0].name) or write(*args))
     patch.setattr(
-      adaptation._Program,
+      programs.Program,
       'supports',
       lambda self, drawn, todo, shots, length: (
         todo_lists.append((self.name, [(cell.arm, cell.shots, draw) for cell, draw in todo]))
