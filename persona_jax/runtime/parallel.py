@@ -61,8 +61,7 @@ def prediction_group_size(num_folds: int, mesh: Mesh, fold_bytes: int) -> int:
 
 def learning_bytes() -> int:
   """The memory of an accelerator for the copies of the model that learn at a time."""
-  stats = jax.local_devices()[0].memory_stats() or {}
-  return int(_LEARNING_SHARE * stats.get('bytes_limit', _ASSUMED_BYTES))
+  return int(_LEARNING_SHARE * _accelerator_bytes())
 
 
 def feature_bytes() -> int:
@@ -72,8 +71,13 @@ def feature_bytes() -> int:
   """
   if _loops():
     return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') // 2
+  return _accelerator_bytes() // 4
+
+
+def _accelerator_bytes() -> int:
+  """What JAX takes of an accelerator's memory."""
   stats = jax.local_devices()[0].memory_stats() or {}
-  return stats.get('bytes_limit', _ASSUMED_BYTES) // 4
+  return stats.get('bytes_limit', _ASSUMED_BYTES)
 
 
 def padded(count: int, multiple: int) -> int:

@@ -1,5 +1,6 @@
 """The study's second stage: fine-tune and predict with every arm, a group of users at a time."""
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -20,12 +21,7 @@ from persona_jax.study.variants import Variant
 from persona_jax.training import memory
 from persona_jax.training.checkpoint import Checkpoints
 from persona_jax.training.feed import Feed, Placing
-from persona_jax.training.fine_tune import (
-  FoldTask,
-  Recipe,
-  Supports,
-  recipes,
-)
+from persona_jax.training.fine_tune import FoldTask, Recipe, Supports, recipes
 from persona_jax.training.pretrain import Pretrained
 from persona_jax.training.steps import Shared
 
@@ -178,10 +174,21 @@ class StudyPersonaliser:
     ]
     laid = parallel.shard(parallel.stack(tasks, size), self._mesh)
     todos = [self._todo(case, program) for case in cases]
+    by_variant = [
+      self._by_variant(case, program, todo) for case, todo in zip(cases, todos, strict=True)
+    ]
     calls = [
       call
       for variant in self._variants[program.name]
-      for call in self._calls(program, variant, cases, todos, teachers[0], size, place)
+      for call in self._calls(
+        program,
+        variant,
+        cases,
+        [trials.get(variant, []) for trials in by_variant],
+        teachers[0],
+        size,
+        place,
+      )
     ]
     for call in calls:
       call.program.compile(laid, call.supports, shared)
@@ -199,16 +206,12 @@ class StudyPersonaliser:
     program: Program,
     variant: Variant,
     cases: Sequence[Case],
-    todos: Sequence[Sequence[Trial]],
+    of_variant: Sequence[Sequence[Trial]],
     teacher: Pretrained,
     size: int,
     place: Placing,
   ) -> Iterator[_Call]:
-    """What is to do of a variant, in as many calls as it takes."""
-    of_variant = [
-      [trial for trial in todo if self._variant(case, program, trial) == variant]
-      for case, todo in zip(cases, todos, strict=True)
-    ]
+    """What is to do of a variant, each case's trials of it, in as many calls as it takes."""
     most = max(map(len, of_variant))
     vmapped = parallel.vmapped_trials(
       max(1, most), size, self._mesh, self._trial_bytes(teacher, variant)
@@ -227,11 +230,16 @@ class StudyPersonaliser:
         now,
       )
 
-  def _variant(self, case: Case, program: Program, trial: Trial) -> Variant:
-    """The variant by whose program a trial runs."""
-    cell, draw = trial
-    needed = self._needed(cell, self._drawn(case)[cell.control][draw])
-    return variants.holding(self._variants[program.name], needed, self._seconds)
+  def _by_variant(
+    self, case: Case, program: Program, todo: Sequence[Trial]
+  ) -> dict[Variant, list[Trial]]:
+    """The trials by the variant whose program they run in."""
+    kept, found = self._variants[program.name], {}
+    holding = functools.cache(lambda needed: variants.holding(kept, needed, self._seconds))
+    for cell, draw in todo:
+      needed = self._needed(cell, self._drawn(case)[cell.control][draw])
+      found.setdefault(holding(needed), []).append((cell, draw))
+    return found
 
   def _restored(self, case: Case, row: np.ndarray) -> np.ndarray:
     """Predictions [n] of the user's clips from those of all buckets."""

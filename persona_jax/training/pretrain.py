@@ -210,7 +210,7 @@ class _Trainer:
   def _advance(self, runs: list[_Run], until: int) -> None:
     """Takes folds that have done equally many steps to the step `until`."""
     step, num_batches = runs[0].step, self._plan.num_batches
-    validation = self._validation(runs, step // num_batches)
+    validation = self._validation(runs)
     state = (
       self._put([run.state for run in runs])
       if step
@@ -229,10 +229,14 @@ class _Trainer:
     for run, run_state in zip(runs, parallel.unstack(state, len(runs)), strict=True):
       run.step, run.state = step, run_state
 
-  def _validation(self, runs: list[_Run], epoch: int) -> _Fed:
+  def _validation(self, runs: list[_Run]) -> _Fed:
     """The inputs of the end of an epoch; of its batches, only their number counts."""
     sizes = [self.size * size for size in self._plan.valid_sizes]
-    return self._fed(runs, epoch, np.concatenate([run.fold.valid for run in runs]), sizes)
+    clips = np.concatenate([run.fold.valid for run in runs])
+    return self._fed(runs, self._batches(runs, 0), clips, sizes)
+
+  def _batches(self, runs: list[_Run], epoch: int) -> list[batching.Indices]:
+    return [fold_plan.epoch_batches(self._plan, run.fold, epoch) for run in runs]
 
   def _portions(self, runs: list[_Run], epoch: int, steps: range) -> Iterator[_Fed]:
     """The inputs of some steps of an epoch: of all of them, or where clips are streamed of a few.
@@ -241,12 +245,12 @@ class _Trainer:
     """
     most = _STREAMED_STEPS if self._feed.streams else self._plan.num_batches
     parts = [steps[start : start + most] for start in range(0, len(steps), most)]
-    batches = [fold_plan.epoch_batches(self._plan, run.fold, epoch).clips for run in runs]
+    batches = self._batches(runs, epoch)
     sizes = self._sizes_of_steps(most)
 
     def bring(part: range) -> _Fed:
-      clips = np.concatenate([each[part.start : part.stop].ravel() for each in batches])
-      return self._fed(runs, epoch, clips, sizes)._replace(steps=part)
+      clips = np.concatenate([each.clips[part.start : part.stop].ravel() for each in batches])
+      return self._fed(runs, batches, clips, sizes)._replace(steps=part)
 
     with ThreadPoolExecutor(1, thread_name_prefix='bringing clips') as pool:
       coming = pool.submit(bring, parts[0])
@@ -265,15 +269,20 @@ class _Trainer:
       sizes.insert(0, self.size * taken * self._plan.batch_size)
     return sizes
 
-  def _fed(self, runs: list[_Run], epoch: int, clips: np.ndarray, sizes: Sequence[int]) -> _Fed:
-    """Inputs whose clips are places among those that are brought."""
+  def _fed(
+    self,
+    runs: list[_Run],
+    batches: Sequence[batching.Indices],
+    clips: np.ndarray,
+    sizes: Sequence[int],
+  ) -> _Fed:
+    """Inputs whose clips are places among `clips`, which are brought."""
     shared, place = self._feed.of(clips, sizes)
     inputs = []
-    for run in runs:
+    for run, own in zip(runs, batches, strict=True):
       fold = fold_inputs(self._study, run.fold)
       valid = tuple(each._replace(clips=place(each.clips)) for each in fold.valid)
-      batches = fold_plan.epoch_batches(self._plan, run.fold, epoch)
-      inputs.append((fold._replace(valid=valid), batches._replace(clips=place(batches.clips))))
+      inputs.append((fold._replace(valid=valid), own._replace(clips=place(own.clips))))
     return _Fed(self._put(inputs), shared, range(0))
 
   def _put(self, trees: list) -> parallel.Tree:
