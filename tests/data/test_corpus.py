@@ -51,6 +51,15 @@ def test_clips_are_padded_to_what_is_asked(on_device):
   )
 
 
+def test_every_clip_has_its_own_frames_in_their_order():
+  clips = corpus_lib.join_clips(
+    [{'audio': np.array([[1.0], [2]])}, {'audio': np.array([[3.0], [4], [5]])}], {'audio': 1}
+  )
+  both = clips.at(np.array([1, 0])).sequences['audio'][..., 0]
+  np.testing.assert_array_equal(both, [[3, 4, 5], [1, 2, 0]])
+  np.testing.assert_array_equal(clips.rows('audio', np.array([1, 0]))[:, 0], [3, 4, 5, 1, 2])
+
+
 def test_clips_are_padded_with_zeros_to_the_longest():
   clips = made().clips.at(np.arange(3))
   np.testing.assert_array_equal(clips.sequences['audio'][..., 0], [[1, 0, 0], [3, 3, 3], [2, 2, 0]])
