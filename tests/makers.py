@@ -8,7 +8,8 @@ import pooling
 
 from configs import synthetic
 from persona_jax.data.buckets import single
-from persona_jax.data.corpus import Corpus, join_clips
+from persona_jax.data.corpus import Corpus
+from persona_jax.data.joining import join_clips
 from persona_jax.model import predict
 from persona_jax.types import Clips
 

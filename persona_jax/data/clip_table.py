@@ -40,7 +40,6 @@ def load(config: Config, path: pathlib.Path) -> Corpus:
     gathered.add(Clip(line.name, video, line.label, frames, speaker=line.user))
   return gathered.corpus(
     path,
-    widths,
     pathlib.Path(config.data.root) / config.data.speakers if config.data.speakers else None,
     [f'{path.name}, {m}: clips cut to {steps[m]} steps: {n}.' for m, n in num_cut.items() if n],
     {m: Sampling(None, None, n) for m, n in num_cut.items()},

@@ -37,7 +37,6 @@ def load(config: Config) -> Corpus:
     _cut(labels, readers, gathered)
     return gathered.corpus(
       root / data.labels,
-      {m: reader.width for m, reader in readers.items()},
       root / data.speakers if data.speakers else None,
       [*labels.notes, *(note for reader in readers.values() for note in reader.notes())],
       {m: reader.sampling() for m, reader in readers.items()},

@@ -4,16 +4,14 @@ import collections
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from persona_jax.data.resample import Sampling
 from persona_jax.types import Array, RaggedClips
 
 _AT_ONCE = 64  # clips whose frames are looked at together
-_ALIGNMENT = 64  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,64 +41,6 @@ class Corpus:
   def __post_init__(self):
     assert len(self.names) == len(self.speakers) == len(self.labels)
     assert len(set(self.names)) == len(self.names)
-
-
-def join_clips(
-  clips: Sequence[Mapping[str, np.ndarray]],
-  widths: Mapping[str, int],
-  dtype: DTypeLike = np.float32,
-) -> RaggedClips:
-  """Joins the frames of clips.
-
-  Args:
-    clips: of every clip, {modality: [t, D_m]}.
-    widths: {modality: D_m}.
-    dtype: that frames are kept in.
-  """
-  return join_sequences({m: [clip[m] for clip in clips] for m in widths}, widths, dtype)
-
-
-def join_sequences(
-  sequences: Mapping[str, list[np.ndarray]],
-  widths: Mapping[str, int],
-  dtype: DTypeLike = np.float32,
-) -> RaggedClips:
-  """Joins the frames of clips, and lets go of each clip's once they are joined.
-
-  Args:
-    sequences: {modality: [t, D_m] of every clip}; the lists are emptied.
-    widths: {modality: D_m}.
-    dtype: that frames are kept in.
-  """
-  joined: dict[str, Array] = {}
-  starts: dict[str, Array] = {}
-  lengths: dict[str, Array] = {}
-  for modality, width in widths.items():
-    waiting = sequences[modality]
-    each = np.array([len(sequence) for sequence in waiting], np.int32)
-    frames = _aligned_zeros((max(1, int(each.sum(dtype=np.int64))), width), np.dtype(dtype))
-    waiting.reverse()
-    start = 0
-    while waiting:
-      sequence = waiting.pop()
-      frames[start : start + len(sequence)] = sequence
-      start += len(sequence)
-    joined[modality], lengths[modality] = frames, each
-    starts[modality] = starts_of(each, len(frames))
-  return RaggedClips(joined, starts, lengths)
-
-
-def _aligned_zeros(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
-  """Zeros at an address that XLA for CPUs needs: every device of the CPU uses them as they are."""
-  raw = np.zeros(shape[0] * shape[1] * dtype.itemsize + _ALIGNMENT, np.uint8)
-  start = -raw.ctypes.data % _ALIGNMENT
-  return raw[start : start + len(raw) - _ALIGNMENT].view(dtype).reshape(shape)
-
-
-def starts_of(lengths: np.ndarray, num_frames: int) -> np.ndarray:
-  """[N] int32: the rows at which clips of these lengths [N] start, one behind the other."""
-  before = lengths.cumsum(dtype=np.int64) - lengths
-  return np.minimum(before, num_frames - 1).astype(np.int32)
 
 
 def frames_of(clips: RaggedClips, modality: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:

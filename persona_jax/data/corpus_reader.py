@@ -9,8 +9,7 @@ import h5py
 import numpy as np
 
 from persona_jax import targets
-from persona_jax.data import corpus as corpus_lib
-from persona_jax.data import corpus_about, safe_hdf5
+from persona_jax.data import corpus_about, joining, safe_hdf5
 from persona_jax.data.corpus import Corpus
 from persona_jax.data.corpus_about import Wrong
 from persona_jax.data.gathering import label_problem
@@ -150,7 +149,7 @@ class _Reader:
     for m in modalities:
       lengths[m] = self._column(f'lengths/{m}', count, LENGTHS)
       frames[m] = self._frames(m, lengths[m])
-      starts[m] = corpus_lib.starts_of(lengths[m], len(frames[m]))
+      starts[m] = joining.starts_of(lengths[m], len(frames[m]))
     return RaggedClips(frames, starts, lengths)
 
   def _frames(self, modality: str, lengths: np.ndarray) -> np.ndarray:

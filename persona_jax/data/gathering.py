@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from persona_jax.data.corpus import Corpus, join_sequences
+from persona_jax.data.corpus import Corpus
+from persona_jax.data.joining import Joiner, join
 from persona_jax.data.resample import Sampling
 from persona_jax.data.speakers import speakers_of
 from persona_jax.errors import UserError
@@ -58,13 +59,13 @@ def frames_dtype(config: Config) -> np.dtype:
 
 
 def as_dtype(frames: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:
-  """A copy of finite frames [t, D] in `dtype`; `what` they are goes into a message.
+  """Finite frames [t, D] in `dtype`; `what` they are goes into a message.
 
   Raises:
     UserError: a value is beyond `dtype`.
   """
   with np.errstate(over='ignore'):
-    cast = np.array(frames, dtype)
+    cast = frames.astype(dtype, copy=False)
   beyond = np.flatnonzero(~np.isfinite(cast)) if dtype == np.float16 else []
   if len(beyond):
     raise UserError(
@@ -116,7 +117,7 @@ class Gathered:
   """The clips to use, and the reason for every other one.
 
   Attributes:
-    kept: the clips to use.
+    kept: the clips to use, whose frames are not here.
     left_out: (clip, reason) of the others.
   """
 
@@ -125,6 +126,7 @@ class Gathered:
     self._modalities, self._missing = tuple(config.model.modalities), config.data.missing
     self._dtype = frames_dtype(config)
     self.kept: list[Clip] = []
+    self._joiners: dict[str, Joiner] = {}
     self.left_out: list[tuple[str, str]] = []
     self._masked: dict[str, list[str]] = {}
     self._names: set[str] = set()
@@ -149,16 +151,16 @@ class Gathered:
       return
     if missing:
       self._masked[clip.name] = missing
-    # Copies, so that nothing that was cut off or left out stays in memory.
-    frames = {
-      m: as_dtype(clip.frames[m], self._dtype, f'{m} of clip {clip.name}') for m in self._modalities
-    }
-    self.kept.append(dataclasses.replace(clip, frames=frames))
+    for m in self._modalities:
+      frames = as_dtype(clip.frames[m], self._dtype, f'{m} of clip {clip.name}')
+      if m not in self._joiners:
+        self._joiners[m] = Joiner(frames.shape[1], self._dtype)
+      self._joiners[m].add(frames)
+    self.kept.append(dataclasses.replace(clip, frames={}))
 
   def corpus(
     self,
     where: pathlib.Path,
-    widths: Mapping[str, int],
     speakers: pathlib.Path | None,
     notes: Sequence[str],
     sampling: Mapping[str, Sampling],
@@ -167,7 +169,6 @@ class Gathered:
 
     Args:
       where: the file that the clips are named in, for the message if there is none.
-      widths: {modality: D_m}.
       speakers: the CSV "video,speaker"; None counts every video as a speaker.
       notes: sentences on the files.
       sampling: {modality: how it was sampled}.
@@ -182,12 +183,11 @@ class Gathered:
       )
     speaker_of, speaker_notes = self._speakers(where, speakers)
     left_out = self._left_out_by_name()
-    sequences = {m: [clip.frames.pop(m) for clip in self.kept] for m in widths}
     return Corpus(
       names=tuple(clip.name for clip in self.kept),
       speakers=tuple(clip.speaker or speaker_of[clip.video] for clip in self.kept),
       labels=np.array([clip.label for clip in self.kept], np.float32),
-      clips=join_sequences(sequences, widths, self._dtype),
+      clips=join(self._joiners),
       left_out=left_out,
       notes=(*speaker_notes, *notes, *notes_on_clips(self._masked, left_out)),
       sampling=dict(sampling),

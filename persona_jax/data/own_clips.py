@@ -19,7 +19,8 @@ import numpy as np
 from persona_jax import files
 from persona_jax.data import array_files
 from persona_jax.data.array_files import Unusable
-from persona_jax.data.corpus import Corpus, join_clips
+from persona_jax.data.corpus import Corpus
+from persona_jax.data.joining import join_clips
 from persona_jax.errors import UserError
 from persona_jax.targets import SENTIMENT, Target
 from persona_jax.types import Clips

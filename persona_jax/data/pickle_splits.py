@@ -230,7 +230,6 @@ def corpus(
   merged = ', '.join(split.name for split in splits)
   return gathered.corpus(
     path,
-    {m: modality.width for m, modality in found.items()},
     pathlib.Path(data.root) / data.speakers if data.speakers else None,
     [
       f'{path.name}: merged its splits {merged}; the study makes its own.',

@@ -38,8 +38,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from persona_jax.data.corpus import Corpus, join_clips
+from persona_jax.data.corpus import Corpus
 from persona_jax.data.gathering import frames_dtype
+from persona_jax.data.joining import join_clips
 from persona_jax.types import MODALITIES, Config, RaggedClips
 
 WIDTH = {'language': 13, 'audio': 7, 'vision': 11}

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from persona_jax import config as config_lib
 from persona_jax.data import batching, loading, normalize
 from persona_jax.data.batching import Indices
-from persona_jax.data.corpus import join_clips
+from persona_jax.data.joining import join_clips
 from persona_jax.data.study import Study
 from persona_jax.model import predict
 from persona_jax.model.build import build, call

@@ -8,6 +8,7 @@ import pytest
 
 from persona_jax.data import corpus as corpus_lib
 from persona_jax.data.corpus import Corpus
+from persona_jax.data.joining import join_clips
 from persona_jax.runtime import parallel
 
 
@@ -15,13 +16,13 @@ def made(**fields) -> Corpus:
   """Three clips of two speakers; frames are 2 wide."""
   frames = [{'audio': np.full((steps, 2), steps, np.float32)} for steps in (1, 3, 2)]
   names, speakers = ('v[0]', 'v[1]', 'w[0]'), ('v', 'v', 'w')
-  clips = corpus_lib.join_clips(frames, {'audio': 2})
+  clips = join_clips(frames, {'audio': 2})
   corpus = Corpus(names, speakers, np.float32([0, 1, 2]), clips, left_out={}, notes=())
   return dataclasses.replace(corpus, **fields)
 
 
 def test_clips_lie_one_behind_the_other():
-  clips = corpus_lib.join_clips(
+  clips = join_clips(
     [{'audio': np.full((steps, 2), steps)} for steps in (1, 0, 3)], {'audio': 2}, np.float16
   )
   np.testing.assert_array_equal(clips.frames['audio'][:, 0], [1, 3, 3, 3])
@@ -52,7 +53,7 @@ def test_clips_are_padded_to_what_is_asked(on_device):
 
 
 def test_every_clip_has_its_own_frames_in_their_order():
-  clips = corpus_lib.join_clips(
+  clips = join_clips(
     [{'audio': np.array([[1.0], [2]])}, {'audio': np.array([[3.0], [4], [5]])}], {'audio': 1}
   )
   both = clips.at(np.array([1, 0])).sequences['audio'][..., 0]
@@ -67,7 +68,7 @@ def test_clips_are_padded_with_zeros_to_the_longest():
   assert clips.sequences['audio'].dtype == np.float32
   shorter = made().clips.at(np.array([0]))
   assert shorter.sequences['audio'].shape == (1, 1, 2)
-  nothing = corpus_lib.join_clips([{'audio': np.ones((0, 2))}], {'audio': 2}).at(np.array([0]))
+  nothing = join_clips([{'audio': np.ones((0, 2))}], {'audio': 2}).at(np.array([0]))
   assert nothing.sequences['audio'].shape == (1, 1, 2) and not nothing.masks['audio'].any()
 
 

@@ -18,6 +18,7 @@ from configs import synthetic
 from persona_jax import data
 from persona_jax.data import corpus as corpus_lib
 from persona_jax.data import corpus_about, corpus_reader, loading
+from persona_jax.data.joining import join_clips
 from persona_jax.data.resample import Sampling
 from persona_jax.errors import UserError
 
@@ -99,7 +100,7 @@ def test_clips_left_out_take_their_oracle_along(tmp_path):
 def test_a_modality_without_a_frame_comes_back(tmp_path):
   """As one row of zeros, whatever frames were cut off."""
   frames = [{'audio': np.ones((2, 3)), 'vision': np.ones((1, 4))}] * 2
-  clips = corpus_lib.join_clips(frames, {'audio': 3, 'vision': 4})
+  clips = join_clips(frames, {'audio': 3, 'vision': 4})
   clips.lengths['vision'][:] = 0
   expected = corpus_lib.Corpus(
     names=('v[0]', 'v[1]'),

@@ -8,7 +8,8 @@ import pytest
 from configs import mosi, synthetic
 from persona_jax.data import corpus as corpus_lib
 from persona_jax.data import feature_facts
-from persona_jax.data.corpus import Corpus, join_clips
+from persona_jax.data.corpus import Corpus
+from persona_jax.data.joining import join_clips
 from persona_jax.data.resample import Sampling
 from persona_jax.errors import UserError
 

@@ -2,7 +2,7 @@ import numpy as np
 
 from persona_jax import config as config_lib
 from persona_jax.data import normalize
-from persona_jax.data.corpus import join_clips
+from persona_jax.data.joining import join_clips
 
 AUDIO = config_lib.paper().normalise
 AUDIO.modalities = ('audio',)
