@@ -110,10 +110,11 @@ class FineTuner:
 
     def step(carry, _):
       learning, state = carry
-      updates, state = self._optimizer.update(jax.grad(loss_of)(learning), state, learning)
-      return (optax.apply_updates(learning, updates), state), None
+      gradients, back = optimizer.vectors_and_back(jax.grad(loss_of)(learning))
+      updates, state = self._optimizer.update(gradients, state)
+      return (optax.apply_updates(learning, back(updates)), state), None
 
-    carry = (learning, self._optimizer.init(learning))
+    carry = (learning, self._optimizer.init(optimizer.vectors(learning)))
     (learned, _), _ = lax.scan(step, carry, length=self._config.num_steps)
     return cast(Params, learned) | frozen
 

@@ -1,10 +1,35 @@
-"""The two optimizers: Adam for pre-training, and one Adam a parameter group for personalising."""
+"""The two optimizers: Adam for pre-training, and one Adam a parameter group for personalising.
+
+They take one vector per parameter group. The predictor has about 190 arrays, of which each would
+have to be compiled, and started in every step, by itself.
+"""
+
+from collections.abc import Callable
 
 import jax
 import optax
 
+from jax.flatten_util import ravel_pytree
+
 from persona_jax.model.build import GROUPS
-from persona_jax.types import Config, Params
+from persona_jax.types import Array, Config, Params
+
+Vectors = dict[str, Array]  # {group: [n]}
+
+
+def vectors(params: Params) -> Vectors:
+  """The arrays of each group, one behind the other."""
+  return {group: ravel_pytree(tree)[0] for group, tree in params.items()}
+
+
+def vectors_and_back(params: Params) -> tuple[Vectors, Callable[[Vectors], Params]]:
+  """`vectors`, and the function that makes trees like `params` of vectors like them."""
+  ravelled = {group: ravel_pytree(tree) for group, tree in params.items()}
+
+  def back(vectors: Vectors) -> Params:
+    return {group: unravel(vectors[group]) for group, (_, unravel) in ravelled.items()}
+
+  return {group: vector for group, (vector, _) in ravelled.items()}, back
 
 
 def pretraining(config: Config) -> optax.GradientTransformation:
@@ -23,7 +48,7 @@ def plateau(config: Config) -> optax.GradientTransformationExtraArgs:
 
 
 def group_labels(params: Params) -> Params:
-  """Labels every parameter 'adapter' or 'base' by its top-level key, for `optax.multi_transform`.
+  """Labels every array 'adapter' or 'base' by its top-level key, for `optax.multi_transform`.
 
   Raises:
     ValueError: a parameter belongs to neither group.

@@ -8,6 +8,7 @@ import optax
 from flax import struct
 from optax.contrib import ReduceLROnPlateauState
 
+from persona_jax.training.optimizer import vectors
 from persona_jax.types import Array, Params
 
 
@@ -28,7 +29,7 @@ class TrainState(struct.PyTreeNode):
 
   Attributes:
     params: {'adapter': ..., 'base': ...}.
-    optimizer: Adam's state.
+    optimizer: Adam's state, of one vector per parameter group.
     plateau: the learning-rate schedule's state; its `scale` multiplies every update.
     step, epoch: [] int32, done so far.
     train_loss: [] float32, sum of the losses of this epoch's steps.
@@ -60,7 +61,7 @@ def create(
   """The state before the first step."""
   return TrainState(
     params=params,
-    optimizer=optimizer.init(params),
+    optimizer=optimizer.init(vectors(params)),
     plateau=cast(ReduceLROnPlateauState, plateau.init(params)),
     step=jnp.int32(0),
     epoch=jnp.int32(0),

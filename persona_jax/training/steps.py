@@ -78,10 +78,11 @@ class Pretraining:
       return losses.l1(predictions, labels, batch.weights)
 
     loss, gradients = jax.value_and_grad(loss_of)(state.params)
-    updates, optimizer_state = self._optimizer.update(gradients, state.optimizer, state.params)
+    gradients, back = optimizer.vectors_and_back(gradients)
+    updates, optimizer_state = self._optimizer.update(gradients, state.optimizer)
     updates = jax.tree.map(lambda update: update * state.plateau.scale, updates)
     return state.replace(
-      params=optax.apply_updates(state.params, updates),
+      params=optax.apply_updates(state.params, back(updates)),
       optimizer=optimizer_state,
       step=state.step + 1,
       train_loss=state.train_loss + loss,
@@ -119,10 +120,10 @@ class Pretraining:
     )
 
 
-def _first_fault(state: TrainState, loss: Array, gradients: Params) -> Fault:
+def _first_fault(state: TrainState, loss: Array, gradients: optimizer.Vectors) -> Fault:
   """The state's fault, or this step's if it is the first."""
   groups: dict[str, Array] = {
-    group: ~jnp.isfinite(optax.tree.norm(tree)) for group, tree in gradients.items()
+    group: ~jnp.isfinite(optax.tree.norm(vector)) for group, vector in gradients.items()
   }
   wrong = ~jnp.isfinite(loss) | jnp.any(jnp.stack(list(groups.values())))
   now = Fault(jnp.where(wrong, state.step + 1, 0), groups)
