@@ -85,6 +85,8 @@ def attend(
   """
   num_clips, num_queries, width = query.shape
   head_width = width // num_heads
+  # So that every layer compares ranks anew: reading what was compared before takes longer.
+  query, mask = lax.optimization_barrier((query, mask))
 
   def columns(array: Array) -> Array:
     return array.swapaxes(1, 2).reshape(-1, head_width, array.shape[1])

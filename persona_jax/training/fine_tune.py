@@ -112,7 +112,7 @@ class FineTuner:
       learning, state = carry
       gradients, back = optimizer.vectors_and_back(jax.grad(loss_of)(learning))
       updates, state = self._optimizer.update(gradients, state)
-      return (optax.apply_updates(learning, back(updates)), state), None
+      return (optax.apply_updates(learning, back(cast(optimizer.Vectors, updates))), state), None
 
     carry = (learning, self._optimizer.init(optimizer.vectors(learning)))
     (learned, _), _ = lax.scan(step, carry, length=self._config.num_steps)

@@ -7,8 +7,8 @@ have to be compiled, and started in every step, by itself.
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import optax
-
 from jax.flatten_util import ravel_pytree
 
 from persona_jax.model.build import GROUPS
@@ -27,7 +27,7 @@ def vectors_and_back(params: Params) -> tuple[Vectors, Callable[[Vectors], Param
   ravelled = {group: ravel_pytree(tree) for group, tree in params.items()}
 
   def back(vectors: Vectors) -> Params:
-    return {group: unravel(vectors[group]) for group, (_, unravel) in ravelled.items()}
+    return {group: unravel(jnp.asarray(vectors[group])) for group, (_, unravel) in ravelled.items()}
 
   return {group: vector for group, (vector, _) in ravelled.items()}, back
 

@@ -16,7 +16,7 @@ from persona_jax.model.fast_prng import fast_key
 from persona_jax.training import losses, optimizer
 from persona_jax.training import state as state_lib
 from persona_jax.training.state import Fault, TrainState
-from persona_jax.types import Array, Config, Normaliser, Params, RaggedClips, Scalar
+from persona_jax.types import Array, Config, Normaliser, RaggedClips, Scalar
 
 _INIT, _DROPOUT = range(2)  # the uses of a fold's keys
 

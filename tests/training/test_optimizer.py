@@ -34,3 +34,31 @@ def test_rate_falls_after_patience_epochs_without_improvement():
     _, state = plateau.update((), state, value=jnp.float32(loss))
     scales.append(round(float(state.scale), 6))
   assert scales == [1, 1, 1, 1, 0.1, 0.1]  # the third bad epoch is one more than tolerated
+
+
+def test_vectors_have_all_arrays_of_a_group_and_come_back():
+  params = {
+    'adapter': {'a': jnp.arange(2.0)},
+    'base': {'b': {'c': jnp.arange(6.0).reshape(2, 3)}, 'd': jnp.float32(9)},
+  }
+  vectors, back = optimizer.vectors_and_back(params)
+  np.testing.assert_array_equal(vectors['adapter'], [0, 1])
+  np.testing.assert_array_equal(vectors['base'], [0, 1, 2, 3, 4, 5, 9])
+  doubled = back(jax.tree.map(lambda x: 2 * x, vectors))
+  jax.tree.map(lambda x, y: np.testing.assert_array_equal(x, 2 * y), doubled, params)
+
+
+def test_one_vector_per_group_is_the_same_adam():
+  """As of every array by itself, but for the rounding of the norm."""
+  adam = optimizer.pretraining(config_lib.paper().pretrain)
+  random = np.random.default_rng(0)
+  params = jax.tree.map(lambda x: jnp.asarray(random.normal(size=x.shape), jnp.float32), PARAMS)
+  whole, parts = adam.init(params), adam.init(optimizer.vectors(params))
+  for _ in range(3):
+    gradients = jax.tree.map(lambda x: jnp.asarray(random.normal(size=x.shape)), PARAMS)
+    vectors, back = optimizer.vectors_and_back(gradients)
+    expected, whole = adam.update(gradients, whole)
+    found, parts = adam.update(vectors, parts)
+    jax.tree.map(
+      lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-9), back(found), expected
+    )
