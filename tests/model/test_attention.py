@@ -1,7 +1,9 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from persona_jax.model import attention, softmax_attention
+from persona_jax.model.encoder import CrossmodalEncoder, DropoutRates
 from persona_jax.model.softmax_attention import AttentionMask
 
 
@@ -51,3 +53,16 @@ def test_the_weights_that_are_shown_are_those_that_are_used():
   shown = softmax_attention.mean_weights(query, key, num_heads, mask)
   np.testing.assert_allclose(shown, used.reshape(2, 3, num_heads, 4).mean(axis=2), atol=1e-6)
   assert (shown[1, :, 2:] == 0).all()
+
+
+def test_ranks_are_compared_in_every_layer():
+  """No [B H, T_k, T_q] of what was compared before is carried around the loop over layers."""
+  encoder = CrossmodalEncoder(2, 2, DropoutRates(0.0, 0.0, 0.0, 0.0))
+  target, source = np.ones((3, 5, 8), np.float32), np.ones((3, 7, 8), np.float32)
+  masks = np.ones((3, 5), bool), np.ones((3, 7), bool)
+  variables = encoder.init(jax.random.key(0), target, source, *masks, False)
+  program = jax.jit(lambda *masks: encoder.apply(variables, target, source, *masks, False))
+  loops = [
+    line for line in program.lower(*masks).compile().as_text().splitlines() if ' while(' in line
+  ]
+  assert loops and not any('pred[6,7,5]' in line for line in loops)
