@@ -15,8 +15,8 @@ _ALIGNMENT = 64  # bytes
 class Joiner:
   """Frames of one modality, collected clip by clip.
 
-  They wait in blocks that the system takes back one by one as the blocks are joined, so that
-  collecting and joining take the memory of the frames about once.
+  They are kept in blocks, each of which is released as soon as it is joined, so that collecting and
+  joining take the memory of the frames about once.
 
   Attributes:
     lengths: the frames of every clip so far.

@@ -50,8 +50,8 @@ class MultiHeadAttention(nn.Module):
   """Multi-head attention with biases, as in "Attention Is All You Need".
 
   The kernels of queries, keys and values are one array [E, 3E], initialised as one matrix as in the
-  reference (Glorot uniform over E + 3E). Each is multiplied by itself: the gradients of one product
-  would have to be joined in width, which takes longer on CPUs than two products more.
+  reference (Glorot uniform over E + 3E). Each has a product of its own: the gradients of a common
+  one would have to be joined in width, which takes longer on CPUs than two more products.
   """
 
   num_heads: int

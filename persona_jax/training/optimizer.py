@@ -1,7 +1,7 @@
 """The two optimizers: Adam for pre-training, and one Adam a parameter group for personalising.
 
-They take one vector per parameter group. The predictor has about 190 arrays, of which each would
-have to be compiled, and started in every step, by itself.
+They take one vector per parameter group. The predictor has about 190 arrays, and the update of each
+would be compiled by itself and started in every step.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Vectors = dict[str, Array]  # {group: [n]}
 
 def vectors(params: Params) -> Vectors:
   """The arrays of each group, one behind the other."""
-  return {group: ravel_pytree(tree)[0] for group, tree in params.items()}
+  return vectors_and_back(params)[0]
 
 
 def vectors_and_back(params: Params) -> tuple[Vectors, Callable[[Vectors], Params]]:
