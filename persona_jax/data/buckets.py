@@ -16,11 +16,11 @@ from persona_jax.types import Array, Config, RaggedClips
 Steps = Mapping[str, int]  # {modality: T_m}
 
 _EDGES = 50  # the lengths at which a bucket may end: so many quantiles
-_MOST = 5  # buckets that a study chooses by itself
+_MOST = 8  # buckets that a study chooses by itself
 # Measured on two CPU cores with `launch.benchmark`: what a clip costs in training per layer, column
 # of the model's width and step of its sequences, what a pair of steps costs against a step, and
 # what the programs of a bucket take to compile.
-_STEP_S, _PAIR, COMPILE_S = 3.3e-7, 0.01, 30.0
+_STEP_S, _PAIR, COMPILE_S = 5e-7, 0.001, 30.0
 
 
 class Epochs(NamedTuple):

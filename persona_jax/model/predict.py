@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from persona_jax.data import batching, normalize
+from persona_jax.data.batching import Indices
 from persona_jax.data.buckets import Buckets
 from persona_jax.model.build import PersonalPredictor, call
 from persona_jax.model.heads import READ
@@ -17,6 +18,7 @@ from persona_jax.types import Array, Clips, Normaliser, Params, RaggedClips
 
 _PORTION = 4096  # clips that lie on the device together
 CHUNK = 32  # clips predicted at a time: the activations of more would leave the caches
+_FEW = 8  # clips of a user predicted at a time, since a few personalisations are batched
 
 
 def gather(
@@ -52,7 +54,7 @@ def of_batch(function: Callable[[Clips], Any], clips: Clips, normaliser: Normali
   """
   count = len(next(iter(clips.masks.values())))
   return _in_chunks(
-    lambda chosen: function(standardised(clips.at(chosen), normaliser)), jnp.arange(count)
+    lambda chosen: function(standardised(clips.at(chosen), normaliser)), jnp.arange(count), CHUNK
   )
 
 
@@ -70,14 +72,56 @@ def of_corpus(
     indices: [n_b] of every bucket, whose sizes add up to n; one of them may be empty.
     steps: {modality: T_m} of every bucket.
   """
-  parts = []
-  for of_bucket, length in zip(indices, steps, strict=True):
-    if len(of_bucket):
+  return _of_buckets(
+    lambda length, of_bucket: _in_chunks(
+      lambda chosen: function(gather(clips, normaliser, chosen, length)), of_bucket, CHUNK
+    ),
+    indices,
+    steps,
+  )
 
-      def chunk(chosen: Array, length: Mapping[str, int] = length) -> Any:
-        return function(gather(clips, normaliser, chosen, length))
 
-      parts.append(_in_chunks(chunk, of_bucket))
+def of_user(
+  function: Callable[[Clips], Array],
+  clips: RaggedClips,
+  normaliser: Normaliser,
+  indices: Sequence[Indices],
+  steps: Sequence[Mapping[str, int]],
+) -> Array:
+  """`of_corpus` for users who differ in how many clips they have: [n].
+
+  A few clips are predicted at a time. Where all of them are padding, the result is 0, and on CPUs
+  nothing is computed.
+
+  Args:
+    indices: [n_b] of every bucket.
+  """
+
+  def of_bucket(length: Mapping[str, int], own: Indices) -> Array:
+    def chunk(part: Indices) -> Array:
+      return lax.cond(
+        jnp.any(part.weights > 0),
+        lambda chosen: function(gather(clips, normaliser, chosen, length)),
+        lambda chosen: jnp.zeros(chosen.shape),
+        part.clips,
+      )
+
+    return _in_chunks(chunk, own, _FEW)
+
+  return _of_buckets(of_bucket, indices, steps)
+
+
+def _of_buckets(
+  function: Callable[[Mapping[str, int], Any], Any],
+  indices: Sequence[Any],
+  steps: Sequence[Mapping[str, int]],
+) -> Any:
+  """`function` of the steps and indices of every bucket that has any, joined."""
+  parts = [
+    function(length, own)
+    for length, own in zip(steps, indices, strict=True)
+    if len(jax.tree.leaves(own)[0])
+  ]
   return jax.tree.map(lambda *rows: jnp.concatenate(rows), *parts)
 
 
@@ -121,11 +165,11 @@ def at_once(
   return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
 
 
-def _in_chunks(function: Callable[[Array], Any], indices: Array) -> Any:
-  """`function` of every chunk of `indices` [n], joined: [n, ...]."""
-  (count,) = indices.shape
-  chunk = min(CHUNK, count)
-  padded = jnp.pad(indices, (0, -count % chunk)).reshape(-1, chunk)
+def _in_chunks(function: Callable[[Any], Any], indices: Any, most: int) -> Any:
+  """`function` of every chunk of `indices` [n], or a tree of such, joined: [n, ...]."""
+  (count,) = jax.tree.leaves(indices)[0].shape
+  chunk = min(most, count)
+  padded = jax.tree.map(lambda x: jnp.pad(x, (0, -count % chunk)).reshape(-1, chunk), indices)
   return jax.tree.map(
     lambda rows: rows.reshape(-1, *rows.shape[2:])[:count], lax.map(function, padded)
   )

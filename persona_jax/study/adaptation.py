@@ -10,6 +10,7 @@ import numpy as np
 from persona_jax import config as config_lib
 from persona_jax.arms import heeding, needed
 from persona_jax.data import buckets
+from persona_jax.data.buckets import Buckets
 from persona_jax.data.folds import Case
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
@@ -58,6 +59,7 @@ class StudyPersonaliser:
     ]
     self._supports: dict[str, dict[str, np.ndarray]] = {}
     self._results: Results = {case.name: {} for case in self._cases}
+    self._lengths = self._support_lengths()
     self._variants = {
       program.name: variants.choose(self._needed_variants(program), self._seconds)
       for program in self._programs
@@ -89,9 +91,7 @@ class StudyPersonaliser:
     with Progress('personalising', len(cases), unit) as progress:
       progress.advance(len(cases) - len(todo))
       yield complete
-      largest = Variant(
-        max(config_lib.shots(self._study.config)), len(self._study.folds.batches) - 1
-      )
+      largest = Variant(max(config_lib.shots(self._study.config)), len(self._lengths.steps) - 1)
       trial_bytes = self._trial_bytes(teachers[0], largest)
       size = parallel.group_size(len(cases), self._mesh, trial_bytes)
       for start in range(0, len(todo), size):
@@ -115,8 +115,22 @@ class StudyPersonaliser:
   def _seconds(self, variant: Variant) -> float:
     """An estimate of what one support set takes; see `buckets.training_s`."""
     config = self._study.config
-    steps = self._study.folds.buckets.steps[variant.bucket]
+    steps = self._lengths.steps[variant.bucket]
     return config.adapt.num_steps * variant.shots * buckets.training_s(steps, config.model)
+
+  def _support_lengths(self) -> Buckets:
+    """The lengths that support sets may be padded to."""
+    study = self._study
+    if study.config.model.attention == 'reference':  # it attends to padding, so its length matters
+      return study.folds.buckets
+    supports = [
+      support[:shots]
+      for case in self._cases
+      for control, drawn in self._drawn(case).items()
+      for shots in study.shots(case, control)
+      for support in drawn
+    ]
+    return variants.lengths(study.corpus.clips.lengths, supports)
 
   def _needed_variants(self, program: Program) -> Counter[Variant]:
     """How many support sets of the study, whatever is done already, need each variant."""
@@ -130,7 +144,7 @@ class StudyPersonaliser:
   def _needed(self, cell: Cell, support: np.ndarray) -> Variant:
     """The least variant that holds the cell's clips of a support [K]."""
     clips = support[: cell.shots]
-    return Variant(cell.shots, int(self._study.folds.buckets.of_clip[clips].max()))
+    return Variant(cell.shots, int(self._lengths.of_clip[clips].max()))
 
   def _todo(self, case: Case, program: Program) -> list[Trial]:
     """The cells and draws of a program that the user still lacks."""
@@ -225,7 +239,7 @@ class StudyPersonaliser:
       ]
       supports = [each._replace(clips=place(np.asarray(each.clips))) for each in supports]
       yield _Call(
-        program.of(variant, vmapped, self._mesh),
+        program.of(variant, self._lengths.steps[variant.bucket], vmapped, self._mesh),
         parallel.shard_trials(parallel.stack(supports, size), self._mesh),
         now,
       )
@@ -272,10 +286,10 @@ class StudyPersonaliser:
       saved.save(max(saved.steps(), default=0) + 1, its)
 
   def _trial_bytes(self, teacher: Pretrained, variant: Variant) -> int:
-    config, folds = self._study.config, self._study.folds
+    config = self._study.config
     return memory.copy_bytes(
       teacher.params,
-      folds.buckets.steps[variant.bucket],
+      self._lengths.steps[variant.bucket],
       self._study.corpus.clips.widths,
       variant.shots,
       config.model,
@@ -298,7 +312,7 @@ class StudyPersonaliser:
       teacher.params,
       self._study.normaliser(case.fold),
       tuple(
-        place(part.clips)
+        part._replace(clips=place(part.clips))
         for part in self._study.folds.buckets.pad(case.user.clips, self._study.folds.user_sizes)
       ),
     )

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from persona_jax.data import batching
 from persona_jax.data.buckets import single
 from persona_jax.model import predict
 from persona_jax.model.build import build
@@ -52,8 +53,8 @@ def measure(config: Config, repeats: int) -> dict[str, Any]:
     np.full(1, recipe.label_weight, np.float32),
   )
   tuner = FineTuner(config, recipe)
-  fine_tune = jax.jit(functools.partial(fine_tune_and_predict, tuner, 0, steps, 1))
-  task = FoldTask(params, inputs.normaliser, (own,))
+  fine_tune = jax.jit(functools.partial(fine_tune_and_predict, tuner, *steps, steps, 1))
+  task = FoldTask(params, inputs.normaliser, (batching.pad(own, len(own)),))
   fine_tuned_s = benchmark.median_s(
     lambda: jax.block_until_ready(fine_tune(task, support, shared)), repeats
   )

@@ -3,7 +3,13 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from persona_jax.data import buckets
+from persona_jax.data.buckets import Buckets
+from persona_jax.types import Array
+
+_LENGTHS = 8  # lengths to choose from
 
 
 class Variant(NamedTuple):
@@ -11,7 +17,7 @@ class Variant(NamedTuple):
 
   Attributes:
     shots: its clips, K.
-    bucket: that holds its longest clip.
+    bucket: of `lengths`, that holds its longest clip.
   """
 
   shots: int
@@ -19,6 +25,27 @@ class Variant(NamedTuple):
 
   def holds(self, other: 'Variant') -> bool:
     return self.shots >= other.shots and self.bucket >= other.bucket
+
+
+def lengths(of_clips: Mapping[str, Array], supports: Collection[np.ndarray]) -> Buckets:
+  """The lengths that support sets may be padded to; `choose` finds those that pay off.
+
+  A set is as long as its longest clip, so sets differ less in length than clips do.
+
+  Args:
+    of_clips: {modality: [N]} steps of all clips.
+    supports: the clips [K] of every support set.
+  """
+  of_supports = {
+    m: np.array([each[clips].max() for clips in supports]) for m, each in of_clips.items()
+  }
+  return buckets.of_steps(
+    of_clips,
+    [
+      *buckets.divide(of_supports, _LENGTHS),
+      {m: max(1, int(np.max(each))) for m, each in of_clips.items()},
+    ],
+  )
 
 
 def choose(counts: Mapping[Variant, int], seconds: Callable[[Variant], float]) -> list[Variant]:

@@ -9,6 +9,7 @@ import jax
 import optax
 from jax import lax
 
+from persona_jax.data.batching import Indices
 from persona_jax.data.buckets import Steps
 from persona_jax.model import predict
 from persona_jax.model.build import GROUPS, build, call, with_distillation_token
@@ -131,12 +132,12 @@ class FoldTask(NamedTuple):
 
   params: Params
   normaliser: Normaliser
-  user_clips: tuple[Array, ...]
+  user_clips: tuple[Indices, ...]
 
 
 def fine_tune_and_predict(
   fine_tuner: FineTuner,
-  bucket: int,
+  support_steps: Steps,
   steps: Sequence[Steps],
   vmapped: int,
   task: FoldTask,
@@ -146,8 +147,8 @@ def fine_tune_and_predict(
   """Personalises to the fold's user once per support set, and predicts the user's clips.
 
   Args:
-    bucket: that holds the longest support clip.
-    steps: {modality: T_m} of every bucket.
+    support_steps: {modality: T_m} that support clips are padded to.
+    steps: {modality: T_m} of every bucket of the user's clips.
     vmapped: how many support sets are batched into one, by `parallel.vmapped_trials`.
 
   Returns:
@@ -155,11 +156,11 @@ def fine_tune_and_predict(
   """
 
   def one(support: Supports) -> Array:
-    clips = predict.gather(shared.clips, task.normaliser, support.clips, steps[bucket])
+    clips = predict.gather(shared.clips, task.normaliser, support.clips, support_steps)
     personal = fine_tuner.personalise(
       task.params, clips, shared.labels[support.clips], support.weights, support.label_weight
     )
-    return predict.of_corpus(
+    return predict.of_user(
       functools.partial(predict.predict, fine_tuner.model, personal),
       shared.clips,
       task.normaliser,

@@ -8,7 +8,7 @@ import pytest
 from makers import everything, predicted
 
 from configs import synthetic
-from persona_jax.data import loading, normalize
+from persona_jax.data import batching, loading, normalize
 from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.model.fast_prng import fast_key
@@ -41,6 +41,24 @@ def test_chunks_are_one_batch(count, config, corpus, fitted):
   )
   assert predictions.shape == (count,)
   np.testing.assert_allclose(predictions, model.apply({'params': params}, batch), atol=1e-6)
+
+
+def test_a_users_padding_is_not_predicted(corpus, fitted):
+  """Of 3 clips padded to 20, the rows of the first chunk are predictions, the others 0."""
+  chosen, num_rows = np.array([7, 3, 5]), 2 * predict._FEW + 4
+  clips, steps = jax.device_put(corpus.clips), corpus.clips.steps
+
+  def count_words(clips):
+    return clips.masks['language'].sum(axis=1).astype(np.float32)
+
+  rows = jax.jit(
+    lambda own: predict.of_user(count_words, clips, fitted, [own, own], [steps, steps])
+  )(batching.pad(chosen, num_rows))
+  words = corpus.clips.lengths['language']
+  expected = np.zeros(num_rows)
+  expected[: predict._FEW] = words[0]  # what padding is of
+  expected[:3] = words[chosen]
+  np.testing.assert_array_equal(rows, np.tile(expected, 2))
 
 
 @pytest.mark.parametrize('name', ['early_fusion', 'mult'])

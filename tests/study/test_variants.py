@@ -31,6 +31,15 @@ def test_there_is_a_variant_that_holds_everything():
   assert variants.holding([Variant(5, 2), Variant(5, 1)], Variant(1, 1), seconds) == Variant(5, 1)
 
 
+def test_support_sets_have_lengths_of_their_own():
+  """Sets of clips of 2 to 9 steps; a clip of 40 is in none, and has a length all the same."""
+  of_clips = {'audio': np.array([40, 2, 9, 3, 4]), 'vision': np.array([1, 0, 0, 0, 0])}
+  found = variants.lengths(of_clips, [np.array([1, 3]), np.array([4, 3]), np.array([2, 4])])
+  assert [steps['audio'] for steps in found.steps] == [4, 9, 40]
+  assert list(found.of_clip) == [2, 0, 1, 0, 0]
+  assert [steps['vision'] for steps in found.steps] == [1, 1, 1]
+
+
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
   config = makers.smallest_config(arms=('baseline', 'fs_ua', 'fs_ua_kd'), shots=(2, 5))

@@ -11,6 +11,7 @@ from makers import predicted
 from trees import leaves
 
 from persona_jax import arms
+from persona_jax.data import batching
 from persona_jax.model import predict
 from persona_jax.model.build import GROUPS, build
 from persona_jax.training import fine_tune, losses, pretrain
@@ -24,9 +25,8 @@ def test_every_arm_that_fine_tunes_has_a_recipe(config):
 def user(finished, teachers, corpus):
   """The first fold's user: (task, supports [R, K], the corpus on the device)."""
   case = finished.folds.cases[0]
-  task = fine_tune.FoldTask(
-    teachers[0].params, finished.normaliser(case.fold), (case.user.clips.astype(np.int32),)
-  )
+  clips = batching.pad(case.user.clips, len(case.user.clips))
+  task = fine_tune.FoldTask(teachers[0].params, finished.normaliser(case.fold), (clips,))
   supports = finished.draws(case).support.astype(np.int32)
   return task, supports, jax.device_put(pretrain.shared_corpus(corpus))
 
@@ -135,7 +135,7 @@ def test_the_distillation_token_holds_to_the_teacher_and_the_user_token_learns(
 ):
   """From the user's five lowest labels, all far below what the teacher says."""
   task, _, shared = user
-  (own,) = task.user_clips
+  own = task.user_clips[0].clips
   support = own[np.argsort(corpus.labels[own])[:5]]
   recipe = fine_tune.Recipe(distilling=True)
   student = fine_tune.FineTuner(config, recipe)
@@ -187,7 +187,7 @@ def alone(user, config, trials, corpus):
       personalise(config, user, weight, support=support),
       task.normaliser,
       corpus,
-      task.user_clips[0],
+      task.user_clips[0].clips,
     )
     for support, _, weight in zip(*trials, strict=True)
   ]
@@ -198,7 +198,9 @@ def test_trials_together_are_trials_alone(vmapped, user, config, trials, alone):
   task, _, shared = user
   fine_tuner, steps = fine_tune.FineTuner(config, fine_tune.Recipe()), [shared.clips.steps]
   together = jax.jit(
-    lambda: fine_tune.fine_tune_and_predict(fine_tuner, 0, steps, vmapped, task, trials, shared)
+    lambda: fine_tune.fine_tune_and_predict(
+      fine_tuner, *steps, steps, vmapped, task, trials, shared
+    )
   )()
-  assert together.shape == (6, len(task.user_clips[0]))  # by four: one batch and a rest
+  assert together.shape == (6, len(task.user_clips[0].clips))  # by four: one batch and a rest
   np.testing.assert_allclose(together, alone, atol=1e-5)

@@ -85,12 +85,14 @@ class StudyShapes:
     vmapped = self.vmapped(num_trials, num_support)
     length = parallel.trials_of_a_call(num_trials, vmapped, self._mesh)
     task = fine_tune.FoldTask(
-      self._state.params, self._inputs.normaliser, (array(num_user_clips, dtype=jnp.int32),)
+      self._state.params, self._inputs.normaliser, (indices(num_user_clips),)
     )
     trials = fine_tune.Supports(*indices(length, num_support), array(length))
     personalising = fine_tune.FineTuner(self._config, fine_tune.Recipe())
     run = parallel.over_folds(
-      functools.partial(fine_tune.fine_tune_and_predict, personalising, 0, [self._steps], vmapped),
+      functools.partial(
+        fine_tune.fine_tune_and_predict, personalising, self._steps, [self._steps], vmapped
+      ),
       self._mesh,
     )
     return self._analysed(run, task, trials)
