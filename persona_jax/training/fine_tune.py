@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax import lax
 
@@ -72,7 +73,7 @@ class FineTuner:
 
   def __init__(self, config: Config, recipe: Recipe):
     """`label_weight` of the recipe is not used; it comes with each support set."""
-    self._teacher, self._config, self._recipe = build(config.model), config.adapt, recipe
+    self._config, self._recipe = config.adapt, recipe
     self.model = build(config.model, recipe.distilling)
     self._optimizer = optimizer.personalising(config.adapt)
 
@@ -92,14 +93,15 @@ class FineTuner:
       weights: [K] 1 for a clip, 0 for padding.
       label_weight: [] lambda.
     """
-    teacher = call(self._teacher, params, clips)
     params, trained = self.start(params), self._recipe.trained
     frozen = {group: tree for group, tree in params.items() if group not in trained}
     learning = {group: params[group] for group in trained}
 
-    def loss_of(learning):
+    def loss_of(learning, teacher, is_first):
       scores = call(self.model, learning | frozen, clips, method='scores')
-      return losses.distillation_loss(
+      # The student starts as its teacher, so the teacher's predictions are those of the first step.
+      teacher = jnp.where(is_first, lax.stop_gradient(scores[:, 0]), teacher)
+      loss = losses.distillation_loss(
         scores,
         labels,
         teacher,
@@ -108,15 +110,19 @@ class FineTuner:
         losses.distillation(self._config.distillation),
         self._config.temperature,
       )
+      return loss, teacher
 
-    def step(carry, _):
-      learning, state = carry
-      gradients, back = optimizer.vectors_and_back(jax.grad(loss_of)(learning))
+    def step(carry, is_first):
+      learning, state, teacher = carry
+      gradients, teacher = jax.grad(loss_of, has_aux=True)(learning, teacher, is_first)
+      gradients, back = optimizer.vectors_and_back(gradients)
       updates, state = self._optimizer.update(gradients, state)
-      return (optax.apply_updates(learning, back(cast(optimizer.Vectors, updates))), state), None
+      learning = optax.apply_updates(learning, back(cast(optimizer.Vectors, updates)))
+      return (learning, state, teacher), None
 
-    carry = (learning, self._optimizer.init(optimizer.vectors(learning)))
-    (learned, _), _ = lax.scan(step, carry, length=self._config.num_steps)
+    state = self._optimizer.init(optimizer.vectors(learning))
+    is_first = jnp.arange(self._config.num_steps) == 0
+    (learned, *_), _ = lax.scan(step, (learning, state, jnp.zeros(len(labels))), is_first)
     return cast(Params, learned) | frozen
 
 
