@@ -98,6 +98,21 @@ def test_personalising_moves_towards_the_user_and_distillation_holds_back(user, 
   assert error(personalise(slow, user, 1.0)) < error(task.params)
 
 
+def test_the_teacher_is_the_model_before_the_first_step(user, config, corpus):
+  """With lambda below 1/2, L1 is least at the teacher's prediction: the student turns back."""
+  task, supports, _ = user
+  bound = functools.partial(predict.predict, build(config.model))
+
+  def predictions(params):
+    return predicted(bound, params, task.normaliser, corpus, supports[0])
+
+  teacher = predictions(task.params)
+  held, free = (
+    np.abs(predictions(personalise(config, user, weight)) - teacher).mean() for weight in (0.3, 1.0)
+  )
+  assert 0 < held < 0.7 * free
+
+
 @pytest.mark.parametrize('distillation', losses.DISTILLATIONS)
 def test_no_distillation_pulls_a_student_from_its_teacher(distillation, user, config):
   other = config.copy_and_resolve_references()
