@@ -88,8 +88,8 @@ def padded(count: int, multiple: int) -> int:
 def vmapped_trials(num_trials: int, num_folds: int, mesh: Mesh, trial_bytes: int) -> int:
   """How many of a fold's personalisations a device batches into one.
 
-  On CPUs a few in turn. On accelerators all of its share, or as many as memory holds beside those
-  of the other folds that are batched with them.
+  On CPUs one, since a batch of them takes as long. On accelerators all of its share, or as many as
+  memory holds beside those of the other folds that are batched with them.
 
   Args:
     num_trials: of every fold.
@@ -97,7 +97,7 @@ def vmapped_trials(num_trials: int, num_folds: int, mesh: Mesh, trial_bytes: int
     trial_bytes: what a trial takes, by `persona_jax.training.memory`.
   """
   if _loops():
-    return 4
+    return 1
   return _even_share(
     -(-num_trials // mesh.shape[TRIAL]), num_folds // mesh.shape[FOLD] * trial_bytes
   )
@@ -113,7 +113,7 @@ def trials_of_a_call(num_trials: int, vmapped: int, mesh: Mesh) -> int:
   """The length of a program's trial axis; what is more is left to further calls.
 
   On CPUs it is the same for any number of trials, so that one program serves all. Every device gets
-  two whole batches, since XLA removes a loop of one iteration and then rounds differently. On
+  two batches, since XLA removes a loop of one iteration and then rounds differently. On
   accelerators one call holds all.
 
   Args:

@@ -60,8 +60,10 @@ class StudyPersonaliser:
     self._supports: dict[str, dict[str, np.ndarray]] = {}
     self._results: Results = {case.name: {} for case in self._cases}
     self._lengths = self._support_lengths()
+    # On average, half a call of every user is padding.
+    padding = len(self._cases) * (parallel.trials_of_a_call(1, 1, self._mesh) - 1) / 2
     self._variants = {
-      program.name: variants.choose(self._needed_variants(program), self._seconds)
+      program.name: variants.choose(self._needed_variants(program), self._seconds, padding)
       for program in self._programs
     }
 

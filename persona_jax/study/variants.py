@@ -48,19 +48,22 @@ def lengths(of_clips: Mapping[str, Array], supports: Collection[np.ndarray]) -> 
   )
 
 
-def choose(counts: Mapping[Variant, int], seconds: Callable[[Variant], float]) -> list[Variant]:
+def choose(
+  counts: Mapping[Variant, int], seconds: Callable[[Variant], float], padding: float = 0
+) -> list[Variant]:
   """The variants to compile: each saves more time than it takes to compile.
 
   Args:
     counts: how many support sets of the study need each variant.
     seconds: that one support set takes in a program of a variant.
+    padding: support sets that are computed in vain for every variant, to fill calls.
   """
 
   def total(kept: Collection[Variant]) -> float:
     running = sum(
       count * seconds(holding(kept, needed, seconds)) for needed, count in counts.items()
     )
-    return running + buckets.COMPILE_S * len(kept)
+    return running + sum(padding * seconds(variant) + buckets.COMPILE_S for variant in kept)
 
   kept = [Variant(max(v.shots for v in counts), max(v.bucket for v in counts))]
   while others := [variant for variant in counts if variant not in kept]:

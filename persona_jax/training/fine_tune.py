@@ -178,4 +178,4 @@ def fine_tune_and_predict(
       steps,
     )
 
-  return lax.map(one, supports, batch_size=vmapped)
+  return lax.map(one, supports, batch_size=vmapped if vmapped > 1 else None)

@@ -22,6 +22,8 @@ def test_a_variant_is_kept_if_it_saves_more_than_it_takes_to_compile():
   assert 2 * 9 < buckets.COMPILE_S < 30 * 9
   assert variants.choose(many, seconds) == [Variant(5, 1), Variant(1, 0)]
   assert variants.choose(few, seconds) == [Variant(5, 1)]
+  # A second program's calls are filled with 240 sets of one short clip.
+  assert variants.choose(many, seconds, padding=241) == [Variant(5, 1)]
 
 
 def test_there_is_a_variant_that_holds_everything():
@@ -61,7 +63,7 @@ def test_variants_change_no_prediction(trained, tmp_path, monkeypatch):
   study, teachers = trained
   assert len(study.folds.batches) == 3
   one, padded = personalised(study, teachers, tmp_path / 'one', 1e9, monkeypatch)
-  several, exact = personalised(study, teachers, tmp_path / 'several', 0, monkeypatch)
+  several, exact = personalised(study, teachers, tmp_path / 'several', -1e9, monkeypatch)
   assert one == 1 and several >= 4
   for name, cells in padded.items():
     assert exact[name].keys() == cells.keys()
