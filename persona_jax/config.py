@@ -158,7 +158,7 @@ def apply_mode(config: Config, mode: str) -> Config:
 
   'grouped' holds out groups of speakers, validates on speakers, and adds the Bayesian arms. 'full'
   goes with it, and adds several teachers, all arms of the ensemble, the controls, and a curve over
-  the number of clips. 'smoke' shrinks the study to under a minute.
+  the number of clips. 'smoke' shrinks the study to about a minute.
 
   Raises:
     UserError: any other mode.

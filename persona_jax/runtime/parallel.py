@@ -195,7 +195,18 @@ def over_folds(
     out_specs=laid,
     check_vma=False,
   )
-  return Program(jax.jit(mapped, donate_argnums=(0,) if donate_state else ()))
+  donated = (0,) if donate_state else ()
+  return Program(jax.jit(mapped, donate_argnums=donated, compiler_options=_compiler_options()))
+
+
+def _compiler_options() -> dict[str, Any]:
+  """What the compiler is told beyond JAX's own flags.
+
+  XLA for CPUs can make loops by MLIR or by an older way, which compiles in half of the time to
+  slower programs. Where most optimizations are off, compiling is what takes long.
+  """
+  quick = jax.config.read('jax_disable_most_optimizations')
+  return {'xla_cpu_use_fusion_emitters': False} if quick and _loops() else {}
 
 
 def _loop(function: Callable[[Tree], Tree], stacked: Tree) -> Tree:
