@@ -18,7 +18,7 @@ from persona_jax.types import Array, Clips, Normaliser, Params, RaggedClips
 
 _PORTION = 4096  # clips that lie on the device together
 CHUNK = 32  # clips predicted at a time: the activations of more would leave the caches
-_FEW = 8  # clips of a user predicted at a time, since a few personalisations are batched
+_FEW = 8  # clips of a user predicted at a time, so that little of what is computed is padding
 
 
 def gather(

@@ -52,7 +52,7 @@ class StudyPersonaliser:
     programs: dict[str, dict[str, Recipe]] = {}
     self._program_of = {arm: recipe.program for arm, recipe in recipes(config.adapt).items()}
     for arm, recipe in recipes(config.adapt).items():
-      if arm in config.study.arms:
+      if self._cases and arm in config.study.arms:
         programs.setdefault(recipe.program, {})[arm] = recipe
     self._programs = [
       Program(name, arms, config, study.folds.buckets.steps) for name, arms in programs.items()
@@ -93,6 +93,8 @@ class StudyPersonaliser:
     with Progress('personalising', len(cases), unit) as progress:
       progress.advance(len(cases) - len(todo))
       yield complete
+      if not todo:
+        return
       largest = Variant(max(config_lib.shots(self._study.config)), len(self._lengths.steps) - 1)
       trial_bytes = self._trial_bytes(teachers[0], largest)
       size = parallel.group_size(len(cases), self._mesh, trial_bytes)
@@ -123,7 +125,8 @@ class StudyPersonaliser:
   def _support_lengths(self) -> Buckets:
     """The lengths that support sets may be padded to."""
     study = self._study
-    if study.config.model.attention == 'reference':  # it attends to padding, so its length matters
+    # The reference attends to padding, so its length matters.
+    if not self._programs or study.config.model.attention == 'reference':
       return study.folds.buckets
     supports = [
       support[:shots]
