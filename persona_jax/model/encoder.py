@@ -99,7 +99,6 @@ def _scanned(step: type[nn.Module], length: int) -> type[nn.Module]:
     split_rngs={'params': True, 'dropout': True},
     in_axes=nn.broadcast,  # pyright: ignore[reportArgumentType]  # Flax documents it, untyped
     length=length,
-    check_constancy_invariants=False,  # which would trace every layer twice
   )
 
 
