@@ -54,12 +54,13 @@ class StudyPersonaliser:
     for arm, recipe in recipes(config.adapt).items():
       if self._cases and arm in config.study.arms:
         programs.setdefault(recipe.program, {})[arm] = recipe
-    self._programs = [
-      Program(name, arms, config, study.folds.buckets.steps) for name, arms in programs.items()
-    ]
     self._supports: dict[str, dict[str, np.ndarray]] = {}
     self._results: Results = {case.name: {} for case in self._cases}
-    self._lengths = self._support_lengths()
+    self._lengths = self._support_lengths() if programs else study.folds.buckets
+    self._programs = [
+      Program(name, arms, config, study.folds.buckets.steps, self._lengths.steps)
+      for name, arms in programs.items()
+    ]
     # On average, half a call of every user is padding.
     padding = len(self._cases) * (parallel.trials_of_a_call(1, 1, self._mesh) - 1) / 2
     self._variants = {
@@ -126,7 +127,7 @@ class StudyPersonaliser:
     """The lengths that support sets may be padded to."""
     study = self._study
     # The reference attends to padding, so its length matters.
-    if not self._programs or study.config.model.attention == 'reference':
+    if study.config.model.attention == 'reference':
       return study.folds.buckets
     supports = [
       support[:shots]
@@ -244,7 +245,7 @@ class StudyPersonaliser:
       ]
       supports = [each._replace(clips=place(np.asarray(each.clips))) for each in supports]
       yield _Call(
-        program.of(variant, self._lengths.steps[variant.bucket], vmapped, self._mesh),
+        program.of(variant, vmapped, self._mesh),
         parallel.shard_trials(parallel.stack(supports, size), self._mesh),
         now,
       )

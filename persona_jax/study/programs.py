@@ -39,26 +39,31 @@ Trial = tuple[Cell, int]  # a cell and a draw
 class Program:
   """The arms that share their programs: they differ only in lambda."""
 
-  def __init__(self, name: str, arms: dict[str, Recipe], config: Config, steps: Sequence[Steps]):
-    """`steps` are the lengths that a user's clips are padded to."""
+  def __init__(
+    self,
+    name: str,
+    arms: dict[str, Recipe],
+    config: Config,
+    steps: Sequence[Steps],
+    support_steps: Sequence[Steps],
+  ):
+    """`steps` and `support_steps` are what a user's clips and support clips may be padded to."""
     self.name, self.arms = name, arms
-    self._steps = steps
+    self._steps, self._support_steps = steps, support_steps
     self._fine_tuner = FineTuner(config, next(iter(arms.values())))
     self._compiled: dict[tuple[int, ...], parallel.Program] = {}
 
-  def of(
-    self, variant: Variant, support_steps: Steps, vmapped: int, mesh: Mesh
-  ) -> parallel.Program:
-    """`fine_tune_and_predict` of a group of users, `vmapped` support sets batched into one.
-
-    Args:
-      variant: whose clips are padded to `support_steps`.
-    """
+  def of(self, variant: Variant, vmapped: int, mesh: Mesh) -> parallel.Program:
+    """`fine_tune_and_predict` of a group of users, `vmapped` support sets batched into one."""
     key = *variant, vmapped
     if key not in self._compiled:
       self._compiled[key] = parallel.over_folds(
         functools.partial(
-          fine_tune_and_predict, self._fine_tuner, support_steps, self._steps, vmapped
+          fine_tune_and_predict,
+          self._fine_tuner,
+          self._support_steps[variant.bucket],
+          self._steps,
+          vmapped,
         ),
         mesh,
       )

@@ -1,5 +1,6 @@
 """The shapes of fine-tuning programs: support sets are padded to as few as pay off."""
 
+import functools
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
@@ -58,6 +59,8 @@ def choose(
     seconds: that one support set takes in a program of a variant.
     padding: support sets that are computed in vain for every variant, to fill calls.
   """
+
+  seconds = functools.cache(seconds)  # asked again and again
 
   def total(kept: Collection[Variant]) -> float:
     running = sum(

@@ -208,7 +208,7 @@ def alone(user, config, trials, corpus):
   ]
 
 
-@pytest.mark.parametrize('vmapped', [4, 6])
+@pytest.mark.parametrize('vmapped', [1, 4, 6])
 def test_trials_together_are_trials_alone(vmapped, user, config, trials, alone):
   task, _, shared = user
   fine_tuner, steps = fine_tune.FineTuner(config, fine_tune.Recipe()), [shared.clips.steps]
