@@ -8,6 +8,8 @@ from persona_jax.data import buckets, loading
 from persona_jax.data.study import Study
 from persona_jax.study import variants
 from persona_jax.study.adaptation import StudyPersonaliser
+from persona_jax.study.programs import Cell
+from persona_jax.study.user_session import UserSession
 from persona_jax.study.variants import Variant
 from persona_jax.training import pretrain
 
@@ -69,3 +71,7 @@ def test_variants_change_no_prediction(trained, tmp_path, monkeypatch):
     assert exact[name].keys() == cells.keys()
     for cell, rows in cells.items():
       np.testing.assert_allclose(exact[name][cell], rows, atol=1e-4, err_msg=f'{name} {cell}')
+  case = study.folds.cases[0]
+  session = UserSession(study, case, teachers[0])  # pads to the longest clip
+  alone = session.predict(session.adapt(session.support_of_draw(0), 'fs_ua')).predictions
+  np.testing.assert_allclose(exact[case.name][Cell('fs_ua', 5)][0], alone, atol=1e-4)
