@@ -21,7 +21,7 @@ from persona_jax.data.study import Study
 from persona_jax.model import predict
 from persona_jax.model.build import build, call
 from persona_jax.runtime import parallel
-from persona_jax.training import pretrain
+from persona_jax.training import group_feed
 from persona_jax.training.state import TrainState
 from persona_jax.training.steps import FoldInputs, Pretraining, Shared
 from persona_jax.types import MODALITIES, Config
@@ -165,7 +165,7 @@ def _of_corpus(config: Config) -> tuple[Shared, FoldInputs, np.ndarray]:
   study = Study.plan(config, loading.load(config), pathlib.Path())
   fold = study.folds.all[0]
   return (
-    pretrain.shared_corpus(study.corpus),
-    pretrain.fold_inputs(study, fold),
+    group_feed.shared_corpus(study.corpus),
+    group_feed.fold_inputs(study, fold),
     fold.train[: config.pretrain.batch_size],
   )

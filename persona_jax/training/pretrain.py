@@ -4,16 +4,14 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, NoReturn
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from persona_jax.data import batching, fold_plan
-from persona_jax.data.corpus import Corpus
+from persona_jax.data import fold_plan
 from persona_jax.data.folds import Fold
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
@@ -22,13 +20,12 @@ from persona_jax.runtime import parallel, preemption
 from persona_jax.runtime.progress import Progress
 from persona_jax.training import damage, items, memory
 from persona_jax.training.checkpoint import Checkpoints
-from persona_jax.training.feed import Feed
+from persona_jax.training.group_feed import GroupFeed, fold_inputs, shared_corpus
 from persona_jax.training.state import TrainState
-from persona_jax.training.steps import FoldInputs, Pretraining, Shared
+from persona_jax.training.steps import Pretraining
 from persona_jax.types import Params
 
 STAGE = 'pretrain'
-_STREAMED_STEPS = 16  # whose clips are brought together, where clips are streamed
 EpochLog = Callable[[Fold, int, float, float], None]  # epoch from 1, training and validation loss
 _LOG = logging.getLogger(__name__)
 
@@ -47,20 +44,6 @@ class Pretrained:
   best_epoch: int
   best_loss: float
   curves: np.ndarray
-
-
-def shared_corpus(corpus: Corpus) -> Shared:
-  return Shared(corpus.clips, corpus.labels)
-
-
-def fold_inputs(study: Study, fold: Fold) -> FoldInputs:
-  """The fold's device inputs, its validation clips padded to the length that all folds share."""
-  return FoldInputs(
-    np.int32(fold.training_seed),
-    np.int32(fold.rank),
-    study.normaliser(fold),
-    study.folds.buckets.pad(fold.valid, study.folds.valid_sizes),
-  )
 
 
 def pretrain(study: Study, log: EpochLog | None = None) -> list[Pretrained]:
@@ -133,14 +116,6 @@ class _Run:
   state: TrainState | None
 
 
-class _Fed(NamedTuple):
-  """Inputs on the devices: a tree per fold, what all folds share, and the steps of an epoch."""
-
-  inputs: tuple[FoldInputs, batching.Indices]
-  shared: Shared
-  steps: range
-
-
 class _Trainer:
   """Compiles once, and trains one group of folds after the other.
 
@@ -152,7 +127,7 @@ class _Trainer:
     self._study, self._like, self._log, self._progress = study, like, log, progress
     self._plan, config = study.folds, study.config
     self._last = config.pretrain.num_epochs * self._plan.num_batches
-    self._mesh = mesh = parallel.fold_mesh()
+    mesh = parallel.fold_mesh()
     self.size = parallel.group_size(
       len(self._plan.of_teachers),
       mesh,
@@ -164,7 +139,7 @@ class _Trainer:
         config.model,
       ),
     )
-    self._feed = Feed(study.corpus, self._plan.buckets, mesh)
+    self._feed = GroupFeed(study, self.size, mesh)
     steps = Pretraining(build(config.model), config, self._plan.buckets.steps)
     self._create = parallel.over_folds(
       lambda _, inputs, shared: steps.create_state(inputs, shared), mesh
@@ -210,9 +185,9 @@ class _Trainer:
   def _advance(self, runs: list[_Run], until: int) -> None:
     """Takes folds that have done equally many steps to the step `until`."""
     step, num_batches = runs[0].step, self._plan.num_batches
-    validation = self._validation(runs)
+    validation = self._feed.validation([run.fold for run in runs])
     state = (
-      self._put([run.state for run in runs])
+      self._feed.put([run.state for run in runs])
       if step
       else self._create((), validation.inputs[0], validation.shared)
     )
@@ -229,72 +204,12 @@ class _Trainer:
     for run, run_state in zip(runs, parallel.unstack(state, len(runs)), strict=True):
       run.step, run.state = step, run_state
 
-  def _validation(self, runs: list[_Run]) -> _Fed:
-    """The inputs of the end of an epoch; of its batches, only their number counts."""
-    sizes = [self.size * size for size in self._plan.valid_sizes]
-    clips = np.concatenate([run.fold.valid for run in runs])
-    return self._fed(runs, self._batches(runs, 0), clips, sizes)
-
-  def _batches(self, runs: list[_Run], epoch: int) -> list[batching.Indices]:
-    return [fold_plan.epoch_batches(self._plan, run.fold, epoch) for run in runs]
-
-  def _portions(self, runs: list[_Run], epoch: int, steps: range) -> Iterator[_Fed]:
-    """The inputs of some steps of an epoch: of all of them, or where clips are streamed of a few.
-
-    The next few are brought while these are taken.
-    """
-    most = _STREAMED_STEPS if self._feed.streams else self._plan.num_batches
-    parts = [steps[start : start + most] for start in range(0, len(steps), most)]
-    batches = self._batches(runs, epoch)
-    sizes = self._sizes_of_steps(most)
-
-    def bring(part: range) -> _Fed:
-      clips = np.concatenate([each.clips[part.start : part.stop].ravel() for each in batches])
-      return self._fed(runs, batches, clips, sizes)._replace(steps=part)
-
-    with ThreadPoolExecutor(1, thread_name_prefix='bringing clips') as pool:
-      coming = pool.submit(bring, parts[0])
-      for following in (*parts[1:], None):
-        now = coming.result()
-        if following is not None:
-          coming = pool.submit(bring, following)
-        yield now
-
-  def _sizes_of_steps(self, count: int) -> list[int]:
-    """Per bucket, the most clips of so many steps, of which all may be of the longest clips."""
-    sizes = []
-    for batches in reversed(self._plan.batches):
-      taken = min(count, batches)
-      count -= taken
-      sizes.insert(0, self.size * taken * self._plan.batch_size)
-    return sizes
-
-  def _fed(
-    self,
-    runs: list[_Run],
-    batches: Sequence[batching.Indices],
-    clips: np.ndarray,
-    sizes: Sequence[int],
-  ) -> _Fed:
-    """Inputs whose clips are places among `clips`, which are brought."""
-    shared, place = self._feed.of(clips, sizes)
-    inputs = []
-    for run, own in zip(runs, batches, strict=True):
-      fold = fold_inputs(self._study, run.fold)
-      valid = tuple(each._replace(clips=place(each.clips)) for each in fold.valid)
-      inputs.append((fold._replace(valid=valid), own._replace(clips=place(own.clips))))
-    return _Fed(self._put(inputs), shared, range(0))
-
-  def _put(self, trees: list) -> parallel.Tree:
-    """Puts one tree per fold on the devices; the first is repeated to fill the program."""
-    return parallel.shard(parallel.stack(trees, self.size), self._mesh)
-
   def _take_steps(
     self, state: TrainState, runs: list[_Run], epoch: int, steps: range
   ) -> TrainState:
     """Takes some steps of an epoch; each is queued while the one before it runs."""
     queued, buckets = None, fold_plan.bucket_order(self._plan, epoch)
-    for fed in self._portions(runs, epoch, steps):
+    for fed in self._feed.portions([run.fold for run in runs], epoch, steps):
       for program in self._steps:
         program.compile(state, fed.inputs, fed.shared)
       for step in fed.steps:

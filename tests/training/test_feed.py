@@ -11,7 +11,7 @@ from persona_jax.data import loading
 from persona_jax.data.study import Study
 from persona_jax.runtime import parallel, preemption
 from persona_jax.study import leave_one_speaker_out, teacher_predictions
-from persona_jax.training import pretrain
+from persona_jax.training import group_feed
 from persona_jax.training.feed import Feed
 
 
@@ -19,7 +19,7 @@ from persona_jax.training.feed import Feed
 def streamed(monkeypatch):
   """Devices without room for features, a few of which are brought at a time."""
   monkeypatch.setattr(parallel, 'feature_bytes', lambda: 0)
-  monkeypatch.setattr(pretrain, '_STREAMED_STEPS', 2)
+  monkeypatch.setattr(group_feed, '_STREAMED_STEPS', 2)
   monkeypatch.setattr(teacher_predictions, '_STREAMED_CLIPS', 7)
 
 

@@ -14,7 +14,7 @@ from persona_jax import arms
 from persona_jax.data import batching
 from persona_jax.model import predict
 from persona_jax.model.build import GROUPS, build
-from persona_jax.training import fine_tune, losses, pretrain
+from persona_jax.training import fine_tune, group_feed, losses
 
 
 def test_every_arm_that_fine_tunes_has_a_recipe(config):
@@ -28,7 +28,7 @@ def user(finished, teachers, corpus):
   clips = batching.pad(case.user.clips, len(case.user.clips))
   task = fine_tune.FoldTask(teachers[0].params, finished.normaliser(case.fold), (clips,))
   supports = finished.draws(case).support.astype(np.int32)
-  return task, supports, jax.device_put(pretrain.shared_corpus(corpus))
+  return task, supports, jax.device_put(group_feed.shared_corpus(corpus))
 
 
 EVERYTHING = fine_tune.Recipe()

@@ -12,14 +12,14 @@ from trees import leaves
 from persona_jax.data import batching
 from persona_jax.model import predict
 from persona_jax.model.build import build
-from persona_jax.training import pretrain, steps
+from persona_jax.training import group_feed, steps
 
 
 @pytest.fixture(scope='module')
 def fold(finished, corpus, config):
   """One fold as the steps see it: (steps, inputs, shared)."""
-  inputs = pretrain.fold_inputs(finished, finished.folds.all[0])
-  shared = jax.device_put(pretrain.shared_corpus(corpus))
+  inputs = group_feed.fold_inputs(finished, finished.folds.all[0])
+  shared = jax.device_put(group_feed.shared_corpus(corpus))
   lengths = finished.folds.buckets.steps
   return steps.Pretraining(build(config.model), config, lengths), inputs, shared
 
