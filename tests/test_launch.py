@@ -1,18 +1,15 @@
-"""What the launchers do, print, leave and refuse."""
+"""What studies and the commands after them do, leave and refuse."""
 
 import csv
 import hashlib
 import json
 import pathlib
 
-import jax
 import pooling
 import pytest
-from launchers import complaint, fresh, output_of, personalised_alone, run, start
+from launchers import complaint, personalised_alone, run, start
 from makers import SMALLEST, smallest_config, write_corpus
 
-from configs import synthetic
-from launch import common
 from persona_jax import arms
 from persona_jax.study.user_session import UserSession
 
@@ -190,85 +187,6 @@ def test_check_data_verifies_files(flags, tmp_path):
   assert 'different: words.csd' in complaint('check_data', *flags, f'--sha256sums={sums}')
 
 
-@pytest.mark.parametrize(
-  'flags, sentence',
-  [
-    (['--config=configs/nowhere.py'], 'nowhere.py'),
-    (['--config=configs/synthetic.py:tiny'], "config mode 'tiny': expected"),
-    (['--config.model.widht=3'], 'widht'),
-    (['--config.model.width=wide'], 'wide'),
-    (['--config.model.num_heads=7'], 'config.model.num_heads = 7: expected a divisor'),
-    (['--config=configs/mosi.py'], 'config.data.root is empty'),
-    (
-      ['--config=configs/mosi.py', '--config.data.root=/nowhere'],
-      '/nowhere/CMU_MOSI_Opinion_Labels',
-    ),
-    (['--config.study.num_users=40'], 'the corpus has 30 speakers'),
-    (
-      ['--config.model.attention=reference', '--config.model.kernel_sizes.audio=99'],
-      'config.model.kernel_sizes.audio = 99: expected at most 30',
-    ),
-    (['stray'], "argument 'stray' is not a flag"),
-    (['--config.study.shots', '1', '5'], 'lists have commas and no spaces, such as 1,2,5'),
-  ],
-)
-def test_mistakes_end_with_one_sentence(flags, sentence, tmp_path):
-  assert sentence in complaint('study', *flags, f'--workdir={tmp_path / "run"}')
-  assert not (tmp_path / 'run').exists()  # so that the advice can be followed in the same folder
-
-
-def test_debug_shows_the_traceback(tmp_path):
-  process = start('study', '--config=configs/mosi.py', f'--workdir={tmp_path}', '--debug')
-  assert 'Traceback' in process.communicate()[1] and process.returncode == 1
-
-
-@pytest.mark.parametrize(
-  'launcher',
-  [
-    'study',
-    'pretrain',
-    'train',
-    'adapt',
-    'predict',
-    'export',
-    'report',
-    'check_data',
-    'convert',
-    'benchmark',
-  ],
-)
-def test_help_is_there(launcher):
-  text = run(launcher, '--help')
-  flag = dict(report='workdir', export='predictor').get(launcher, 'config')
-  assert '--[no]debug' in text and f'--{flag}' in text
-
-
-def test_benchmark_prints_a_line_a_shape():
-  flags = [
-    '--config=configs/synthetic.py:smoke',
-    '--config.model.name=early_fusion',
-    "--config.model.modalities=('language',)",
-    '--shape=config',
-    '--repeats=1',
-  ]
-  process = fresh('benchmark', *flags)  # as users start it; it starts processes itself
-  (line,) = map(json.loads, output_of(process).splitlines())
-  assert set(line) == {
-    'shape',
-    'batch',
-    'layers',
-    'folds',
-    'device',
-    'train_step_s',
-    'eval_s',
-    'compile_s',
-    'peak_rss_mb',
-    'parameters',
-  }
-  assert line['shape'] == 'config' and line['batch'] == 32 and line['layers'] == 1
-  assert 0 < line['eval_s'] < line['train_step_s'] < line['compile_s']
-
-
 # Without those that need speakers to validate on; see tests/study/test_personas.py.
 PAPERS_ARMS = (arms.BASELINE, arms.MEAN_SHIFT, *arms.FINE_TUNED)
 
@@ -330,26 +248,3 @@ def test_every_arm_and_shots_and_seeds_in_one_study(tmp_path):
   assert mine
   for row in mine:
     assert float(row['prediction']) == pytest.approx(alone[row['clip']], abs=1e-4)
-
-
-def test_a_smoke_run_compiles_quickly(monkeypatch):
-  updates = {}
-  monkeypatch.setattr(jax.config, 'update', updates.__setitem__)
-  common.start_jax(synthetic.get_config(), 1)
-  assert 'jax_disable_most_optimizations' not in updates
-  common.start_jax(synthetic.get_config('smoke'), 1)
-  assert updates['jax_disable_most_optimizations'] is True
-
-
-def test_a_core_per_fold_and_seed(monkeypatch):
-  """One user with three seeds is three predictors, side by side where there are the cores."""
-  config, updates = synthetic.get_config(), {}
-  config.study.folds, config.study.seeds = (4,), (0, 1, 2)
-  assert common.num_folds(config) == 3
-  config.study.folds, config.study.seeds = (), ()
-  assert common.num_folds(config) == config.study.num_users
-  monkeypatch.setattr(common, 'num_cores', lambda: 2)
-  monkeypatch.setenv('XLA_FLAGS', '')
-  monkeypatch.setattr(jax.config, 'update', updates.__setitem__)
-  common.start_jax(config, 3)
-  assert updates['jax_num_cpu_devices'] == 2

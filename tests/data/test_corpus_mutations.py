@@ -25,9 +25,8 @@ CONTENTS = st.sampled_from(
 
 
 @pytest.fixture(scope='module')
-def valid(tmp_path_factory):
-  root = tmp_path_factory.mktemp('valid')
-  return writers.corpus_file(root / 'x.h5', writers.tiny(tmp_path_factory.mktemp('tiny')))
+def valid(tmp_path_factory, tiny):
+  return writers.corpus_file(tmp_path_factory.mktemp('valid') / 'x.h5', tiny)
 
 
 def replaced(file, name, *arguments, **options):

@@ -29,11 +29,6 @@ WITHOUT_ZEROS = {
 
 
 @pytest.fixture(scope='module')
-def tiny(tmp_path_factory):
-  return writers.tiny(tmp_path_factory.mktemp('tiny'))
-
-
-@pytest.fixture(scope='module')
 def mosi(mosi_root):
   return loading.load(writers.config_of(mosi_root, **MOSI_FILES))
 

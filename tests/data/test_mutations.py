@@ -15,11 +15,6 @@ CSD = ('labels', 'language', 'audio', 'vision')
 
 
 @pytest.fixture(scope='module')
-def tiny(tmp_path_factory):
-  return writers.tiny(tmp_path_factory.mktemp('tiny'))
-
-
-@pytest.fixture(scope='module')
 def valid(tmp_path_factory, tiny):
   """{format: a config of valid files in a folder of its own}."""
   folders = {

@@ -172,3 +172,8 @@ def corpus_file(path: pathlib.Path, corpus: Corpus) -> Config:
   """Our own file."""
   data.save_corpus(corpus, path)
   return config_of(path.parent, file=path.name)
+
+
+def path_of(config: Config) -> str:
+  """Of the one file that the corpus of a config is in."""
+  return f'{config.data.root}/{config.data.file}'
