@@ -5,6 +5,7 @@ import numpy as np
 
 from persona_jax.model.attention import MAPS
 from persona_jax.model.build import PersonalPredictor
+from persona_jax.runtime import compiling
 from persona_jax.types import Array, Clips, Params
 
 
@@ -29,7 +30,11 @@ def onto_language(model: PersonalPredictor, params: Params, clips: Clips) -> dic
     {modality: [T_q, T_k]} means over heads. Rows are the modality's steps and columns the words,
     the tokens last, without padding. Empty if the base model has no crossmodal encoders.
   """
-  _, state = jax.jit(lambda p: model.apply({'params': p}, clips, mutable=MAPS))(params)
+  program = jax.jit(
+    lambda p: model.apply({'params': p}, clips, mutable=MAPS),
+    compiler_options=compiling.options_of_one_call(0),  # one clip takes no time
+  )
+  _, state = program(params)
   encoders = state[MAPS]['base']
   maps = {}
   for modality, mask in clips.masks.items():

@@ -21,6 +21,8 @@ from jax import lax
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from persona_jax.runtime import compiling
+
 Tree = Any
 FOLD, TRIAL = AXES = ('fold', 'trial')
 
@@ -196,17 +198,7 @@ def over_folds(
     check_vma=False,
   )
   donated = (0,) if donate_state else ()
-  return Program(jax.jit(mapped, donate_argnums=donated, compiler_options=_compiler_options()))
-
-
-def _compiler_options() -> dict[str, Any]:
-  """What the compiler is told beyond JAX's own flags.
-
-  XLA for CPUs can make loops by MLIR or by an older way, which compiles in half of the time to
-  slower programs. Where most optimizations are off, compiling is what takes long.
-  """
-  quick = jax.config.read('jax_disable_most_optimizations')
-  return {'xla_cpu_use_fusion_emitters': False} if quick and _loops() else {}
+  return Program(jax.jit(mapped, donate_argnums=donated, compiler_options=compiling.options()))
 
 
 def _loop(function: Callable[[Tree], Tree], stacked: Tree) -> Tree:

@@ -9,13 +9,14 @@ import jax
 import numpy as np
 
 from persona_jax import config as config_lib
-from persona_jax.data import loading
+from persona_jax.data import buckets, loading
 from persona_jax.data.folds import Case, Fold
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
 from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.reporting.summaries import UserPredictions
+from persona_jax.runtime import compiling
 from persona_jax.study import workdir as workdir_lib
 from persona_jax.training import damage, fine_tune, losses, pretrain
 from persona_jax.training.fine_tune import FineTuner
@@ -79,8 +80,12 @@ class UserSession:
     """
     indices = self._indices(support)
     recipe = fine_tune.recipes(self.study.config.adapt)[arm]
+    program = jax.jit(
+      self.fine_tuner(arm).personalise,
+      compiler_options=compiling.options_of_one_call(self._seconds(len(indices))),
+    )
     params = jax.device_get(
-      jax.jit(self.fine_tuner(arm).personalise)(
+      program(
         self.teacher.params,
         self.gather(indices),
         self.study.corpus.labels[indices],
@@ -94,6 +99,11 @@ class UserSession:
         '--debug_nans finds the operation.'
       )
     return Adapted(arm, params, indices)
+
+  def _seconds(self, num_clips: int) -> float:
+    """An estimate of what fine-tuning on so many clips takes."""
+    config, longest = self.study.config, self.study.folds.buckets.longest
+    return config.adapt.num_steps * num_clips * buckets.training_s(longest, config.model)
 
   def predict(self, adapted: Adapted | None = None) -> UserPredictions:
     """Predicts all of the user's clips, with the teacher or a personalised predictor."""

@@ -32,9 +32,7 @@ def test_maps_are_of_the_valid_steps_and_sum_to_one(name, modalities):
     assert table.shape == (lengths[modality][1] + 1, 4 + 1)  # the valid steps, and a token
     np.testing.assert_allclose(table.sum(axis=1), 1, atol=1e-5)
   if found:  # the first row of vision, whose frames are 2 of 7, in the last of two layers
-    program = jax.jit(
-      lambda p: model.apply({'params': p}, clips, mutable='maps')
-    )  # read from the cache
+    program = jax.jit(lambda p: model.apply({'params': p}, clips, mutable='maps'))
     _, state = program(variables['params'])
     (layers,) = jax.tree.leaves(state['maps']['base']['vision_from_language'])
     np.testing.assert_allclose(found['vision'][0], layers[1, 0, 0, [0, 1, 2, 3, 6]], atol=1e-6)

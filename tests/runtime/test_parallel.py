@@ -1,7 +1,6 @@
-"""How folds and trials are laid over devices and their memory, and what programs are told."""
+"""How folds and trials are laid over devices and their memory."""
 
 import jax
-import numpy as np
 import pytest
 
 from persona_jax.runtime import parallel
@@ -67,20 +66,3 @@ def test_trials_of_all_folds_count_in_memory(accelerators, trial_bytes, vmapped,
   # Four devices with half of the folds and half of the trials each: 5 x 20 at a time.
   assert parallel.vmapped_trials(80, 20, mesh(2, 2), trial_bytes) == vmapped
   assert parallel.trials_of_a_call(80, vmapped, mesh(2, 2)) == 2 * length
-
-
-def test_quick_programs_of_cpus_compile_the_older_way(monkeypatch):
-  """Programs that are told so give the same."""
-
-  def double():
-    return parallel.over_folds(lambda _, x, shared: x * shared, parallel.fold_mesh())
-
-  arrays = (), np.arange(6, dtype=np.float32).reshape(2, 3), np.float32(2)
-  assert parallel._compiler_options() == {}
-  expected = double()(*arrays)
-  monkeypatch.setattr(jax.config, 'read', lambda name: name == 'jax_disable_most_optimizations')
-  (option,) = parallel._compiler_options()
-  assert option == 'xla_cpu_use_fusion_emitters'
-  np.testing.assert_array_equal(double()(*arrays), expected)
-  monkeypatch.setattr(parallel, '_loops', lambda: False)
-  assert parallel._compiler_options() == {}

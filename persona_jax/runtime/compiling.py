@@ -1,0 +1,32 @@
+"""What the compiler is told beyond JAX's own flags."""
+
+from typing import Any
+
+import jax
+
+# XLA for CPUs can make loops by MLIR or by an older way, which compiles in half of the time to
+# slower programs.
+_OLDER_EMITTERS = {'xla_cpu_use_fusion_emitters': False}
+_UNOPTIMIZED = {'xla_backend_optimization_level': 0, 'xla_llvm_disable_expensive_passes': True}
+_SHORT_S = 2  # seconds for which optimizing takes longer than it saves
+
+
+def options() -> dict[str, Any]:
+  """Options of a study's programs; those of JAX's flags apply anyway."""
+  quick = jax.config.read('jax_disable_most_optimizations')
+  return _OLDER_EMITTERS if quick and _on_cpu() else {}
+
+
+def options_of_one_call(seconds: float) -> dict[str, Any]:
+  """Options of a program that is called once; on CPUs, a short one is not optimized.
+
+  It compiles in less than half of the time, and may run for five times as long.
+
+  Args:
+    seconds: that it takes to run, optimized.
+  """
+  return _UNOPTIMIZED | _OLDER_EMITTERS if seconds < _SHORT_S and _on_cpu() else {}
+
+
+def _on_cpu() -> bool:
+  return jax.default_backend() == 'cpu'
