@@ -9,7 +9,6 @@ import numpy as np
 
 from persona_jax import config as config_lib
 from persona_jax.arms import heeding, needed
-from persona_jax.data import buckets
 from persona_jax.data.buckets import Buckets
 from persona_jax.data.folds import Case
 from persona_jax.data.study import Study
@@ -19,7 +18,7 @@ from persona_jax.runtime.progress import Progress
 from persona_jax.study import variants
 from persona_jax.study.programs import Cell, Program, Trial
 from persona_jax.study.variants import Variant
-from persona_jax.training import memory
+from persona_jax.training import fine_tune, memory
 from persona_jax.training.checkpoint import Checkpoints
 from persona_jax.training.feed import Feed, Placing
 from persona_jax.training.fine_tune import FoldTask, Recipe, Supports, recipes
@@ -118,10 +117,9 @@ class StudyPersonaliser:
     }
 
   def _seconds(self, variant: Variant) -> float:
-    """An estimate of what one support set takes; see `buckets.training_s`."""
-    config = self._study.config
+    """An estimate of what one support set takes."""
     steps = self._lengths.steps[variant.bucket]
-    return config.adapt.num_steps * variant.shots * buckets.training_s(steps, config.model)
+    return fine_tune.seconds(self._study.config, variant.shots, steps)
 
   def _support_lengths(self) -> Buckets:
     """The lengths that support sets may be padded to."""

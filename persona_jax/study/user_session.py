@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from persona_jax import config as config_lib
-from persona_jax.data import buckets, loading
+from persona_jax.data import loading
 from persona_jax.data.folds import Case, Fold
 from persona_jax.data.study import Study
 from persona_jax.errors import UserError
@@ -80,9 +80,9 @@ class UserSession:
     """
     indices = self._indices(support)
     recipe = fine_tune.recipes(self.study.config.adapt)[arm]
+    seconds = fine_tune.seconds(self.study.config, len(indices), self.study.folds.buckets.longest)
     program = jax.jit(
-      self.fine_tuner(arm).personalise,
-      compiler_options=compiling.options_of_one_call(self._seconds(len(indices))),
+      self.fine_tuner(arm).personalise, compiler_options=compiling.options_of_one_call(seconds)
     )
     params = jax.device_get(
       program(
@@ -99,11 +99,6 @@ class UserSession:
         '--debug_nans finds the operation.'
       )
     return Adapted(arm, params, indices)
-
-  def _seconds(self, num_clips: int) -> float:
-    """An estimate of what fine-tuning on so many clips takes."""
-    config, longest = self.study.config, self.study.folds.buckets.longest
-    return config.adapt.num_steps * num_clips * buckets.training_s(longest, config.model)
 
   def predict(self, adapted: Adapted | None = None) -> UserPredictions:
     """Predicts all of the user's clips, with the teacher or a personalised predictor."""

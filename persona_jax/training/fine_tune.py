@@ -11,7 +11,7 @@ import optax
 from jax import lax
 
 from persona_jax.data.batching import Indices
-from persona_jax.data.buckets import Steps
+from persona_jax.data.buckets import Steps, training_s
 from persona_jax.model import predict
 from persona_jax.model.build import GROUPS, build, call, with_distillation_token
 from persona_jax.training import losses, optimizer
@@ -48,6 +48,11 @@ def recipes(config: Config) -> dict[str, Recipe]:
     'fs_adapter': Recipe(trained=('adapter',)),
     'fs_base': Recipe(trained=('base',)),
   }
+
+
+def seconds(config: Config, num_clips: int, steps: Steps) -> float:
+  """An estimate of what fine-tuning on one support set takes, padded to `steps`."""
+  return config.adapt.num_steps * num_clips * training_s(steps, config.model)
 
 
 class Supports(NamedTuple):
