@@ -51,7 +51,12 @@ def recipes(config: Config) -> dict[str, Recipe]:
 
 
 def seconds(config: Config, num_clips: int, steps: Steps) -> float:
-  """An estimate of what fine-tuning on one support set takes, padded to `steps`."""
+  """An estimate of what fine-tuning on one support set takes.
+
+  Args:
+    config: the whole config.
+    steps: {modality: T_m} that the clips are padded to.
+  """
   return config.adapt.num_steps * num_clips * training_s(steps, config.model)
 
 
