@@ -26,6 +26,7 @@ SAVED = 'attended'  # the checkpoint name of what the backward pass needs; see `
 _LOWEST, _HIGHEST = -1e30, 1e30  # finite, so that a query without any key has a gradient of 0
 _LOG2_E, _LN_2 = math.log2(math.e), math.log(2)  # XLA's exp2 on CPUs is twice as fast as its exp
 _FEW = 8  # steps; for fewer, a matrix product costs more to start than to compute
+_FEW_SCORES = 2**12  # of a head; see `_sums_terms`
 _CHUNK_BYTES = {'cpu': 2**21}  # of scores: about a core's own cache
 _ACCELERATOR_CHUNK_BYTES = 2**30
 
@@ -132,7 +133,9 @@ def _attend(rate: float, operands: _Operands) -> Array:
 
 def _forward(rate: float, operands: _Operands):
   attended, log_normaliser = _in_chunks(
-    functools.partial(_attend_chunk, rate), operands, operands.value.swapaxes(1, 2)
+    functools.partial(_attend_chunk, rate, _sums_terms(operands)),
+    operands,
+    operands.value.swapaxes(1, 2),
   )
   attended = checkpoint_name(attended, SAVED)
   return attended, (operands, attended, checkpoint_name(log_normaliser, SAVED))
@@ -155,13 +158,16 @@ def _backward(rate: float, residuals, gradient: Array):
 _attend.defvjp(_forward, _backward)
 
 
-def _attend_chunk(rate: float, operands: _Operands, value: Array) -> tuple[Array, Array]:
+def _attend_chunk(
+  rate: float, sums_terms: bool, operands: _Operands, value: Array
+) -> tuple[Array, Array]:
   """Attended values [B H, C, T_q], and the log2 of each query's normaliser [B H, T_q].
 
   Args:
+    sums_terms: compute scores as `_sum_of_terms`.
     value: [B H, C, T_k]; XLA's matrix products are several times faster this way round.
   """
-  scores = _scores(operands)
+  scores = _scores(operands, _sum_of_terms if sums_terms else _products)
   peak = scores.max(axis=1)
   weights = jnp.exp2(scores - peak[:, None])
   total = weights.sum(axis=1)
@@ -187,9 +193,11 @@ def _gradient_chunk(
     key: [B H, C, T_k], as above.
   """
   weights = jnp.exp2(_scores(operands) - log_normaliser[:, None])
-  weight_gradient = _dropped(rate, operands, _products(operands.value, gradient))
-  mean_gradient = (gradient * attended).sum(axis=1, keepdims=True)
-  score_gradient = _LN_2 * weights * (weight_gradient - mean_gradient)
+  # d 2^x / dx = ln(2) 2^x. The factor is put on the smallest array.
+  scaled = _LN_2 * gradient
+  weight_gradient = _dropped(rate, operands, _products(operands.value, scaled))
+  mean_gradient = (scaled * attended).sum(axis=1, keepdims=True)
+  score_gradient = weights * (weight_gradient - mean_gradient)
   return (
     jnp.einsum('ndk,nkq->ndq', key, score_gradient),
     jnp.einsum('nkq,ndq->nkd', score_gradient, operands.query),
@@ -197,19 +205,35 @@ def _gradient_chunk(
   )
 
 
-def _scores(operands: _Operands) -> Array:
-  """[B H, T_k, T_q], exponents of 2; `_LOWEST` where masked."""
-  last_seen, key_rank = operands.mask
-  visible = key_rank[:, :, None] <= last_seen[:, None, :]
-  return jnp.where(visible, _products(operands.key, operands.query), _LOWEST)
-
-
 def _products(left: Array, right: Array) -> Array:
   """[B H, T_k, C] and [B H, C, T_q] -> [B H, T_k, T_q], inner products over C."""
   if min(left.shape[1], right.shape[2]) < _FEW:
-    terms = (left[:, :, d, None] * right[:, d, None, :] for d in range(left.shape[2]))
-    return cast(jax.Array, sum(terms))  # of at least one term, so never the integer 0
+    return _sum_of_terms(left, right)
   return jnp.einsum('nkd,ndq->nkq', left, right)
+
+
+def _sum_of_terms(left: Array, right: Array) -> Array:
+  """As `_products`, in one loop that XLA fuses with what follows."""
+  terms = (left[:, :, d, None] * right[:, d, None, :] for d in range(left.shape[2]))
+  return cast(jax.Array, sum(terms))  # of at least one term, so never the integer 0
+
+
+def _sums_terms(operands: _Operands) -> bool:
+  """Whether scores are had sooner as a sum of terms, which spares a pass over them for the mask.
+
+  So it is on CPUs for sequences of some 50 steps, where a loop over chunks copies what it reads.
+  Without that loop XLA would fuse the transposition of queries and keys as well, and long loops
+  fuse the slicing; both cost more than the pass.
+  """
+  few = operands.key.shape[1] * operands.query.shape[2] <= _FEW_SCORES
+  return _on_cpu() and few and _chunk_size(operands) < len(operands.key)
+
+
+def _scores(operands: _Operands, products: Callable[[Array, Array], Array] = _products) -> Array:
+  """[B H, T_k, T_q], exponents of 2; `_LOWEST` where masked."""
+  last_seen, key_rank = operands.mask
+  visible = key_rank[:, :, None] <= last_seen[:, None, :]
+  return jnp.where(visible, products(operands.key, operands.query), _LOWEST)
 
 
 def _dropped(rate: float, operands: _Operands, weights: Array) -> Array:
@@ -228,7 +252,7 @@ def _in_chunks(function: Callable, operands: _Operands, *arrays: Array) -> Any:
   vmapped.
   """
   loop = functools.partial(_loop_over_chunks, function)
-  if jax.default_backend() in _CHUNK_BYTES:
+  if _on_cpu():
     return loop(operands, *arrays)
   loop = jax.custom_batching.custom_vmap(loop)
 
@@ -252,13 +276,22 @@ def _merged(x: Array) -> Array:
 
 
 def _loop_over_chunks(function: Callable, operands: _Operands, *arrays: Array) -> Any:
-  num_heads, num_keys, _ = operands.key.shape
-  head_bytes = 4 * num_keys * operands.query.shape[2]
-  budget = _CHUNK_BYTES.get(jax.default_backend(), _ACCELERATOR_CHUNK_BYTES)
-  most = max(1, min(num_heads, budget // head_bytes))
-  size = max(n for n in range(1, most + 1) if num_heads % n == 0)
-  if size == num_heads:
+  size = _chunk_size(operands)
+  if size == len(operands.key):
     return function(operands, *arrays)
   chunks = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), (operands, *arrays))
   results = lax.map(lambda chunk: function(*chunk), chunks)
   return jax.tree.map(_merged, results)
+
+
+def _chunk_size(operands: _Operands) -> int:
+  """How many heads are computed at a time."""
+  num_heads, num_keys, _ = operands.key.shape
+  head_bytes = 4 * num_keys * operands.query.shape[2]
+  budget = _CHUNK_BYTES.get(jax.default_backend(), _ACCELERATOR_CHUNK_BYTES)
+  most = max(1, min(num_heads, budget // head_bytes))
+  return max(n for n in range(1, most + 1) if num_heads % n == 0)
+
+
+def _on_cpu() -> bool:
+  return jax.default_backend() in _CHUNK_BYTES
