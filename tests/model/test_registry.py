@@ -55,6 +55,12 @@ def test_a_base_model_of_ones_own_takes_a_distillation_token(name, monkeypatch):
   assert jax.tree.map(jnp.shape, grown) == jax.tree.map(jnp.shape, created)
 
 
+@pytest.mark.parametrize('name', registry.OURS)
+def test_our_base_models_keep_the_contract(name):
+  """A run does not check them."""
+  registry.check(name, registry.OURS[name])
+
+
 def test_an_unknown_name_is_explained():
   config = config_lib.paper().model
   config.name = 'transformer'
@@ -114,3 +120,9 @@ def test_a_base_model_that_breaks_the_contract_is_named(module, problem, monkeyp
     UserError, match=f"base model 'mine': {problem}.*persona_jax/model/registry.py"
   ):
     build(config)
+
+
+def test_an_entry_in_the_place_of_ours_is_checked(monkeypatch):
+  monkeypatch.setitem(registry.BASE_MODELS, 'mult', lambda config, num_read: OneScore(num_read))
+  with pytest.raises(UserError, match="base model 'mult': with num_read = 1 it returns"):
+    build(config_lib.paper().model)
