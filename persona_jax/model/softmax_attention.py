@@ -26,7 +26,7 @@ SAVED = 'attended'  # the checkpoint name of what the backward pass needs; see `
 _LOWEST, _HIGHEST = -1e30, 1e30  # finite, so that a query without any key has a gradient of 0
 _LOG2_E, _LN_2 = math.log2(math.e), math.log(2)  # XLA's exp2 on CPUs is twice as fast as its exp
 _FEW = 8  # steps; for fewer, a matrix product costs more to start than to compute
-_FEW_SCORES = 2**12  # of a head; see `_sums_terms`
+_FEW_SCORES, _FEW_CHANNELS = 2**12, 8  # of a head; see `_sums_terms`
 _CHUNK_BYTES = {'cpu': 2**21}  # of scores: about a core's own cache
 _ACCELERATOR_CHUNK_BYTES = 2**30
 
@@ -221,12 +221,13 @@ def _sum_of_terms(left: Array, right: Array) -> Array:
 def _sums_terms(operands: _Operands) -> bool:
   """Whether scores are had sooner as a sum of terms, which spares a pass over them for the mask.
 
-  So it is on CPUs for sequences of some 50 steps, where a loop over chunks copies what it reads.
-  Without that loop XLA would fuse the transposition of queries and keys as well, and long loops
-  fuse the slicing; both cost more than the pass.
+  So it is on CPUs for narrow heads and some 50 steps, if a loop over chunks copies what it reads.
+  Without that loop XLA would fuse the transposition of queries and keys as well, and in long loops
+  the slicing; both cost more than the pass.
   """
-  few = operands.key.shape[1] * operands.query.shape[2] <= _FEW_SCORES
-  return _on_cpu() and few and _chunk_size(operands) < len(operands.key)
+  num_heads, num_keys, num_channels = operands.key.shape
+  few = num_keys * operands.query.shape[2] <= _FEW_SCORES and num_channels <= _FEW_CHANNELS
+  return _on_cpu() and few and _chunk_size(operands) < num_heads
 
 
 def _scores(operands: _Operands, products: Callable[[Array, Array], Array] = _products) -> Array:
