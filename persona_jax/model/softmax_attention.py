@@ -219,11 +219,11 @@ def _sum_of_terms(left: Array, right: Array) -> Array:
 
 
 def _sums_terms(operands: _Operands) -> bool:
-  """Whether scores are had sooner as a sum of terms, which spares a pass over them for the mask.
+  """Whether a sum of terms is faster than a matrix product, which needs a second pass for the mask.
 
-  So it is on CPUs for narrow heads and some 50 steps, if a loop over chunks copies what it reads.
-  Without that loop XLA would fuse the transposition of queries and keys as well, and in long loops
-  the slicing; both cost more than the pass.
+  It is on CPUs, for narrow heads and some 50 steps, where a loop over chunks copies what it reads.
+  Without that loop XLA would also fuse the transposition of queries and keys, and in long loops the
+  slicing. Both cost more than the pass.
   """
   num_heads, num_keys, num_channels = operands.key.shape
   few = num_keys * operands.query.shape[2] <= _FEW_SCORES and num_channels <= _FEW_CHANNELS
