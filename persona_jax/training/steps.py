@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from persona_jax.data.batching import Indices
 from persona_jax.data.buckets import Steps
@@ -47,15 +48,12 @@ class Pretraining:
     self._optimizer = optimizer.pretraining(config.pretrain)
     self._plateau = optimizer.plateau(config.pretrain)
 
-  def _key(self, inputs: FoldInputs, use: int) -> jax.Array:
-    return jax.random.fold_in(jax.random.fold_in(fast_key(inputs.seed), inputs.rank), use)
-
   def create_state(self, inputs: FoldInputs, shared: Shared) -> TrainState:
     """Fresh parameters, from the seed and the fold's rank."""
     example = predict.gather(
       shared.clips, inputs.normaliser, jnp.zeros(1, jnp.int32), self._lengths[0]
     )
-    params = self._model.init(self._key(inputs, _INIT), example)['params']
+    params = self._model.init(_key(inputs, _INIT), example)['params']
     return state_lib.create(dict(params), self._optimizer, self._plateau, self._num_epochs)
 
   def train_step(
@@ -71,7 +69,7 @@ class Pretraining:
     batch = jax.tree.map(lambda batches: batches[state.step % len(batches)], epoch)
     clips = predict.gather(shared.clips, fold.normaliser, batch.clips, self._lengths[bucket])
     labels = shared.labels[batch.clips]
-    dropout_key = jax.random.fold_in(self._key(fold, _DROPOUT), state.step)
+    dropout_key = _key(fold, _DROPOUT, state.step)
 
     def loss_of(params):
       predictions = call(self._model, params, clips, train=True, rngs={'dropout': dropout_key})
@@ -118,6 +116,19 @@ class Pretraining:
       best_loss=jnp.where(better, loss, state.best_loss),
       best_epoch=jnp.where(better, state.epoch + 1, state.best_epoch),
     )
+
+
+def _key(fold: FoldInputs, *numbers: int | Scalar) -> jax.Array:
+  """The key of one use of randomness in a fold, told apart by `numbers`.
+
+  It is computed in a loop, whose result XLA keeps in memory. Otherwise every dropout mask would
+  compute it anew.
+  """
+  folded = jnp.stack([jnp.uint32(number) for number in (fold.rank, *numbers)])
+  key, _ = lax.scan(
+    lambda key, number: (jax.random.fold_in(key, number), None), fast_key(fold.seed), folded
+  )
+  return key
 
 
 def _first_fault(state: TrainState, loss: Array, gradients: optimizer.Vectors) -> Fault:

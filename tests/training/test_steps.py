@@ -12,6 +12,7 @@ from trees import leaves
 from persona_jax.data import batching
 from persona_jax.model import predict
 from persona_jax.model.build import build
+from persona_jax.model.fast_prng import fast_key
 from persona_jax.training import group_feed, steps
 
 
@@ -40,6 +41,23 @@ def test_a_seed_and_a_rank_make_their_own_parameters(fold, fresh):
   np.testing.assert_array_equal(kernel(create(inputs, shared)), kernel(fresh))
   for other in (inputs._replace(seed=np.int32(1)), inputs._replace(rank=np.int32(1))):
     assert (kernel(create(other, shared)) != kernel(fresh)).all()
+
+
+def test_seed_then_rank_then_use_make_the_key(fold, finished, config):
+  """Runs of earlier versions are drawn again only if a fold's key stays the same."""
+  training, inputs, shared = fold
+  inputs = inputs._replace(seed=np.int32(3), rank=np.int32(2))
+  key = jax.random.fold_in(jax.random.fold_in(fast_key(3), 2), 0)
+  clip = predict.gather(
+    shared.clips, inputs.normaliser, jnp.zeros(1, int), finished.folds.buckets.steps[0]
+  )
+
+  def kernel(params):
+    return params['base']['heads']['head']['expand']['kernel']
+
+  expected = jax.jit(lambda: kernel(build(config.model).init(key, clip)['params']))()
+  created = jax.jit(lambda: kernel(training.create_state(inputs, shared).params))()
+  np.testing.assert_array_equal(created, expected)
 
 
 def test_one_step_moves_every_parameter_and_counts(fold, fresh, finished):
