@@ -24,7 +24,7 @@ from persona_jax.types import Array
 
 SAVED = 'attended'  # the checkpoint name of what the backward pass needs; see `encoder._scanned`
 _LOWEST, _HIGHEST = -1e30, 1e30  # finite, so that a query without any key has a gradient of 0
-_LOG2_E, _LN_2 = math.log2(math.e), math.log(2)  # XLA's exp2 on CPUs is twice as fast as its exp
+_LOG2_E, _LN_2 = math.log2(math.e), math.log(2)  # weights are powers of 2
 _FEW = 8  # steps; for fewer, a matrix product costs more to start than to compute
 _FEW_SCORES, _FEW_CHANNELS = 2**12, 8  # of a head; see `_sums_terms`
 _CHUNK_BYTES = {'cpu': 2**21}  # of scores: about a core's own cache
