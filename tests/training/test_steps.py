@@ -44,7 +44,7 @@ def test_a_seed_and_a_rank_make_their_own_parameters(fold, fresh):
 
 
 def test_seed_then_rank_then_use_make_the_key(fold, finished, config):
-  """Runs of earlier versions are drawn again only if a fold's key stays the same."""
+  """With another key, runs of earlier versions could not be repeated."""
   training, inputs, shared = fold
   inputs = inputs._replace(seed=np.int32(3), rank=np.int32(2))
   key = jax.random.fold_in(jax.random.fold_in(fast_key(3), 2), 0)
