@@ -1,14 +1,16 @@
 """From a config to a model: the User Adapter in front of a base model of the registry."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any, cast
 
 import jax
+import ml_collections
 from flax import linen as nn
 
 from persona_jax.errors import UserError
 from persona_jax.model.adapter import UserAdapter
-from persona_jax.model.registry import base_model
+from persona_jax.model.registry import BaseModel, base_model
 from persona_jax.types import Array, Clips, Config, Params
 
 GROUPS = ('adapter', 'base')  # the two halves of a predictor's parameters
@@ -44,9 +46,16 @@ def call(module: nn.Module, params: Params, *args: Any, **kwargs: Any) -> jax.Ar
 def build(config: Config, distilling: bool = False) -> PersonalPredictor:
   """Builds the predictor that `config.model` describes, with a distillation token if `distilling`.
 
+  Equal arguments give the same object, by which `predict.predict` knows what it traced before.
+
   Raises:
     UserError: the base model breaks its contract; see `persona_jax.model.registry`.
   """
+  return _build(base_model(config.name), ml_collections.FrozenConfigDict(config), distilling)
+
+
+@functools.lru_cache
+def _build(entry: BaseModel, config: Config, distilling: bool) -> PersonalPredictor:
   reference = config.attention == 'reference'
   adapter = UserAdapter(
     config.width,
@@ -56,8 +65,7 @@ def build(config: Config, distilling: bool = False) -> PersonalPredictor:
     padding='VALID' if reference else 'SAME',
     distilling=distilling,
   )
-  base = base_model(config.name)(config, 1 + distilling)
-  return PersonalPredictor(adapter, base, attend_to_padding=reference)
+  return PersonalPredictor(adapter, entry(config, 1 + distilling), attend_to_padding=reference)
 
 
 def expect_kernels_fit(config: Config, steps: Mapping[str, int]) -> None:

@@ -35,8 +35,29 @@ def standardised(clips: Clips, normaliser: Normaliser) -> Clips:
 
 
 def predict(model: PersonalPredictor, params: Params, clips: Clips) -> Array:
-  """Predicts sentiment [n] of standardised clips [n], without dropout."""
-  return call(model, params, clips)
+  """Predicts sentiment [n] of standardised clips [n], without dropout.
+
+  Programs that predict clips of one shape with one model share its trace.
+  """
+  return _traced(_Same(model))(params, clips)
+
+
+class _Same:
+  """A model, equal to none but itself: its attributes need not be hashable."""
+
+  def __init__(self, model: PersonalPredictor):
+    self.model = model
+
+  def __hash__(self) -> int:
+    return id(self.model)
+
+  def __eq__(self, other: object) -> bool:
+    return isinstance(other, _Same) and self.model is other.model
+
+
+@functools.lru_cache
+def _traced(same: _Same) -> Callable[[Params, Clips], Array]:
+  return jax.jit(functools.partial(call, same.model), inline=True)
 
 
 def predict_and_read(model: PersonalPredictor, params: Params, clips: Clips) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from makers import everything, predicted
 from configs import synthetic
 from persona_jax.data import batching, loading, normalize
 from persona_jax.model import predict
-from persona_jax.model.build import build
+from persona_jax.model.build import PersonalPredictor, build
 from persona_jax.model.fast_prng import fast_key
 
 
@@ -82,3 +82,25 @@ def test_what_is_read_makes_the_prediction(name, monkeypatch):
   block = read + inner @ head['contract']['kernel'] + head['contract']['bias']
   by_hand = (block @ head['score']['kernel'] + head['score']['bias'])[:, 0]
   np.testing.assert_allclose(predictions, by_hand, atol=1e-5)
+
+
+def test_programs_share_the_trace_of_a_model_and_a_shape(config, corpus, fitted, monkeypatch):
+  traced, scores = [], PersonalPredictor.scores
+  monkeypatch.setattr(
+    PersonalPredictor, 'scores', lambda self, *given: traced.append(self) or scores(self, *given)
+  )
+  config = config.copy_and_resolve_references()
+  config.model.dropout.output = 0.123  # a model that no other test has traced
+  clips = predict.gather(corpus.clips, fitted, np.arange(3), corpus.clips.steps)
+  params = jax.eval_shape(build(config.model).init, fast_key(0), clips)['params']
+  traced.clear()
+
+  def trace(model, clips, factor):
+    jax.eval_shape(lambda params: factor * predict.predict(model, params, clips), params)
+    return len(traced)
+
+  assert trace(build(config.model), clips, 2) == trace(build(config.model), clips, 3) == 1
+  fewer = predict.gather(corpus.clips, fitted, np.arange(2), corpus.clips.steps)
+  assert trace(build(config.model), fewer, 2) == 2
+  config.model.dropout.output = 0.124
+  assert trace(build(config.model), clips, 2) == 3

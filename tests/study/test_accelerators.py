@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from persona_jax.model import softmax_attention
+from persona_jax.model import build, softmax_attention
 from persona_jax.runtime import parallel
 from persona_jax.study.adaptation import StudyPersonaliser
 from persona_jax.training import memory, pretrain
@@ -19,6 +19,7 @@ def config(config):
 def accelerators(monkeypatch):
   monkeypatch.setattr(parallel, '_loops', lambda: False)
   monkeypatch.setattr(softmax_attention, '_CHUNK_BYTES', {})
+  monkeypatch.setattr(build, '_build', build._build.__wrapped__)  # models not traced before
   monkeypatch.setattr(softmax_attention, '_ACCELERATOR_CHUNK_BYTES', 10**5)
 
 
