@@ -11,6 +11,7 @@ program on the same host values, and process 0 alone writes files and speaks.
 
 import math
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -144,10 +145,20 @@ class Program:
     self._compiled: Future | None = None
 
   def compile(self, *arrays: Tree) -> None:
-    """Begins to compile for arrays of these shapes, the only ones that it is called with then."""
+    """Begins to compile for arrays of these shapes, the only ones that it is called with then.
+
+    Programs are traced one after the other, in the order of these calls.
+
+    Args:
+      arrays: or what `replicate` returns with `shapes_alone`.
+    """
     if self._compiled is None and not without_jit():
-      shapes = jax.tree.map(_shape, arrays)
-      self._compiled = _COMPILING.submit(lambda: self._function.lower(*shapes).compile())
+      self._compiled = _COMPILING.submit(self._compile, jax.tree.map(_shape, arrays))
+
+  def _compile(self, shapes: tuple[Tree, ...]) -> Any:
+    with _TRACING:
+      lowered = self._function.lower(*shapes)
+    return lowered.compile()
 
   def lower(self, *arrays: Tree) -> Any:
     """As of a jitted function, for what the compiler says of it."""
@@ -159,7 +170,9 @@ class Program:
     return self._compiled.result()(*arrays)
 
 
-# Python traces one program at a time, and the compiler works beside it.
+# Two programs traced in turns would both be late: Python runs one thread at a time. The compiler
+# works beside it.
+_TRACING = threading.Lock()
 _COMPILING = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix='compiling')
 
 
@@ -214,29 +227,38 @@ def is_primary_process() -> bool:
   return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
-def shard(tree: Tree, mesh: Mesh) -> Tree:
-  """Puts a host tree with a leading fold axis on the mesh."""
-  return _put(tree, NamedSharding(mesh, PartitionSpec(FOLD)))
+def shard(tree: Tree, mesh: Mesh, shapes_alone: bool = False) -> Tree:
+  """Puts a host tree with a leading fold axis on the mesh; `shapes_alone` as of `replicate`."""
+  return _put(tree, NamedSharding(mesh, PartitionSpec(FOLD)), shapes_alone)
 
 
-def shard_trials(tree: Tree, mesh: Mesh) -> Tree:
-  """Puts a host tree with leading axes of folds and trials on a `trial_mesh`."""
-  return _put(tree, NamedSharding(mesh, PartitionSpec(FOLD, TRIAL)))
+def shard_trials(tree: Tree, mesh: Mesh, shapes_alone: bool = False) -> Tree:
+  """Puts a host tree with leading axes of folds and trials on a `trial_mesh`; as `shard`."""
+  return _put(tree, NamedSharding(mesh, PartitionSpec(FOLD, TRIAL)), shapes_alone)
 
 
-def replicate(tree: Tree, mesh: Mesh) -> Tree:
-  """Puts a host tree on every device of the mesh."""
-  return _put(tree, NamedSharding(mesh, PartitionSpec()))
+def replicate(tree: Tree, mesh: Mesh, shapes_alone: bool = False) -> Tree:
+  """Puts a host tree on every device of the mesh.
+
+  Args:
+    shapes_alone: put nothing there, and return the shapes, types and shardings that it would have;
+      enough for `Program.compile`.
+  """
+  return _put(tree, NamedSharding(mesh, PartitionSpec()), shapes_alone)
 
 
-def _put(tree: Tree, sharding: NamedSharding) -> Tree:
+def _put(tree: Tree, sharding: NamedSharding, shapes_alone: bool) -> Tree:
   """Each process fills its own devices from its own copy of the host arrays."""
 
   def put(leaf):
     leaf = np.asarray(leaf)
     return jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index])
 
-  return jax.tree.map(put, tree)
+  def shape(leaf):
+    dtype = jax.dtypes.canonicalize_dtype(leaf.dtype)
+    return jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=sharding)
+
+  return jax.tree.map(shape if shapes_alone else put, tree)
 
 
 def fetch(tree: Tree) -> Tree:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from persona_jax import config as config_lib
@@ -24,12 +25,29 @@ from persona_jax.training.feed import Feed, Placing
 from persona_jax.training.fine_tune import FoldTask, Recipe, Supports, recipes
 from persona_jax.training.pretrain import Pretrained
 from persona_jax.training.steps import Shared
+from persona_jax.types import Params
 
 STAGE = 'adapt'
 
 
 # {case name: {cell: [R, n] predictions of all the user's clips}}
 Results = dict[str, dict[Cell, np.ndarray]]
+
+
+class _Group(NamedTuple):
+  """Users who are personalised together.
+
+  Attributes:
+    cases: at most `size`.
+    teachers: the parameters of every case's teacher.
+    size: the users that a program holds.
+    shapes_alone: nothing is brought to the devices; programs are compiled only.
+  """
+
+  cases: Sequence[Case]
+  teachers: Sequence[Params]
+  size: int
+  shapes_alone: bool = False
 
 
 class _Call(NamedTuple):
@@ -40,10 +58,20 @@ class _Call(NamedTuple):
   trials: Sequence[Sequence[Trial]]
 
 
+class _Work(NamedTuple):
+  """What a program has to do for some users: their trials, and all of it on the devices."""
+
+  todos: Sequence[Sequence[Trial]]
+  tasks: FoldTask
+  shared: Shared
+  calls: Sequence[_Call]
+
+
 class StudyPersonaliser:
   """Runs the programs of the study's arms over the users of the chosen folds."""
 
   def __init__(self, study: Study):
+    """Loads what earlier runs have personalised."""
     self._study, config = study, study.config
     self._cases = study.folds.cases_of_teachers
     self._mesh = parallel.trial_mesh(len(self._cases))
@@ -66,6 +94,24 @@ class StudyPersonaliser:
       program.name: variants.choose(self._needed_variants(program), self._seconds, padding)
       for program in self._programs
     }
+    for case in self._cases:
+      for program in self._programs:
+        self._load(case, program)
+
+  def compile_ahead(self, like: Params) -> None:
+    """Begins to compile what the first users need, whose teachers are still to be trained.
+
+    Args:
+      like: the shapes and types of a teacher's parameters.
+    """
+    todo = self._lacking(self._cases, self._programs)
+    if todo:
+      untrained = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+      size = self._group_size(untrained)
+      for program in self._programs:
+        if lacking := self._lacking(todo[:size], [program]):
+          teachers = [untrained] * len(lacking)
+          self._lay_out(program, _Group(lacking, teachers, size, shapes_alone=True))
 
   def run(self, teachers: Sequence[Pretrained]) -> Iterator[Results]:
     """Personalises what is still to do, and yields whenever some users are done.
@@ -82,39 +128,39 @@ class StudyPersonaliser:
       UserError: a prediction is not finite.
     """
     cases, folds = self._cases, self._study.folds.of_teachers
-    teacher_of = {fold.name: teacher for fold, teacher in zip(folds, teachers, strict=True)}
-    for case in cases:
-      for program in self._programs:
-        self._load(case, program)
-    complete = self._complete()
-    todo = [case for case in cases if case.name not in complete]
+    params_of = {fold.name: teacher.params for fold, teacher in zip(folds, teachers, strict=True)}
+    todo = self._lacking(cases, self._programs)
     several = self._study.folds.num_teachers
     unit = f'users of {several} teachers' if several > 1 else 'users'
     with Progress('personalising', len(cases), unit) as progress:
       progress.advance(len(cases) - len(todo))
-      yield complete
+      yield self._complete()
       if not todo:
         return
-      largest = Variant(max(config_lib.shots(self._study.config)), len(self._lengths.steps) - 1)
-      trial_bytes = self._trial_bytes(teachers[0], largest)
-      size = parallel.group_size(len(cases), self._mesh, trial_bytes)
+      size = self._group_size(teachers[0].params)
       for start in range(0, len(todo), size):
         group = todo[start : start + size]
         for program in self._programs:
           if preemption.requested():
             raise preemption.Preempted(f'with {len(self._complete())} {unit} personalised')
-          if lacking := [case for case in group if self._todo(case, program)]:
-            of_group = [teacher_of[case.fold.name] for case in lacking]
-            self._run(program, lacking, of_group, size)
+          if lacking := self._lacking(group, [program]):
+            of_lacking = [params_of[case.fold.name] for case in lacking]
+            self._run(program, _Group(lacking, of_lacking, size))
         progress.advance(len(group), f'user {group[-1].user.name}')
         yield self._complete()
 
+  def _lacking(self, cases: Sequence[Case], programs: Sequence[Program]) -> list[Case]:
+    """The cases for which any of the programs has something to do."""
+    return [case for case in cases if any(self._todo(case, program) for program in programs)]
+
   def _complete(self) -> Results:
-    return {
-      case.name: self._results[case.name]
-      for case in self._cases
-      if not any(self._todo(case, program) for program in self._programs)
-    }
+    lacking = {case.name for case in self._lacking(self._cases, self._programs)}
+    return {case.name: self._results[case.name] for case in self._cases if case.name not in lacking}
+
+  def _group_size(self, params: Params) -> int:
+    """How many users a program holds, each personalising a copy of `params`."""
+    largest = Variant(max(config_lib.shots(self._study.config)), len(self._lengths.steps) - 1)
+    return parallel.group_size(len(self._cases), self._mesh, self._trial_bytes(params, largest))
 
   def _seconds(self, variant: Variant) -> float:
     """An estimate of what one support set takes."""
@@ -178,44 +224,38 @@ class StudyPersonaliser:
       _, arrays = saved.newest() or (0, {})
     self._results[case.name] |= {Cell.named(name): rows for name, rows in arrays.items()}
 
-  def _run(
-    self,
-    program: Program,
-    cases: Sequence[Case],
-    teachers: Sequence[Pretrained],
-    size: int,
-  ) -> None:
-    """Runs one program for at most `size` users: each user's cells and draws still to do."""
-    shared, place = self._brought(cases, size)
+  def _lay_out(self, program: Program, group: _Group) -> _Work:
+    """What a program has to do for some users; begins to compile it."""
+    shared, place = self._brought(group)
     tasks = [
-      self._task(case, teacher, place) for case, teacher in zip(cases, teachers, strict=True)
+      self._task(case, params, place)
+      for case, params in zip(group.cases, group.teachers, strict=True)
     ]
-    laid = parallel.shard(parallel.stack(tasks, size), self._mesh)
-    todos = [self._todo(case, program) for case in cases]
+    laid = parallel.shard(parallel.stack(tasks, group.size), self._mesh, group.shapes_alone)
+    todos = [self._todo(case, program) for case in group.cases]
     by_variant = [
-      self._by_variant(case, program, todo) for case, todo in zip(cases, todos, strict=True)
+      self._by_variant(case, program, todo) for case, todo in zip(group.cases, todos, strict=True)
     ]
     calls = [
       call
       for variant in self._variants[program.name]
       for call in self._calls(
-        program,
-        variant,
-        cases,
-        [trials.get(variant, []) for trials in by_variant],
-        teachers[0],
-        size,
-        place,
+        program, variant, group, [trials.get(variant, []) for trials in by_variant], place
       )
     ]
     for call in calls:
       call.program.compile(laid, call.supports, shared)
-    rows: list[dict[Trial, np.ndarray]] = [{} for _ in cases]
-    for call in calls:
-      found = parallel.fetch(call.program(laid, call.supports, shared))
-      for its_rows, trials, its_found in zip(rows, call.trials, found[: len(cases)], strict=True):
+    return _Work(todos, laid, shared, calls)
+
+  def _run(self, program: Program, group: _Group) -> None:
+    """Does what a program has to do for some users, and saves it."""
+    work = self._lay_out(program, group)
+    rows: list[dict[Trial, np.ndarray]] = [{} for _ in group.cases]
+    for call in work.calls:
+      found = parallel.fetch(call.program(work.tasks, call.supports, work.shared))
+      for its_rows, trials, its_found in zip(rows, call.trials, found[: len(rows)], strict=True):
         its_rows.update(zip(trials, its_found[: len(trials)], strict=True))
-    for case, todo, its_rows in zip(cases, todos, rows, strict=True):
+    for case, todo, its_rows in zip(group.cases, work.todos, rows, strict=True):
       predictions = [self._restored(case, its_rows[trial]) for trial in todo]
       self._keep(case, program, todo, np.array(predictions))
 
@@ -223,28 +263,26 @@ class StudyPersonaliser:
     self,
     program: Program,
     variant: Variant,
-    cases: Sequence[Case],
+    group: _Group,
     of_variant: Sequence[Sequence[Trial]],
-    teacher: Pretrained,
-    size: int,
     place: Placing,
   ) -> Iterator[_Call]:
     """What is to do of a variant, each case's trials of it, in as many calls as it takes."""
     most = max(map(len, of_variant))
     vmapped = parallel.vmapped_trials(
-      max(1, most), size, self._mesh, self._trial_bytes(teacher, variant)
+      max(1, most), group.size, self._mesh, self._trial_bytes(group.teachers[0], variant)
     )
     length = parallel.trials_of_a_call(most, vmapped, self._mesh)
     for start in range(0, most, length):
       now = [trials[start : start + length] for trials in of_variant]
       supports = [
         program.supports(self._drawn(case), trials, variant.shots, length)
-        for case, trials in zip(cases, now, strict=True)
+        for case, trials in zip(group.cases, now, strict=True)
       ]
       supports = [each._replace(clips=place(np.asarray(each.clips))) for each in supports]
       yield _Call(
         program.of(variant, vmapped, self._mesh),
-        parallel.shard_trials(parallel.stack(supports, size), self._mesh),
+        parallel.shard_trials(parallel.stack(supports, group.size), self._mesh, group.shapes_alone),
         now,
       )
 
@@ -289,31 +327,31 @@ class StudyPersonaliser:
     with self._checkpoints(case, program) as saved:
       saved.save(max(saved.steps(), default=0) + 1, its)
 
-  def _trial_bytes(self, teacher: Pretrained, variant: Variant) -> int:
+  def _trial_bytes(self, params: Params, variant: Variant) -> int:
     config = self._study.config
     return memory.copy_bytes(
-      teacher.params,
+      params,
       self._lengths.steps[variant.bucket],
       self._study.corpus.clips.widths,
       variant.shots,
       config.model,
     )
 
-  def _brought(self, cases: Sequence[Case], size: int) -> tuple[Shared, Placing]:
-    """The clips of at most `size` users on the devices, and the supports they are given."""
+  def _brought(self, group: _Group) -> tuple[Shared, Placing]:
+    """The clips of some users on the devices, and the supports they are given."""
     study = self._study
-    drawn = [support.ravel() for case in cases for support in self._drawn(case).values()]
-    clips = np.concatenate([*(case.user.clips for case in cases), *drawn])
+    drawn = [support.ravel() for case in group.cases for support in self._drawn(case).values()]
+    clips = np.concatenate([*(case.user.clips for case in group.cases), *drawn])
     given = (
       len(study.conditions) * study.config.study.num_draws * max(config_lib.shots(study.config))
     )
-    most = [size * count for count in study.folds.user_sizes]
-    most[-1] += size * given
-    return self._feed.of(clips, most)
+    most = [group.size * count for count in study.folds.user_sizes]
+    most[-1] += group.size * given
+    return self._feed.of(clips, most, group.shapes_alone)
 
-  def _task(self, case: Case, teacher: Pretrained, place: Placing) -> FoldTask:
+  def _task(self, case: Case, params: Params, place: Placing) -> FoldTask:
     return FoldTask(
-      teacher.params,
+      params,
       self._study.normaliser(case.fold),
       tuple(
         part._replace(clips=place(part.clips))

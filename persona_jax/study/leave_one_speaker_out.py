@@ -56,13 +56,14 @@ def run(config: Config, workdir: pathlib.Path, tensorboard: bool = False) -> str
     The report; an empty string on a process that is not the primary one.
   """
   with opened(config, workdir) as study:
-    teachers = pretrain_folds(study, tensorboard)
+    personaliser = StudyPersonaliser(study)
+    teachers = pretrain_folds(study, tensorboard, personaliser.compile_ahead)
     names = [fold.name for fold in study.folds.of_teachers]
     predictions = teacher_predictions.predict_with_teacher(study, teachers)
     of_teacher = dict(zip(names, predictions, strict=True))
     bayesian = BayesianArms(study, teachers)
     recorder = Recorder(study)
-    for results in StudyPersonaliser(study).run(teachers):
+    for results in personaliser.run(teachers):
       for case in study.folds.cases:
         each = study.folds.of_all_teachers(case)
         if case.name not in recorder.trials and all(one.name in results for one in each):
@@ -87,10 +88,16 @@ def pretrain_only(
     return study, pretrain_folds(study, tensorboard)
 
 
-def pretrain_folds(study: Study, tensorboard: bool) -> list[Pretrained]:
-  """Pre-trains the chosen folds, and writes their learning curves to `curves.csv`."""
+def pretrain_folds(
+  study: Study, tensorboard: bool, meanwhile: pretrain.Meanwhile | None = None
+) -> list[Pretrained]:
+  """Pre-trains the chosen folds, and writes their learning curves to `curves.csv`.
+
+  Args:
+    meanwhile: as of `pretrain.pretrain`.
+  """
   with epoch_log(study.workdir, tensorboard) as log:
-    teachers = pretrain.pretrain(study, log)
+    teachers = pretrain.pretrain(study, log, meanwhile)
   if parallel.is_primary_process():
     records.write_curves(
       study.workdir,

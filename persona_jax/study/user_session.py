@@ -20,6 +20,7 @@ from persona_jax.runtime import compiling
 from persona_jax.study import workdir as workdir_lib
 from persona_jax.training import damage, fine_tune, losses, pretrain
 from persona_jax.training.fine_tune import FineTuner
+from persona_jax.training.first_states import FirstStates
 from persona_jax.training.pretrain import Pretrained
 from persona_jax.types import Clips, Config, Params
 
@@ -170,7 +171,7 @@ def teacher_of(study: Study, fold: Fold) -> Pretrained:
     UserError: its pre-training has not ended, or it is damaged.
   """
   try:
-    teacher = pretrain.load(study, fold, pretrain.state_shapes(study).params)
+    teacher = pretrain.load(study, fold, FirstStates(study).shapes().params)
   except damage.Damaged as error:
     raise UserError(
       f'a saved predictor is damaged ({error}); run launch.study again, which replaces it.'

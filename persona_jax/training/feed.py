@@ -34,15 +34,19 @@ class Feed:
     if self.streams:
       _LOG.info('%.1f GB of features are streamed, since the devices have less room.', size / 1e9)
 
-  def of(self, clips: np.ndarray, most: Sequence[int]) -> tuple[Shared, Placing]:
+  def of(
+    self, clips: np.ndarray, most: Sequence[int], shapes_alone: bool = False
+  ) -> tuple[Shared, Placing]:
     """What a call needs on the devices, and where its clips are there.
 
     Args:
       clips: indices into the corpus of all clips that the call uses.
       most: per bucket, the most clips of any such call; programs are compiled for so many.
+      shapes_alone: as of `parallel.replicate`.
     """
     if not self.streams:
-      return self._all, lambda indices: indices
+      everything = self._everything(shapes_alone=True) if shapes_alone else self._all
+      return everything, lambda indices: indices
     own = np.unique(clips)
     rows = {
       m: sum(count * steps[m] for count, steps in zip(most, self._buckets.steps, strict=True))
@@ -52,8 +56,12 @@ class Feed:
     labels[: len(own)] = self._corpus.labels[own]
     shared = Shared(self._corpus.clips.subset(own, len(labels), rows), labels)
     place = functools.partial(batching.places_among, own)
-    return parallel.replicate(shared, self._mesh), place
+    return parallel.replicate(shared, self._mesh, shapes_alone), place
 
   @functools.cached_property
   def _all(self) -> Shared:
-    return parallel.replicate(Shared(self._corpus.clips, self._corpus.labels), self._mesh)
+    return self._everything(shapes_alone=False)
+
+  def _everything(self, shapes_alone: bool) -> Shared:
+    shared = Shared(self._corpus.clips, self._corpus.labels)
+    return parallel.replicate(shared, self._mesh, shapes_alone)

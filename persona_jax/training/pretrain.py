@@ -20,13 +20,15 @@ from persona_jax.runtime import parallel, preemption
 from persona_jax.runtime.progress import Progress
 from persona_jax.training import damage, items, memory
 from persona_jax.training.checkpoint import Checkpoints
-from persona_jax.training.group_feed import GroupFeed, fold_inputs, shared_corpus
+from persona_jax.training.first_states import FirstStates
+from persona_jax.training.group_feed import Fed, GroupFeed
 from persona_jax.training.state import TrainState
 from persona_jax.training.steps import Pretraining
 from persona_jax.types import Params
 
 STAGE = 'pretrain'
 EpochLog = Callable[[Fold, int, float, float], None]  # epoch from 1, training and validation loss
+Meanwhile = Callable[[Params], None]  # of the shapes and types of a teacher's parameters
 _LOG = logging.getLogger(__name__)
 
 
@@ -46,17 +48,21 @@ class Pretrained:
   curves: np.ndarray
 
 
-def pretrain(study: Study, log: EpochLog | None = None) -> list[Pretrained]:
+def pretrain(
+  study: Study, log: EpochLog | None = None, meanwhile: Meanwhile | None = None
+) -> list[Pretrained]:
   """Pre-trains the chosen folds' teachers, or finishes what an interrupted run began.
 
   Args:
     log: is called at the end of every epoch of every fold.
+    meanwhile: is called once if anything is to train, when its programs begin to be compiled.
 
   Returns:
     The teachers in the order of `FoldPlan.of_teachers`.
   """
   folds, epochs = study.folds.of_teachers, study.config.pretrain.num_epochs
-  like = state_shapes(study)
+  first = FirstStates(study)
+  like = first.shapes()
   results: dict[str, Pretrained] = {}
   for fold in folds:
     if (teacher := _load_or_set_aside(study, fold, like.params)) is not None:
@@ -65,7 +71,7 @@ def pretrain(study: Study, log: EpochLog | None = None) -> list[Pretrained]:
   with Progress('pre-training', len(folds) * epochs, 'epochs') as progress:
     progress.advance((len(folds) - len(todo)) * epochs)
     if todo:
-      trainer = _Trainer(study, like, log, progress)
+      trainer = _Trainer(study, first, log, meanwhile, progress)
       for group in (todo[i : i + trainer.size] for i in range(0, len(todo), trainer.size)):
         results |= zip((fold.name for fold in group), trainer.train(group), strict=True)
   return [results[fold.name] for fold in folds]
@@ -99,21 +105,14 @@ def _load_or_set_aside(study: Study, fold: Fold, like: Params) -> Pretrained | N
     return None
 
 
-def state_shapes(study: Study) -> TrainState:
-  """Shapes and types of a fold's state, by which a checkpoint is read; the same for all folds."""
-  steps = Pretraining(build(study.config.model), study.config, study.folds.buckets.steps)
-  inputs = fold_inputs(study, study.folds.all[0])
-  return jax.eval_shape(steps.create_state, inputs, shared_corpus(study.corpus))
-
-
 @dataclasses.dataclass
 class _Run:
-  """A fold's progress: its steps done, and the host state after them, None before the first."""
+  """A fold's progress: its steps done, and the host state after them."""
 
   fold: Fold
   saved: Checkpoints
   step: int
-  state: TrainState | None
+  state: TrainState
 
 
 class _Trainer:
@@ -123,8 +122,17 @@ class _Trainer:
     size: the folds that the program holds.
   """
 
-  def __init__(self, study: Study, like: TrainState, log: EpochLog | None, progress: Progress):
-    self._study, self._like, self._log, self._progress = study, like, log, progress
+  def __init__(
+    self,
+    study: Study,
+    first: FirstStates,
+    log: EpochLog | None,
+    meanwhile: Meanwhile | None,
+    progress: Progress,
+  ):
+    self._study, self._first, self._progress = study, first, progress
+    self._log, self._meanwhile = log, meanwhile
+    self._like = first.shapes()
     self._plan, config = study.folds, study.config
     self._last = config.pretrain.num_epochs * self._plan.num_batches
     mesh = parallel.fold_mesh()
@@ -132,7 +140,7 @@ class _Trainer:
       len(self._plan.of_teachers),
       mesh,
       memory.copy_bytes(
-        like.params,
+        self._like.params,
         self._plan.buckets.longest,
         study.corpus.clips.widths,
         self._plan.batch_size,
@@ -141,9 +149,6 @@ class _Trainer:
     )
     self._feed = GroupFeed(study, self.size, mesh)
     steps = Pretraining(build(config.model), config, self._plan.buckets.steps)
-    self._create = parallel.over_folds(
-      lambda _, inputs, shared: steps.create_state(inputs, shared), mesh
-    )
     self._steps = [
       parallel.over_folds(functools.partial(steps.train_step, bucket), mesh, donate_state=True)
       for bucket in range(len(self._plan.batches))
@@ -174,11 +179,12 @@ class _Trainer:
 
   def _begin(self, fold: Fold, saved: Checkpoints) -> _Run:
     begun = bool(saved.steps())
-    step, state = saved.newest(self._like) or (0, None)
-    if begun and state is None:
+    found = saved.newest(self._like)
+    if begun and found is None:
       _LOG.warning(
         'No undamaged checkpoint of %s is left; its pre-training starts over.', fold.name
       )
+    step, state = found or (0, self._first.of(fold))
     self._progress.advance(step // self._plan.num_batches)
     return _Run(fold, saved, step, state)
 
@@ -186,16 +192,11 @@ class _Trainer:
     """Takes folds that have done equally many steps to the step `until`."""
     step, num_batches = runs[0].step, self._plan.num_batches
     validation = self._feed.validation([run.fold for run in runs])
-    state = (
-      self._feed.put([run.state for run in runs])
-      if step
-      else self._create((), validation.inputs[0], validation.shared)
-    )
-    self._end_epoch.compile(state, validation.inputs, validation.shared)
+    state = self._feed.put([run.state for run in runs])
     while step < until:
       epoch, first = divmod(step, num_batches)
       steps = range(first, min(num_batches, until - epoch * num_batches))
-      state = self._take_steps(state, runs, epoch, steps)
+      state = self._take_steps(state, runs, epoch, steps, validation)
       step = epoch * num_batches + steps.stop
       if steps.stop == num_batches:
         state = self._end_epoch(state, validation.inputs, validation.shared)
@@ -205,13 +206,12 @@ class _Trainer:
       run.step, run.state = step, run_state
 
   def _take_steps(
-    self, state: TrainState, runs: list[_Run], epoch: int, steps: range
+    self, state: TrainState, runs: list[_Run], epoch: int, steps: range, validation: Fed
   ) -> TrainState:
     """Takes some steps of an epoch; each is queued while the one before it runs."""
     queued, buckets = None, fold_plan.bucket_order(self._plan, epoch)
     for fed in self._feed.portions([run.fold for run in runs], epoch, steps):
-      for program in self._steps:
-        program.compile(state, fed.inputs, fed.shared)
+      self._compile(state, fed, validation)
       for step in fed.steps:
         if preemption.requested():
           self._stop(state, runs, epoch, step)
@@ -219,6 +219,15 @@ class _Trainer:
         before, queued = queued, jnp.copy(state.step)  # the state itself is given to the next step
         jax.block_until_ready(before)
     return state
+
+  def _compile(self, state: TrainState, fed: Fed, validation: Fed) -> None:
+    """Begins to compile what is needed, in that order, unless it has begun before."""
+    for program in self._steps:
+      program.compile(state, fed.inputs, fed.shared)
+    self._end_epoch.compile(state, validation.inputs, validation.shared)
+    if self._meanwhile:
+      self._meanwhile(self._like.params)
+      self._meanwhile = None
 
   def _save(self, state: TrainState, runs: list[_Run], step: int) -> None:
     """Saves the states, or after the last step the teachers, which are all that is needed then."""
@@ -293,7 +302,6 @@ def _expect_finite(fold: Fold, state: TrainState, num_batches: int) -> None:
 def _result(run: _Run) -> Pretrained:
   """The teacher of a fold that has done its last step."""
   state = run.state
-  assert state is not None
   return Pretrained(
     state.best_params, int(state.best_epoch), float(state.best_loss), np.asarray(state.curves)
   )

@@ -1,4 +1,6 @@
-"""What the compiler is told, and that programs give the same for it."""
+"""What the compiler is told, that programs give the same for it, and when they are traced."""
+
+import threading
 
 import jax
 import numpy as np
@@ -41,3 +43,25 @@ def test_what_runs_once_and_for_long_is_optimized():
 def test_accelerators_are_told_nothing(gpu, monkeypatch):
   quick(monkeypatch)
   assert compiling.options() == compiling.options_of_one_call(0.1) == {}
+
+
+def test_programs_are_traced_one_after_the_other_in_order():
+  events, traced = [], threading.Event()
+
+  def tracing(name):
+    def function(_, x, shared):
+      events.append(f'{name} begins')
+      traced.wait(0.2)  # time for another to begin
+      events.append(f'{name} ends')
+      return x * shared
+
+    return parallel.over_folds(function, parallel.fold_mesh())
+
+  programs = [tracing('first'), tracing('second')]
+  x, mesh = np.ones((2, 3), np.float32), parallel.fold_mesh()
+  arrays = (), parallel.shard(x, mesh), parallel.replicate(np.float32(2), mesh)
+  for program in programs:
+    program.compile(*arrays)
+  for program in programs:
+    np.testing.assert_array_equal(program(*arrays), 2 * x)
+  assert events == ['first begins', 'first ends', 'second begins', 'second ends']

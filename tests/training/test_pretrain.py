@@ -287,3 +287,13 @@ def test_a_fold_alone_is_the_fold_in_the_study(teachers, tmp_path, corpus, confi
   alone.study.folds = (2,)
   (result,) = pretrain.pretrain(Study.plan(alone, corpus, tmp_path))
   np.testing.assert_array_equal(result.curves, teachers[2].curves)
+
+
+def test_what_is_done_meanwhile_is_begun_once(finished, teachers, study):
+  given = []
+  pretrain.pretrain(study, meanwhile=given.append)  # two groups of folds
+  (like,) = given
+  expected = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), teachers[0].params)
+  assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), like) == expected
+  pretrain.pretrain(study, meanwhile=given.append)  # nothing is left to train
+  assert len(given) == 1

@@ -1,0 +1,63 @@
+"""The programs of the second stage, compiled while the first one trains."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from persona_jax.runtime import parallel
+from persona_jax.study import leave_one_speaker_out
+from persona_jax.study.adaptation import StudyPersonaliser
+from persona_jax.training.checkpoint import Checkpoints
+
+
+def compiled(monkeypatch):
+  """How often programs began to be compiled, in a list that grows."""
+  begun, compile = [], parallel.Program.compile
+
+  def noticed(self, *arrays):
+    if self._compiled is None:
+      begun.append(self)
+    compile(self, *arrays)
+
+  monkeypatch.setattr(parallel.Program, 'compile', noticed)
+  return begun
+
+
+def test_what_is_compiled_ahead_is_what_runs(teachers, study, tmp_path, monkeypatch):
+  *_, expected = StudyPersonaliser(study).run(teachers)
+  begun = compiled(monkeypatch)
+  again = StudyPersonaliser(dataclasses.replace(study, workdir=tmp_path / 'again'))
+  again.compile_ahead(jax.eval_shape(lambda: teachers[0].params))
+  assert len(begun) == len(again._programs) > 0
+  *_, found = again.run(teachers)
+  assert len(begun) == len(again._programs)
+  assert found.keys() == expected.keys()
+  for name, cells in expected.items():
+    for cell, rows in cells.items():
+      np.testing.assert_array_equal(found[name][cell], rows, err_msg=f'{name} {cell}')
+
+
+def test_nothing_is_compiled_for_what_is_done(teachers, study, monkeypatch):
+  list(StudyPersonaliser(study).run(teachers))
+  begun = compiled(monkeypatch)
+  StudyPersonaliser(study).compile_ahead(jax.eval_shape(lambda: teachers[0].params))
+  assert begun == []
+
+
+def test_a_study_compiles_ahead(config, tmp_path, monkeypatch):
+  """Once, and before the first epoch ends."""
+  events, ahead, save = [], StudyPersonaliser.compile_ahead, Checkpoints.save
+
+  def compile_ahead(self, like):
+    events.append('ahead')
+    ahead(self, like)
+
+  def saved(self, step, tree):
+    events.append('save')
+    save(self, step, tree)
+
+  monkeypatch.setattr(StudyPersonaliser, 'compile_ahead', compile_ahead)
+  monkeypatch.setattr(Checkpoints, 'save', saved)
+  leave_one_speaker_out.run(config, tmp_path)
+  assert events[:2] == ['ahead', 'save'] and events.count('ahead') == 1
