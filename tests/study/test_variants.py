@@ -58,7 +58,7 @@ def personalised(study, teachers, workdir, compile_s, monkeypatch):
   other = Study.plan(study.config, study.corpus, workdir)
   personaliser = StudyPersonaliser(other)
   *_, results = personaliser.run(teachers)
-  return sum(map(len, personaliser._variants.values())), results
+  return sum(map(len, personaliser._layout._variants.values())), results
 
 
 def test_variants_change_no_prediction(trained, tmp_path, monkeypatch):
