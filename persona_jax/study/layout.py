@@ -147,7 +147,7 @@ class Layout:
       ]
       supports = [each._replace(clips=place(np.asarray(each.clips))) for each in supports]
       yield Call(
-        program.of(variant, vmapped, self._mesh),
+        program.of(variant, length, vmapped, self._mesh),
         parallel.shard_trials(parallel.stack(supports, group.size), self._mesh, group.shapes_alone),
         now,
       )

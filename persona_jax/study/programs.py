@@ -53,9 +53,14 @@ class Program:
     self._fine_tuner = FineTuner(config, next(iter(arms.values())))
     self._compiled: dict[tuple[int, ...], parallel.Program] = {}
 
-  def of(self, variant: Variant, vmapped: int, mesh: Mesh) -> parallel.Program:
-    """`fine_tune_and_predict` of a group of users, `vmapped` support sets batched into one."""
-    key = *variant, vmapped
+  def of(self, variant: Variant, length: int, vmapped: int, mesh: Mesh) -> parallel.Program:
+    """`fine_tune_and_predict` of a group of users.
+
+    Args:
+      length: the support sets of each user.
+      vmapped: how many of them are batched into one.
+    """
+    key = *variant, length, vmapped
     if key not in self._compiled:
       self._compiled[key] = parallel.over_folds(
         functools.partial(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from persona_jax.data.study import Study
 from persona_jax.model import build, softmax_attention
 from persona_jax.runtime import parallel
 from persona_jax.study.adaptation import StudyPersonaliser
@@ -56,3 +57,20 @@ def test_personalising(
 def test_pretraining(accelerators, teachers, study):
   for ours, theirs in zip(pretrain.pretrain(study), teachers, strict=True):
     np.testing.assert_allclose(ours.curves, theirs.curves, atol=1e-4)
+
+
+def test_users_who_lack_more_trials_have_a_program_of_their_own(
+  config, corpus, teachers, accelerators, tmp_path, monkeypatch
+):
+  """The first user is done but for two of four trials; each user is a group."""
+  few, more = config.copy_and_resolve_references(), config.copy_and_resolve_references()
+  few.study.update(folds=(0,), num_draws=1, arms=('fs_ua', 'fs_ua_kd'))
+  more.study.update(num_draws=2, arms=('fs_ua', 'fs_ua_kd'))
+  monkeypatch.setattr(parallel, 'learning_bytes', lambda: 1)
+  personalised(Study.plan(few, corpus, tmp_path), teachers[:1])
+  grown, done = personalised(Study.plan(more, corpus, tmp_path), teachers)
+  assert done == [0, 1, 2, 3]
+  at_once, _ = personalised(Study.plan(more, corpus, tmp_path / 'at once'), teachers)
+  for name, cells in at_once.items():
+    for cell, rows in cells.items():
+      np.testing.assert_allclose(grown[name][cell], rows, atol=1e-5, err_msg=f'{name} {cell}')
