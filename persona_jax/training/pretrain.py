@@ -55,7 +55,7 @@ def pretrain(
 
   Args:
     log: is called at the end of every epoch of every fold.
-    meanwhile: is called once if anything is to train, when its programs begin to be compiled.
+    meanwhile: is called once if anything is to train, as soon as the first step is.
 
   Returns:
     The teachers in the order of `FoldPlan.of_teachers`.
@@ -216,6 +216,7 @@ class _Trainer:
         if preemption.requested():
           self._stop(state, runs, epoch, step)
         state = self._steps[buckets[step]](state, fed.inputs, fed.shared)
+        self._begin_meanwhile()
         before, queued = queued, jnp.copy(state.step)  # the state itself is given to the next step
         jax.block_until_ready(before)
     return state
@@ -225,6 +226,9 @@ class _Trainer:
     for program in self._steps:
       program.compile(state, fed.inputs, fed.shared)
     self._end_epoch.compile(state, validation.inputs, validation.shared)
+
+  def _begin_meanwhile(self) -> None:
+    # Not before the first step: to compile beside its program takes half as much memory again.
     if self._meanwhile:
       self._meanwhile(self._like.params)
       self._meanwhile = None

@@ -28,7 +28,9 @@ def test_what_is_compiled_ahead_is_what_runs(teachers, study, tmp_path, monkeypa
   *_, expected = StudyPersonaliser(study).run(teachers)
   begun = compiled(monkeypatch)
   again = StudyPersonaliser(dataclasses.replace(study, workdir=tmp_path / 'again'))
-  again.compile_ahead(jax.eval_shape(lambda: teachers[0].params))
+  with monkeypatch.context() as patch:
+    patch.setattr(jax, 'make_array_from_callback', None)  # to bring anything to a device would fail
+    again.compile_ahead(jax.eval_shape(lambda: teachers[0].params))
   assert len(begun) == len(again._programs) > 0
   *_, found = again.run(teachers)
   assert len(begun) == len(again._programs)
