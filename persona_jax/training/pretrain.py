@@ -55,7 +55,8 @@ def pretrain(
 
   Args:
     log: is called at the end of every epoch of every fold.
-    meanwhile: is called once if anything is to train, as soon as the first step is.
+    meanwhile: is called once if anything is to train: at the first step, or with `quick_compile`
+      when that begins to be compiled.
 
   Returns:
     The teachers in the order of `FoldPlan.of_teachers`.
@@ -226,9 +227,11 @@ class _Trainer:
     for program in self._steps:
       program.compile(state, fed.inputs, fed.shared)
     self._end_epoch.compile(state, validation.inputs, validation.shared)
+    # Compiling optimized programs beside these would take half as much memory again.
+    if self._study.config.quick_compile:
+      self._begin_meanwhile()
 
   def _begin_meanwhile(self) -> None:
-    # Not before the first step: to compile beside its program takes half as much memory again.
     if self._meanwhile:
       self._meanwhile(self._like.params)
       self._meanwhile = None
