@@ -11,7 +11,6 @@ program on the same host values, and process 0 alone writes files and speaks.
 
 import math
 import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -153,12 +152,8 @@ class Program:
       arrays: or what `replicate` returns with `shapes_alone`.
     """
     if self._compiled is None and not without_jit():
-      self._compiled = _COMPILING.submit(self._compile, jax.tree.map(_shape, arrays))
-
-  def _compile(self, shapes: tuple[Tree, ...]) -> Any:
-    with _TRACING:
-      lowered = self._function.lower(*shapes)
-    return lowered.compile()
+      lowered = _TRACING.submit(self._function.lower, *jax.tree.map(_shape, arrays))
+      self._compiled = _COMPILING.submit(lambda: lowered.result().compile())
 
   def lower(self, *arrays: Tree) -> Any:
     """As of a jitted function, for what the compiler says of it."""
@@ -172,7 +167,7 @@ class Program:
 
 # Two programs traced in turns would both be late: Python runs one thread at a time. The compiler
 # works beside it.
-_TRACING = threading.Lock()
+_TRACING = ThreadPoolExecutor(max_workers=1, thread_name_prefix='tracing')
 _COMPILING = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix='compiling')
 
 
