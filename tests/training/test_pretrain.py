@@ -297,3 +297,19 @@ def test_what_is_done_meanwhile_is_begun_once(finished, teachers, study):
   assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), like) == expected
   pretrain.pretrain(study, meanwhile=given.append)  # nothing is left to train
   assert len(given) == 1
+
+
+@pytest.mark.parametrize('quick, expected', [(True, 'meanwhile'), (False, 'step')])
+def test_only_quick_programs_are_compiled_beside_those_that_train(
+  quick, expected, config, corpus, tmp_path, monkeypatch
+):
+  """Optimized ones would take half as much memory again."""
+  events, call = [], parallel.Program.__call__
+  monkeypatch.setattr(
+    parallel.Program, '__call__', lambda self, *arrays: events.append('step') or call(self, *arrays)
+  )
+  alone = config.copy_and_resolve_references()
+  alone.study.folds, alone.pretrain.num_epochs, alone.quick_compile = (0,), 1, quick
+  study = Study.plan(alone, corpus, tmp_path)
+  pretrain.pretrain(study, meanwhile=lambda _: events.append('meanwhile'))
+  assert events[0] == expected and events.count('meanwhile') == 1 and 'step' in events
