@@ -2,9 +2,9 @@
 
 A base model of your own is a file with a Flax module, and one entry in `BASE_MODELS`. Its contract:
 
-  the entry    `build(config, num_read) -> nn.Module`. `config` is `config.model`. `num_read` is the
-               number of steps that are read out: 1, or 2 if a distillation token follows the
-               user's.
+  the entry    `build(config, num_read) -> nn.Module`. `config` is `config.model`, frozen.
+               `num_read` is the number of steps that are read out: 1, or 2 if a distillation token
+               follows the user's. Equal configs share a module.
   its call     `module(sequences, masks, train) -> [B, num_read]`, from the adapter's sequences
                `{modality: [B, T_m, E]}` and masks `{modality: [B, T_m]}` to the sentiment read at
                the last `num_read` steps of each sequence. Those steps are always valid: the user's
