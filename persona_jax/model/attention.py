@@ -5,7 +5,9 @@ import math
 import jax.numpy as jnp
 from flax import linen as nn
 
-from persona_jax.model.softmax_attention import AttentionMask, attend, mean_weights
+from persona_jax.model.products import dot_general, matmul
+from persona_jax.model.score_block import AttentionMask
+from persona_jax.model.softmax_attention import attend, mean_weights
 from persona_jax.types import Array
 
 MAPS = 'maps'  # the collection of attention weights, filled where `apply` has it as mutable
@@ -75,10 +77,11 @@ class MultiHeadAttention(nn.Module):
 
     sources = streams[0], streams[len(streams) // 2], streams[-1]
     kernels, biases = jnp.split(kernel, 3, axis=1), jnp.split(bias, 3)
-    query, key, value = (x @ w + b for x, w, b in zip(sources, kernels, biases, strict=True))
+    query, key, value = (matmul(x, w) + b for x, w, b in zip(sources, kernels, biases, strict=True))
     if self.is_mutable_collection(MAPS) and not self.is_initializing():
       self.sow(MAPS, 'weights', mean_weights(query, key, self.num_heads, mask))
     rate = self.dropout_rate if train else 0.0
     dropout_key = self.make_rng('dropout') if rate else None
     mixed = attend(query, key, value, self.num_heads, mask, rate, dropout_key)
-    return nn.Dense(width, kernel_init=nn.initializers.xavier_uniform(), name='output')(mixed)
+    initialiser = nn.initializers.xavier_uniform()
+    return nn.Dense(width, kernel_init=initialiser, dot_general=dot_general, name='output')(mixed)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from persona_jax.model import attention, softmax_attention
-from persona_jax.model.softmax_attention import AttentionMask
+from persona_jax.model.products import dot_general
+from persona_jax.model.score_block import AttentionMask
 from persona_jax.types import Array, Config
 
 
@@ -52,7 +53,8 @@ class EncoderLayer(nn.Module):
 
 
 def _dense(features: int, name: str) -> nn.Dense:
-  return nn.Dense(features, kernel_init=nn.initializers.xavier_uniform(), name=name)
+  initialiser = nn.initializers.xavier_uniform()
+  return nn.Dense(features, kernel_init=initialiser, dot_general=dot_general, name=name)
 
 
 def layer_norm(name: str) -> nn.LayerNorm:

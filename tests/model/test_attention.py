@@ -4,7 +4,7 @@ import numpy as np
 
 from persona_jax.model import attention, softmax_attention
 from persona_jax.model.encoder import CrossmodalEncoder, DropoutRates
-from persona_jax.model.softmax_attention import AttentionMask
+from persona_jax.model.score_block import AttentionMask
 
 
 def pairs(mask: AttentionMask) -> np.ndarray:

@@ -7,50 +7,17 @@ import numpy as np
 import pytest
 from jax import lax
 from jax.extend import core as extend_core
+from plain_attention import NUM_HEADS, dropped, kept, operands, ours, plain
 
 from persona_jax.model import softmax_attention
 from persona_jax.model.fast_prng import fast_key
-from persona_jax.model.softmax_attention import AttentionMask, attend
-
-NUM_HEADS = 2
-
-
-def plain(query, key, value, mask, keep=1.0):
-  """Attention written out over the whole batch; `keep` multiplies the weights [B, H, T_q, T_k]."""
-  shape = query.shape
-  query, key, value = (x.reshape(*x.shape[:2], NUM_HEADS, -1) for x in (query, key, value))
-  visible = (mask.key_rank[:, None, :] <= mask.last_seen[:, :, None])[:, None]
-  scores = jnp.where(
-    visible, jnp.einsum('bqhd,bkhd->bhqk', query, key) * key.shape[3] ** -0.5, -jnp.inf
-  )
-  weights = jnp.where(visible.any(-1, keepdims=True), jax.nn.softmax(scores), 0)
-  return jnp.einsum('bhqk,bkhd->bqhd', weights * keep, value).reshape(shape)
-
-
-def ours(query, key, value, mask):
-  return attend(query, key, value, NUM_HEADS, mask)
-
-
-def operands(num_queries=9, num_keys=11, head_width=3, num_clips=4):
-  random = np.random.default_rng(0)
-
-  def draw(length):
-    return jnp.asarray(random.normal(size=(num_clips, length, NUM_HEADS * head_width)), jnp.float32)
-
-  last_seen = random.integers(0, num_keys, (num_clips, num_queries))
-  last_seen[0, 0] = -1  # a query that sees nothing
-  key_rank = np.stack([random.permutation(num_keys) for _ in range(num_clips)])
-  return (
-    draw(num_queries),
-    draw(num_keys),
-    draw(num_keys),
-    AttentionMask(jnp.asarray(last_seen), jnp.asarray(key_rank)),
-  )
+from persona_jax.model.score_block import AttentionMask
+from persona_jax.model.softmax_attention import attend
 
 
 @pytest.fixture(params=[1, 4, 8], ids=['head by head', 'two clips', 'all clips'])
 def chunk_bytes(request, monkeypatch):
-  head_bytes = 4 * 9 * 11  # float32 scores of `operands()`
+  head_bytes = 4 * 16 * 11  # float32 scores of `operands()`, 9 queries filled up to 16
   monkeypatch.setitem(softmax_attention._CHUNK_BYTES, 'cpu', request.param * head_bytes)
 
 
@@ -102,22 +69,6 @@ def test_a_query_without_keys_gets_zeros_and_no_gradient():
   )
   for gradient in gradients:
     np.testing.assert_array_equal(gradient, jnp.zeros_like(gradient))
-
-
-def dropped(query, key, value, mask):
-  return attend(query, key, value, NUM_HEADS, mask, 0.4, fast_key(3))
-
-
-def kept(shape, rate=0.4):
-  """What `attend` keeps with this key, [B, H, T_q, T_k], read off values that are one-hot."""
-  num_clips, num_queries, num_heads, num_keys = shape
-  query = jnp.zeros((num_clips, num_queries, num_heads * num_keys))
-  value = jnp.tile(jnp.eye(num_keys), (num_clips, 1, num_heads))
-  mask = AttentionMask(
-    jnp.full((num_clips, num_queries), num_keys), jnp.zeros((num_clips, num_keys), jnp.int32)
-  )
-  shares = attend(query, jnp.zeros_like(value), value, num_heads, mask, rate, fast_key(3))
-  return num_keys * shares.reshape(num_clips, num_queries, num_heads, num_keys).swapaxes(1, 2)
 
 
 def test_dropout_drops_weights_and_the_gradient_drops_the_same(chunk_bytes):
