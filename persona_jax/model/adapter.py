@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from persona_jax.model.initialisers import torch_uniform
+from persona_jax.model.products import conv_general_dilated
 from persona_jax.types import Array
 
 TOKEN_HIDDEN_WIDTH = 512  # paper, section 5.3
@@ -52,6 +53,7 @@ class UserAdapter(nn.Module):
         padding=self.padding,
         use_bias=False,
         kernel_init=torch_uniform(),
+        conv_general_dilated=conv_general_dilated,
         name=f'{modality}_projection',
       )(sequence)
       mask = masks[modality][:, masks[modality].shape[1] - frames.shape[1] :]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from persona_jax.model import attention, softmax_attention
+from persona_jax.model.layer_norm import LayerNorm, standardised
 from persona_jax.model.products import dot_general
 from persona_jax.model.score_block import AttentionMask
 from persona_jax.types import Array, Config
@@ -38,16 +39,20 @@ class EncoderLayer(nn.Module):
 
   @nn.compact
   def __call__(self, streams: tuple[Array, ...], mask: AttentionMask, train: bool) -> Array:
-    """[B, T_q, E], as the first of `streams`, which are those of `attention.MultiHeadAttention`."""
-    query = streams[0]
-    attention_norm = layer_norm('attention_norm')
+    """[B, T_q, E], as the first of `streams`, which are those of `attention.MultiHeadAttention`.
+
+    Those behind the first are standardised: in a crossmodal encoder all layers read the same.
+    """
+    query, *sources = streams
+    attention_norm = LayerNorm(name='attention_norm')
     residual_dropout = nn.Dropout(self.rates.residual, deterministic=not train)
 
     mixed = attention.MultiHeadAttention(self.num_heads, self.rates.attention, name='attention')(
-      tuple(attention_norm(stream) for stream in streams), mask, train
+      tuple(attention_norm(stream) for stream in (standardised(query), *sources)), mask, train
     )
     hidden = query + residual_dropout(mixed)
-    inner = nn.relu(_dense(4 * query.shape[-1], 'expand')(layer_norm('feed_forward_norm')(hidden)))
+    normed = LayerNorm(name='feed_forward_norm')(standardised(hidden))
+    inner = nn.relu(_dense(4 * query.shape[-1], 'expand')(normed))
     inner = nn.Dropout(self.rates.relu, deterministic=not train)(inner)
     return hidden + residual_dropout(_dense(query.shape[-1], 'contract')(inner))
 
@@ -55,10 +60,6 @@ class EncoderLayer(nn.Module):
 def _dense(features: int, name: str) -> nn.Dense:
   initialiser = nn.initializers.xavier_uniform()
   return nn.Dense(features, kernel_init=initialiser, dot_general=dot_general, name=name)
-
-
-def layer_norm(name: str) -> nn.LayerNorm:
-  return nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, name=name)
 
 
 class _CrossmodalStep(nn.Module):
@@ -138,13 +139,14 @@ class CrossmodalEncoder(nn.Module):
     embed = _Embedding(self.rates.embedding, self.reference_positions)
     hidden = embed(target, target_mask, train)
     # Without dropout keys and values are the same array.
-    sources = tuple(embed(source, source_mask, train) for _ in range(2 if train else 1))
+    num_sources = 2 if train else 1
+    sources = tuple(standardised(embed(source, source_mask, train)) for _ in range(num_sources))
     mask = attention.causal_mask(target_mask, source_mask)
     layers = _scanned(_CrossmodalStep, self.num_layers)(
       self.num_heads, self.rates, train, name='layers'
     )
     hidden, _ = layers(hidden, (sources, mask))
-    return layer_norm('norm')(hidden)
+    return LayerNorm(name='norm')(standardised(hidden))
 
 
 class SelfAttentionEncoder(nn.Module):
@@ -170,8 +172,8 @@ class SelfAttentionEncoder(nn.Module):
       )
       hidden, _ = layers(hidden, causal)
     last = EncoderLayer(self.num_heads, self.rates, name='last_layer')(
-      (hidden[:, -self.num_read :], hidden),
+      (hidden[:, -self.num_read :], standardised(hidden)),
       causal._replace(last_seen=causal.last_seen[:, -self.num_read :]),
       train,
     )
-    return layer_norm('norm')(last)
+    return LayerNorm(name='norm')(standardised(last))

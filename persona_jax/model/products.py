@@ -1,13 +1,17 @@
-"""Matrix products of linear layers, with weight gradients in the form that CPUs compute fastest.
+"""Linear layers and convolutions as the matrix products that CPUs compute fastest.
 
-XLA has fast kernels on CPUs for rows times columns, both contiguous, and slow ones for the rest. A
-weight gradient contracts the rows of both its factors, so the narrower factor is transposed first.
-On accelerators products take any order, so they are left as they are.
+XLA has fast kernels on CPUs for a product of two matrices with contiguous rows, and slow ones for
+the rest. A weight gradient is a sum over the rows of both its factors, so the narrower one is
+transposed first. The weight gradient of a convolution over time has no fast kernel at all.
+Accelerators are fast at all of these, and do them as they are.
 """
 
+import functools
+import operator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from persona_jax.types import Array
@@ -15,13 +19,38 @@ from persona_jax.types import Array
 
 def matmul(inputs: Array, kernel: Array) -> Array:
   """inputs [..., I] @ kernel [I, O] -> [..., O]."""
-  return _matmul_on_cpu(inputs, kernel) if jax.default_backend() == 'cpu' else inputs @ kernel
+  return _matmul_on_cpu(inputs, kernel) if _on_cpu() else inputs @ kernel
 
 
 def dot_general(inputs: Array, kernel: Array, dimensions: Any, **precision: Any) -> Array:
   """`matmul` as the `dot_general` of `nn.Dense`, which contracts the last axis of its inputs."""
   del dimensions, precision  # those of `nn.Dense` by default
   return matmul(inputs, kernel)
+
+
+def conv_general_dilated(
+  frames: Array, kernel: Array, strides: Any, padding: Any, **others: Any
+) -> Array:
+  """That of `nn.Conv`, with strides and dilation of 1: a product per step of the kernel.
+
+  Args:
+    frames: [B, T, D].
+    kernel: [n, D, E].
+    padding: 'SAME' or 'VALID'.
+  """
+  if not _on_cpu():
+    return lax.conv_general_dilated(frames, kernel, strides, padding, **others)
+  num_steps = len(kernel)
+  if padding == 'SAME':
+    before = (num_steps - 1) // 2
+    frames = jnp.pad(frames, [(0, 0), (before, num_steps - 1 - before), (0, 0)])
+  length = frames.shape[1] - num_steps + 1
+  terms = (matmul(frames[:, i : i + length], kernel[i]) for i in range(num_steps))
+  return functools.reduce(operator.add, terms)
+
+
+def _on_cpu() -> bool:
+  return jax.default_backend() == 'cpu'
 
 
 @jax.custom_vjp

@@ -11,7 +11,7 @@ from persona_jax.types import Array
 
 LOG2_E, _LN_2 = math.log2(math.e), math.log(2)  # weights are powers of 2
 LOWEST, _HIGHEST = -1e30, 1e30  # finite, so that a query without any key has a gradient of 0
-_FEW = 8  # steps; for fewer, a matrix product costs more to start than to compute
+FEW = 8  # steps; for fewer, a matrix product costs more to start than to compute
 
 
 class AttentionMask(NamedTuple):
@@ -140,7 +140,7 @@ def gradients(
 
 def products(left: Array, right: Array) -> Array:
   """[n, T_k, C] and [n, C, T_q] -> [n, T_k, T_q], inner products over C."""
-  if min(left.shape[1], right.shape[2]) < _FEW:
+  if min(left.shape[1], right.shape[2]) < FEW:
     return sum_of_terms(left, right)
   return jnp.einsum('nkd,ndq->nkq', left, right)
 

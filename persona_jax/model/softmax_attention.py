@@ -110,7 +110,7 @@ def _forward(rate: float, blocks: Blocks, operands: Operands):
     functools.partial(_attend_chunk, rate, blocks, _sums_terms(blocks, operands)),
     blocks,
     operands,
-    operands.value.swapaxes(1, 2),
+    _transposed(operands.value, operands.query),
   )
   attended = checkpoint_name(attended, SAVED)
   return attended, (operands, attended, checkpoint_name(log_normaliser, SAVED))
@@ -122,7 +122,7 @@ def _backward(rate: float, blocks: Blocks, residuals, gradient: Array):
     functools.partial(_gradient_chunk, rate, blocks),
     blocks,
     operands,
-    operands.key.swapaxes(1, 2),
+    _transposed(operands.key, operands.query),
     log_normaliser,
     gradient,
     (gradient * attended).sum(axis=1),
@@ -132,6 +132,16 @@ def _backward(rate: float, blocks: Blocks, residuals, gradient: Array):
 
 
 _attend.defvjp(_forward, _backward)
+
+
+def _transposed(array: Array, query: Array) -> Array:
+  """[n, T_k, C] -> [n, C, T_k], a copy where it is the left factor of a product of some size.
+
+  XLA has no fast kernel on CPUs for a product that reads its left factor across.
+  """
+  transposed = array.swapaxes(1, 2)
+  small = min(array.shape[1], query.shape[2]) < score_block.FEW
+  return lax.optimization_barrier(transposed) if _on_cpu() and not small else transposed
 
 
 def _attend_chunk(

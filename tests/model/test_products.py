@@ -53,3 +53,15 @@ def test_accelerators_have_their_own_gradients(monkeypatch):
   inputs, kernel, _ = arrays(3, 5)
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
   assert 'custom_vjp' not in str(jax.make_jaxpr(products.matmul)(inputs, kernel))
+
+
+@pytest.mark.parametrize('padding', ['SAME', 'VALID'])
+@pytest.mark.parametrize('num_steps', [1, 2, 3])
+def test_convolutions_take_it(num_steps, padding):
+  frames, kernel, _ = arrays(3, 5)
+  params = {'params': {'kernel': jnp.stack([kernel * (i + 1) for i in range(num_steps)])}}
+  layer = dict(features=5, kernel_size=(num_steps,), padding=padding, use_bias=False)
+  mine = nn.Conv(**layer, conv_general_dilated=products.conv_general_dilated)
+  np.testing.assert_allclose(
+    mine.apply(params, frames), nn.Conv(**layer).apply(params, frames), rtol=1e-5, atol=1e-6
+  )
