@@ -29,7 +29,7 @@ def dot_general(inputs: Array, kernel: Array, dimensions: Any, **precision: Any)
 
 
 def conv_general_dilated(
-  frames: Array, kernel: Array, strides: Any, padding: Any, **others: Any
+  frames: jax.Array, kernel: jax.Array, strides: Any, padding: Any, **others: Any
 ) -> Array:
   """That of `nn.Conv`, with strides and dilation of 1: a product per step of the kernel.
 
