@@ -62,8 +62,9 @@ class Softmax(NamedTuple):
 def of_no_key(operands: Operands, num_queries: int) -> Softmax:
   """The softmax of `num_queries` of each head before any key is met."""
   num_heads, _, num_channels = operands.value.shape
-  nothing = jnp.zeros((num_heads, num_queries))
-  return Softmax(nothing + LOWEST, nothing, jnp.zeros((num_heads, num_channels, num_queries)))
+  attended = jnp.zeros((num_heads, num_channels, num_queries), operands.value.dtype)
+  nothing = attended[:, 0]
+  return Softmax(nothing + LOWEST, nothing, attended)
 
 
 def of_keys(

@@ -27,7 +27,7 @@ from persona_jax.types import Array
 
 SAVED = 'attended'  # the checkpoint name of what the backward pass needs; see `encoder._scanned`
 _LANES = 8  # float32 numbers in a vector of AVX2
-_FIRST, _LAST = -(2**31), 2**31 - 1  # ranks of padding: no query sees a key of _LAST
+_LOWEST_RANK, _HIGHEST_RANK = -(2**31), 2**31 - 1  # of padding: see `_padded`
 _FEW_SCORES, _FEW_CHANNELS = 2**12, 8  # of a head; see `_sums_terms`
 _CHUNK_BYTES = {'cpu': 2**21}  # of scores: about a core's own cache
 _ACCELERATOR_CHUNK_BYTES = 2**30
@@ -177,12 +177,12 @@ def _padded(
     widths = [(0, 0), (0, extra)] + [(0, 0)] * (array.ndim - 2)
     return jnp.pad(array, widths, constant_values=filling)
 
-  last_seen = pad(mask.last_seen, blocks.num_query_blocks, _FIRST)
+  last_seen = pad(mask.last_seen, blocks.num_query_blocks, _LOWEST_RANK)
   mask = mask._replace(last_seen=last_seen)
   query = pad(query, blocks.num_query_blocks)
   if blocks.number > 1:
     key, value = (pad(array, blocks.num_key_blocks) for array in (key, value))
-    mask = mask._replace(key_rank=pad(mask.key_rank, blocks.num_key_blocks, _LAST))
+    mask = mask._replace(key_rank=pad(mask.key_rank, blocks.num_key_blocks, _HIGHEST_RANK))
   return query, key, value, mask
 
 
