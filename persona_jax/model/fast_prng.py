@@ -55,7 +55,11 @@ def _positions(shape: tuple[int, ...]) -> jax.Array:
 def _random_bits(key: jax.Array, bit_width: int, shape: tuple[int, ...]) -> jax.Array:
   if bit_width != 32:
     raise ValueError(f'this generator draws 32-bit words, not {bit_width}-bit ones')
-  return _mix(_positions(shape) * jnp.uint32(_GOLDEN) + key[0], key[1])
+  return _bits(key, _positions(shape))
+
+
+def _bits(key: jax.Array, positions: jax.Array) -> jax.Array:
+  return _mix(positions * jnp.uint32(_GOLDEN) + key[0], key[1])
 
 
 _IMPLEMENTATION = extend_random.define_prng_impl(
@@ -72,3 +76,26 @@ _IMPLEMENTATION = extend_random.define_prng_impl(
 def fast_key(seed: int | Scalar) -> jax.Array:
   """A typed key, to be used like any other with `jax.random` and Flax."""
   return jax.random.key(seed, impl=_IMPLEMENTATION)
+
+
+def words(keys: jax.Array) -> jax.Array:
+  """Typed keys [n] of any implementation -> [n, 2] uint32, for `bits_of_part`."""
+  return jax.random.key_data(keys)[:, :2]
+
+
+def bits_of_part(
+  words: jax.Array, shape: tuple[int, int], num_columns: int, first: int | Scalar = 0
+) -> jax.Array:
+  """A part of [..., `num_columns`] tables of random bits, [n, *shape], the same whichever part.
+
+  With the words of fast keys the tables are those of `jax.random.bits`.
+
+  Args:
+    words: [n, 2], one pair per table.
+    shape: rows and columns of the part.
+    num_columns: of the whole table.
+    first: where the part begins, counted in row-major order.
+  """
+  rows, columns = (lax.broadcasted_iota(jnp.uint32, shape, axis) for axis in (0, 1))
+  positions = rows * jnp.uint32(num_columns) + columns + jnp.asarray(first).astype(jnp.uint32)
+  return jax.vmap(_bits, (0, None))(words, positions)

@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
+from persona_jax.model import fast_prng
 from persona_jax.types import Array
 
 LOG2_E, _LN_2 = math.log2(math.e), math.log(2)  # weights are powers of 2
@@ -35,14 +36,28 @@ class Operands(NamedTuple):
     query: [n, C, T_q], scaled for exponents of 2.
     key, value: [n, T_k, C].
     mask: [n, T_q] and [n, T_k].
-    dropout_keys: [n] keys, or None where nothing is dropped.
+    dropout_words: [n, 2] of `fast_prng.words`, or None where nothing is dropped.
   """
 
   query: Array
   key: Array
   value: Array
   mask: AttentionMask
-  dropout_keys: Array | None
+  dropout_words: Array | None
+
+
+class Dropout(NamedTuple):
+  """Which weights are dropped; the same ones whichever block they are computed in.
+
+  Attributes:
+    rate: of the weights.
+    num_queries: of the whole sequence.
+    first: where the block begins among a head's scores [T_k, T_q], in row-major order.
+  """
+
+  rate: float
+  num_queries: int
+  first: Array | int = 0
 
 
 class Softmax(NamedTuple):
@@ -68,7 +83,7 @@ def of_no_key(operands: Operands, num_queries: int) -> Softmax:
 
 
 def of_keys(
-  rate: float,
+  dropout: Dropout,
   operands: Operands,
   value: Array,
   products: Callable[[Array, Array], Array],
@@ -86,7 +101,7 @@ def of_keys(
   if least_peak is not None:
     peak = jnp.maximum(least_peak, peak)
   weights = jnp.exp2(scores - peak[:, None])
-  attended = jnp.einsum('ndk,nkq->ndq', value, _dropped(rate, operands, weights))
+  attended = jnp.einsum('ndk,nkq->ndq', value, _dropped(dropout, operands, weights))
   return Softmax(peak, weights.sum(axis=1), attended)
 
 
@@ -114,7 +129,7 @@ def results(softmax: Softmax) -> tuple[Array, Array]:
 
 
 def gradients(
-  rate: float,
+  dropout: Dropout,
   operands: Operands,
   key: Array,
   log_normaliser: Array,
@@ -130,12 +145,12 @@ def gradients(
   """
   weights = jnp.exp2(_scores(operands, products) - log_normaliser[:, None])
   # d 2^x / dx = ln(2) 2^x. The factor is put on the smaller arrays.
-  weight_gradient = _dropped(rate, operands, products(operands.value, _LN_2 * gradient))
+  weight_gradient = _dropped(dropout, operands, products(operands.value, _LN_2 * gradient))
   score_gradient = weights * (weight_gradient - (_LN_2 * mean_gradient)[:, None])
   return (
     jnp.einsum('ndk,nkq->ndq', key, score_gradient),
     jnp.einsum('nkq,ndq->nkd', score_gradient, operands.query),
-    jnp.einsum('nkq,ndq->nkd', _dropped(rate, operands, weights), gradient),
+    jnp.einsum('nkq,ndq->nkd', _dropped(dropout, operands, weights), gradient),
   )
 
 
@@ -159,9 +174,12 @@ def _scores(operands: Operands, products: Callable[[Array, Array], Array]) -> Ar
   return jnp.where(visible, products(operands.key, operands.query), LOWEST)
 
 
-def _dropped(rate: float, operands: Operands, weights: Array) -> Array:
-  """Inverted dropout; the same keys drop the same weights again in the backward pass."""
+def _dropped(dropout: Dropout, operands: Operands, weights: Array) -> Array:
+  """Inverted dropout; the same words drop the same weights again in the backward pass."""
+  rate, num_queries, first = dropout
   if not rate:
     return weights
-  bits = jax.vmap(lambda key: jax.random.bits(key, weights.shape[1:]))(operands.dropout_keys)
+  words = cast(jax.Array, operands.dropout_words)
+  _, num_rows, num_columns = weights.shape
+  bits = fast_prng.bits_of_part(words, (num_rows, num_columns), num_queries, first)
   return jnp.where(bits >= jnp.uint32(rate * 2**32), weights / (1 - rate), 0)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from persona_jax.model import score_block
-from persona_jax.model.score_block import AttentionMask, Operands, Softmax
+from persona_jax.model.score_block import AttentionMask, Dropout, Operands, Softmax
 from persona_jax.types import Array
 
 _STEPS = 128  # in a block, at most
@@ -42,7 +42,9 @@ class Blocks(NamedTuple):
     return blocks if _COST * num_seen < blocks.number else cls()
 
 
-def attend(rate: float, blocks: Blocks, operands: Operands, value: Array) -> tuple[Array, Array]:
+def attend(
+  dropout: Dropout, blocks: Blocks, operands: Operands, value: Array
+) -> tuple[Array, Array]:
   """`score_block.results`; the value is [n, C, T_k]."""
   cut = _cut(blocks, operands)
   values = _cut_last(value, blocks.num_key_blocks)
@@ -50,8 +52,8 @@ def attend(rate: float, blocks: Blocks, operands: Operands, value: Array) -> tup
 
   def of_queries(i: Array) -> tuple[Array, Array]:
     def add(j: Array, softmax: Softmax) -> Softmax:
-      block = _block(cut, i, j)
-      after = score_block.of_keys(rate, block, values[j], score_block.products, softmax.peak)
+      part, block = _dropout(dropout, cut, i, j), _block(cut, i, j)
+      after = score_block.of_keys(part, block, values[j], score_block.products, softmax.peak)
       return score_block.joined(softmax, after)
 
     none = score_block.of_no_key(operands, cut.query.shape[-1])
@@ -61,7 +63,7 @@ def attend(rate: float, blocks: Blocks, operands: Operands, value: Array) -> tup
 
 
 def gradients(
-  rate: float, blocks: Blocks, operands: Operands, key: Array, *of_queries: Array
+  dropout: Dropout, blocks: Blocks, operands: Operands, key: Array, *of_queries: Array
 ) -> tuple[Array, Array, Array]:
   """`score_block.gradients`; the key is [n, C, T_k]."""
   cut = _cut(blocks, operands)
@@ -72,7 +74,10 @@ def gradients(
   def of_query_block(of_keys: tuple[Array, Array], i: Array):
     def add(j: Array, totals: tuple[jax.Array, ...]) -> tuple[Array, ...]:
       query, key, value = score_block.gradients(
-        rate, _block(cut, i, j), keys[j], *(array[i] for array in of_queries)
+        _dropout(dropout, cut, i, j),
+        _block(cut, i, j),
+        keys[j],
+        *(array[i] for array in of_queries),
       )
       return totals[0] + query, totals[1].at[j].add(key), totals[2].at[j].add(value)
 
@@ -98,7 +103,7 @@ def _cut(blocks: Blocks, operands: Operands) -> Operands:
     _cut_last(operands.mask.key_rank, blocks.num_key_blocks),
   )
   query = _cut_last(operands.query, blocks.num_query_blocks)
-  return Operands(query, rows(operands.key), rows(operands.value), mask, operands.dropout_keys)
+  return Operands(query, rows(operands.key), rows(operands.value), mask, operands.dropout_words)
 
 
 def _cut_last(array: Array, count: int) -> Array:
@@ -114,12 +119,14 @@ def _joined_last(cut: Array) -> Array:
 
 def _block(cut: Operands, i: Array, j: Array) -> Operands:
   """The i-th block of queries with the j-th of keys."""
-  keys = cut.dropout_keys
-  if keys is not None:  # each block drops weights of its own
-    number = i * len(cut.key) + j
-    keys = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
   mask = AttentionMask(cut.mask.last_seen[i], cut.mask.key_rank[j])
-  return Operands(cut.query[i], cut.key[j], cut.value[j], mask, keys)
+  return Operands(cut.query[i], cut.key[j], cut.value[j], mask, cut.dropout_words)
+
+
+def _dropout(dropout: Dropout, cut: Operands, i: Array, j: Array) -> Dropout:
+  """Of that block."""
+  num_queries, num_keys = cut.query.shape[-1], cut.key.shape[2]
+  return dropout._replace(first=j * num_keys * dropout.num_queries + i * num_queries)
 
 
 def _seen(mask: AttentionMask) -> tuple[Array, Array]:

@@ -20,8 +20,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
-from persona_jax.model import score_block, score_blocks
-from persona_jax.model.score_block import LOG2_E, AttentionMask, Operands
+from persona_jax.model import fast_prng, score_block, score_blocks
+from persona_jax.model.score_block import LOG2_E, AttentionMask, Dropout, Operands
 from persona_jax.model.score_blocks import Blocks
 from persona_jax.types import Array
 
@@ -75,12 +75,14 @@ def attend(
     rows(key),
     rows(value),
     jax.tree.map(lambda ranks: jnp.repeat(ranks, num_heads, axis=0), mask),
-    dropout_keys=None,
+    dropout_words=None,
   )
   if dropout_rate:
     assert dropout_key is not None, 'dropout needs a key'
-    operands = operands._replace(dropout_keys=jax.random.split(dropout_key, num_clips * num_heads))
-  attended = cast(jax.Array, _attend(dropout_rate, blocks, operands))
+    keys = jax.random.split(dropout_key, num_clips * num_heads)
+    operands = operands._replace(dropout_words=fast_prng.words(keys))
+  dropout = Dropout(dropout_rate, num_queries)
+  attended = cast(jax.Array, _attend(dropout, blocks, operands))
   return attended.reshape(num_clips, width, -1)[:, :, :num_queries].swapaxes(1, 2)
 
 
@@ -100,14 +102,14 @@ def mean_weights(query: Array, key: Array, num_heads: int, mask: AttentionMask) 
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _attend(rate: float, blocks: Blocks, operands: Operands) -> Array:
+def _attend(dropout: Dropout, blocks: Blocks, operands: Operands) -> Array:
   """[B H, C, T_q]."""
-  return _forward(rate, blocks, operands)[0]
+  return _forward(dropout, blocks, operands)[0]
 
 
-def _forward(rate: float, blocks: Blocks, operands: Operands):
+def _forward(dropout: Dropout, blocks: Blocks, operands: Operands):
   attended, log_normaliser = _in_chunks(
-    functools.partial(_attend_chunk, rate, blocks, _sums_terms(blocks, operands)),
+    functools.partial(_attend_chunk, dropout, blocks, _sums_terms(blocks, operands)),
     blocks,
     operands,
     _transposed(operands.value, operands.query),
@@ -116,10 +118,10 @@ def _forward(rate: float, blocks: Blocks, operands: Operands):
   return attended, (operands, attended, checkpoint_name(log_normaliser, SAVED))
 
 
-def _backward(rate: float, blocks: Blocks, residuals, gradient: Array):
+def _backward(dropout: Dropout, blocks: Blocks, residuals, gradient: Array):
   operands, attended, log_normaliser = residuals
   query, key, value = _in_chunks(
-    functools.partial(_gradient_chunk, rate, blocks),
+    functools.partial(_gradient_chunk, dropout, blocks),
     blocks,
     operands,
     _transposed(operands.key, operands.query),
@@ -128,7 +130,7 @@ def _backward(rate: float, blocks: Blocks, residuals, gradient: Array):
     (gradient * attended).sum(axis=1),
   )
   # Ranks and keys are integers, which have no gradient.
-  return (operands._replace(query=query, key=key, value=value, mask=None, dropout_keys=None),)
+  return (operands._replace(query=query, key=key, value=value, mask=None, dropout_words=None),)
 
 
 _attend.defvjp(_forward, _backward)
@@ -145,22 +147,22 @@ def _transposed(array: Array, query: Array) -> Array:
 
 
 def _attend_chunk(
-  rate: float, blocks: Blocks, sums_terms: bool, operands: Operands, value: Array
+  dropout: Dropout, blocks: Blocks, sums_terms: bool, operands: Operands, value: Array
 ) -> tuple[Array, Array]:
   """`score_block.results` of a chunk of heads; the value is [n, C, T_k]."""
   if blocks.number > 1:
-    return score_blocks.attend(rate, blocks, operands, value)
+    return score_blocks.attend(dropout, blocks, operands, value)
   products = score_block.sum_of_terms if sums_terms else score_block.products
-  return score_block.results(score_block.of_keys(rate, operands, value, products))
+  return score_block.results(score_block.of_keys(dropout, operands, value, products))
 
 
 def _gradient_chunk(
-  rate: float, blocks: Blocks, operands: Operands, key: Array, *of_queries: Array
+  dropout: Dropout, blocks: Blocks, operands: Operands, key: Array, *of_queries: Array
 ) -> tuple[Array, Array, Array]:
   """`score_block.gradients` of a chunk of heads; the key is [n, C, T_k]."""
   if blocks.number > 1:
-    return score_blocks.gradients(rate, blocks, operands, key, *of_queries)
-  return score_block.gradients(rate, operands, key, *of_queries)
+    return score_blocks.gradients(dropout, blocks, operands, key, *of_queries)
+  return score_block.gradients(dropout, operands, key, *of_queries)
 
 
 def _padded(

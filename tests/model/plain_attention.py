@@ -49,12 +49,8 @@ def dropped(query, key, value, mask):
 
 
 def kept(shape, rate=0.4):
-  """What `attend` keeps with this key, [B, H, T_q, T_k], read off values that are one-hot."""
+  """1 / (1 - rate) where `dropped` keeps a weight, else 0: [B, H, T_q, T_k]."""
   num_clips, num_queries, num_heads, num_keys = shape
-  query = jnp.zeros((num_clips, num_queries, num_heads * num_keys))
-  value = jnp.tile(jnp.eye(num_keys), (num_clips, 1, num_heads))
-  mask = AttentionMask(
-    jnp.full((num_clips, num_queries), num_keys), jnp.zeros((num_clips, num_keys), jnp.int32)
-  )
-  shares = attend(query, jnp.zeros_like(value), value, num_heads, mask, rate, fast_key(3))
-  return num_keys * shares.reshape(num_clips, num_queries, num_heads, num_keys).swapaxes(1, 2)
+  keys = jax.random.split(fast_key(3), (num_clips, num_heads))
+  draw = jax.vmap(jax.vmap(lambda key: jax.random.bits(key, (num_keys, num_queries))))
+  return (draw(keys).swapaxes(2, 3) >= jnp.uint32(rate * 2**32)) / (1 - rate)

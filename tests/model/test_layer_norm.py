@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from persona_jax.model.encoder import CrossmodalEncoder, DropoutRates
 from persona_jax.model.layer_norm import LayerNorm, standardised
 
 
@@ -31,3 +32,15 @@ def test_constant_features_are_finite():
   x = jnp.full((1, 4), 1e3)
   np.testing.assert_array_equal(standardised(x), jnp.zeros((1, 4)))
   assert jnp.isfinite(jax.grad(lambda x: standardised(x).sum())(x)).all()
+
+
+def test_crossmodal_layers_share_what_is_standardised():
+  """Of 4 roots, only those of what a layer computes are in the loop."""
+  encoder = CrossmodalEncoder(num_layers=3, num_heads=1, rates=DropoutRates(0, 0, 0, 0))
+  target, source = jnp.ones((1, 4, 6)), jnp.ones((1, 5, 6))
+  masks = jnp.ones((1, 4), bool), jnp.ones((1, 5), bool)
+  params = encoder.init(jax.random.key(0), target, source, *masks, False)
+  traced = jax.make_jaxpr(lambda: encoder.apply(params, target, source, *masks, False))()
+  (loop,) = (equation for equation in traced.jaxpr.eqns if equation.primitive.name == 'scan')
+  assert str(loop).count('rsqrt') == 2  # before attention, before the feed-forward
+  assert str(traced).count('rsqrt') == 4  # the source, and the encoder's result

@@ -50,8 +50,6 @@ def test_dropout_drops_weights_and_the_gradient_drops_the_same(in_blocks, num_qu
   *arrays, mask = operands(num_queries, num_keys)
   keep = kept((4, num_queries, 2, num_keys))
   assert 0.35 < (keep == 0).mean() < 0.45
-  in_first_block, in_second = keep[:, :, :8, :8], keep[:, :, 8:16, :8]
-  assert (in_first_block[:, :, : num_queries - 8] != in_second[:, :, : num_queries - 8]).any()
   np.testing.assert_allclose(
     dropped(*arrays, mask), plain(*arrays, mask, keep), rtol=1e-5, atol=1e-6
   )

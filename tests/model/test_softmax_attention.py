@@ -103,8 +103,8 @@ def most_heads(request, monkeypatch):
   return request.param
 
 
-def most_scores(function, *arrays) -> int:
-  """Of how many heads, vmapped ones counted, `function` ever holds the scores [11, 9] at once."""
+def shapes_within(function, *arrays):
+  """Of every array that `function` computes, inner functions included."""
 
   def shapes(jaxpr):
     for equation in jaxpr.eqns:
@@ -112,8 +112,21 @@ def most_scores(function, *arrays) -> int:
       for inner in extend_core.jaxprs_in_params(equation.params):
         yield from shapes(inner)
 
-  traced = jax.make_jaxpr(function)(*arrays).jaxpr
-  return max(math.prod(shape[:-2]) for shape in shapes(traced) if shape[-2:] == (11, 9))
+  return list(shapes(jax.make_jaxpr(function)(*arrays).jaxpr))
+
+
+def most_scores(function, *arrays) -> int:
+  """Of how many heads, vmapped ones counted, `function` ever holds the scores [11, 9] at once."""
+  shapes = shapes_within(function, *arrays)
+  return max(math.prod(shape[:-2]) for shape in shapes if shape[-2:] == (11, 9))
+
+
+@pytest.mark.parametrize('function', [ours, jax.grad(lambda *a: ours(*a).sum())])
+def test_cpus_compute_whole_vectors_of_queries(function):
+  of_scores = {
+    shape[-2:] for shape in shapes_within(function, *operands()) if shape[-2:-1] == (11,)
+  }
+  assert (11, 16) in of_scores and (11, 9) not in of_scores
 
 
 @pytest.mark.parametrize('part', ['forward', 'gradient'])

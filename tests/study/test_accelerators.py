@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from persona_jax.data.study import Study
-from persona_jax.model import build, softmax_attention
+from persona_jax.model import build, products, softmax_attention
 from persona_jax.runtime import parallel
 from persona_jax.study.adaptation import StudyPersonaliser
 from persona_jax.training import memory, pretrain
@@ -20,6 +20,7 @@ def config(config):
 def accelerators(monkeypatch):
   monkeypatch.setattr(parallel, '_loops', lambda: False)
   monkeypatch.setattr(softmax_attention, '_CHUNK_BYTES', {})
+  monkeypatch.setattr(products, '_on_cpu', lambda: False)
   monkeypatch.setattr(build, '_build', build._build.__wrapped__)  # models not traced before
   monkeypatch.setattr(softmax_attention, '_ACCELERATOR_CHUNK_BYTES', 10**5)
 

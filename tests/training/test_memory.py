@@ -16,7 +16,7 @@ from jax.sharding import AxisType
 from configs import mosi
 from persona_jax.data.batching import Indices
 from persona_jax.model import build as model_build
-from persona_jax.model import softmax_attention
+from persona_jax.model import products, softmax_attention
 from persona_jax.model.build import build
 from persona_jax.runtime import parallel
 from persona_jax.training import fine_tune, memory, steps
@@ -29,6 +29,7 @@ GB = 10**9
 def accelerator(monkeypatch):
   monkeypatch.setattr(parallel, '_loops', lambda: False)
   monkeypatch.setattr(softmax_attention, '_CHUNK_BYTES', {})
+  monkeypatch.setattr(products, '_on_cpu', lambda: False)
   monkeypatch.setattr(model_build, '_build', model_build._build.__wrapped__)  # not traced before
 
 
