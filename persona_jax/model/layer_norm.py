@@ -1,7 +1,7 @@
 """LayerNorm in two parts, so that what several layers read is standardised once.
 
-Parameters are those of `nn.LayerNorm`. The gradient is written out, as it takes a third of the
-passes that differentiating the mean and the variance takes.
+Parameters are those of `nn.LayerNorm`. The gradient is written out, as differentiating the mean and
+the variance takes more passes.
 """
 
 import jax
