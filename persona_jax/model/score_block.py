@@ -11,7 +11,7 @@ from persona_jax.model import fast_prng
 from persona_jax.types import Array
 
 LOG2_E, _LN_2 = math.log2(math.e), math.log(2)  # weights are powers of 2
-LOWEST, _HIGHEST = -1e30, 1e30  # finite, so that a query without any key has a gradient of 0
+_LOWEST, _HIGHEST = -1e30, 1e30  # finite, so that a query without any key has a gradient of 0
 FEW = 8  # steps; for fewer, a matrix product costs more to start than to compute
 
 
@@ -79,7 +79,7 @@ def of_no_key(operands: Operands, num_queries: int) -> Softmax:
   num_heads, _, num_channels = operands.value.shape
   attended = jnp.zeros((num_heads, num_channels, num_queries), operands.value.dtype)
   nothing = attended[:, 0]
-  return Softmax(nothing + LOWEST, nothing, attended)
+  return Softmax(nothing + _LOWEST, nothing, attended)
 
 
 def of_keys(
@@ -121,7 +121,7 @@ def results(softmax: Softmax) -> tuple[Array, Array]:
   Where a query sees no key, zeros and a normaliser that gives all keys a weight of 0.
   """
   peak, total, attended = softmax
-  sees_any = peak > LOWEST / 2
+  sees_any = peak > _LOWEST / 2
   return (
     jnp.where(sees_any[:, None], attended / total[:, None], 0),
     jnp.where(sees_any, peak + jnp.log2(total), _HIGHEST),
@@ -168,10 +168,10 @@ def sum_of_terms(left: Array, right: Array) -> Array:
 
 
 def _scores(operands: Operands, products: Callable[[Array, Array], Array]) -> Array:
-  """[n, T_k, T_q], exponents of 2; `LOWEST` where masked."""
+  """[n, T_k, T_q], exponents of 2; `_LOWEST` where masked."""
   last_seen, key_rank = operands.mask
   visible = key_rank[:, :, None] <= last_seen[:, None, :]
-  return jnp.where(visible, products(operands.key, operands.query), LOWEST)
+  return jnp.where(visible, products(operands.key, operands.query), _LOWEST)
 
 
 def _dropped(dropout: Dropout, operands: Operands, weights: Array) -> Array:

@@ -15,6 +15,7 @@ from persona_jax.model import score_block
 from persona_jax.model.score_block import AttentionMask, Dropout, Operands, Softmax
 from persona_jax.types import Array
 
+LANES = 8  # float32 numbers in a vector of AVX2; a block's steps are a multiple
 _STEPS = 128  # in a block, at most
 _COST = 1.2  # of a score in blocks, where one that is computed without blocks costs 1
 
@@ -33,13 +34,15 @@ class Blocks(NamedTuple):
   def of(cls, num_queries: int, num_keys: int) -> 'Blocks':
     """Those that save time under the causal mask of clips that last for all steps."""
     blocks = cls(math.ceil(num_queries / _STEPS), math.ceil(num_keys / _STEPS))
-    query_steps, key_steps = num_queries / blocks.num_query_blocks, num_keys / blocks.num_key_blocks
+    query_steps = LANES * math.ceil(num_queries / (LANES * blocks.num_query_blocks))
+    key_steps = LANES * math.ceil(num_keys / (LANES * blocks.num_key_blocks))
     offset = abs(num_keys - num_queries)  # that of `attention.causal_mask`
     num_seen = sum(
       min(blocks.num_key_blocks, math.ceil(((i + 1) * query_steps + offset) / key_steps))
       for i in range(blocks.num_query_blocks)
     )
-    return blocks if _COST * num_seen < blocks.number else cls()
+    saves = _COST * num_seen * query_steps * key_steps < num_queries * num_keys
+    return blocks if saves else cls()
 
 
 def attend(

@@ -22,11 +22,10 @@ from jax.ad_checkpoint import checkpoint_name
 
 from persona_jax.model import fast_prng, score_block, score_blocks
 from persona_jax.model.score_block import LOG2_E, AttentionMask, Dropout, Operands
-from persona_jax.model.score_blocks import Blocks
+from persona_jax.model.score_blocks import LANES, Blocks
 from persona_jax.types import Array
 
 SAVED = 'attended'  # the checkpoint name of what the backward pass needs; see `encoder._scanned`
-_LANES = 8  # float32 numbers in a vector of AVX2
 _LOWEST_RANK, _HIGHEST_RANK = -(2**31), 2**31 - 1  # of padding: see `_padded`
 _FEW_SCORES, _FEW_CHANNELS = 2**12, 8  # of a head; see `_sums_terms`
 _CHUNK_BYTES = {'cpu': 2**21}  # of scores: about a core's own cache
@@ -175,7 +174,7 @@ def _padded(
 
   def pad(array: Array, num_blocks: int, filling: float = 0) -> Array:
     num_steps = array.shape[1]
-    extra = -num_steps % (num_blocks * _LANES) if num_steps >= _LANES else 0
+    extra = -num_steps % (num_blocks * LANES) if num_steps >= LANES else 0
     widths = [(0, 0), (0, extra)] + [(0, 0)] * (array.ndim - 2)
     return jnp.pad(array, widths, constant_values=filling)
 

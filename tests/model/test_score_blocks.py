@@ -17,6 +17,8 @@ LENGTHS = pytest.mark.parametrize('num_queries, num_keys', [(19, 30), (30, 19), 
     ((128, 128), (1, 1)),  # one block
     ((500, 500), (4, 4)),  # 1 + 2 + 3 + 4 blocks of 16 are seen
     ((375, 500), (3, 4)),  # the first queries see 2 of 4 blocks of keys, as 125 keys come before
+    ((192, 192), (2, 2)),
+    ((145, 145), (1, 1)),  # two blocks of 80 steps would be 160
     ((500, 375), (1, 1)),  # but 2 of 3 here, and the others see all
     ((500, 50), (1, 1)),
     ((50, 500), (1, 1)),
