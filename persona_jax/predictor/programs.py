@@ -11,6 +11,7 @@ from persona_jax.model import predict
 from persona_jax.model.build import PersonalPredictor, build
 from persona_jax.persona import arms, posterior, residual
 from persona_jax.persona.arms import Known, Priors
+from persona_jax.runtime import compiling
 from persona_jax.training.fine_tune import FineTuner, recipes
 from persona_jax.types import Array, Clips, Config, Normaliser, Params
 
@@ -28,7 +29,7 @@ class Programs:
   @functools.cached_property
   def read(self) -> Program:
     """(params, normaliser, clips) -> predictions [n], and what the head reads [n, width]."""
-    return jax.jit(functools.partial(_read, build(self._config.model)))
+    return _compiled(functools.partial(_read, build(self._config.model)))
 
   @functools.cached_property
   def answer(self) -> Program:
@@ -36,13 +37,13 @@ class Programs:
 
     Each clip is of the person at its place in the table.
     """
-    return jax.jit(functools.partial(_answer, build(self._config.model)))
+    return _compiled(functools.partial(_answer, build(self._config.model)))
 
   def plain(self, arm: str) -> Program:
     """(params, normaliser, clips) -> predictions [n] of an arm's model."""
     if arm not in self._of_arm:
       model = build(self._config.model) if arm == BASELINE else self._tuner(arm).model
-      self._of_arm[arm] = jax.jit(functools.partial(_predict, model))
+      self._of_arm[arm] = _compiled(functools.partial(_predict, model))
     return self._of_arm[arm]
 
   def fine_tune(self, arm: str) -> Program:
@@ -53,11 +54,15 @@ class Programs:
       def personalise(params: Params, normaliser: Normaliser, clips: Clips, *rest: Array) -> Params:
         return tuner.personalise(params, predict.standardised(clips, normaliser), *rest)
 
-      self._tuners[arm] = jax.jit(personalise)
+      self._tuners[arm] = _compiled(personalise)
     return self._tuners[arm]
 
   def _tuner(self, arm: str) -> FineTuner:
     return FineTuner(self._config, recipes(self._config.adapt)[arm])
+
+
+def _compiled(function: Callable[..., Any]) -> Program:
+  return jax.jit(function, compiler_options=compiling.options())
 
 
 def _read(

@@ -1,5 +1,6 @@
 """What the compiler is told beyond JAX's own flags."""
 
+import os
 from typing import Any
 
 import jax
@@ -7,14 +8,21 @@ import jax
 # XLA for CPUs can make loops by MLIR or by an older way, which compiles in half of the time to
 # slower programs.
 _OLDER_EMITTERS = {'xla_cpu_use_fusion_emitters': False}
-_UNOPTIMIZED = {'xla_backend_optimization_level': 0, 'xla_llvm_disable_expensive_passes': True}
+_LEVEL = 'xla_backend_optimization_level'
+# At level 3, XLA's default, LLVM unrolls loops of up to some 32 iterations before it makes vectors
+# of them, which then fails: exponentials of short sequences were computed one by one.
+_SHORT_LOOPS_IN_VECTORS = {_LEVEL: 2}
+_UNOPTIMIZED = {_LEVEL: 0, 'xla_llvm_disable_expensive_passes': True}
 _SHORT_S = 2  # seconds for which optimizing takes longer than it saves
 
 
 def options() -> dict[str, Any]:
-  """Options of a study's programs; those of JAX's flags apply anyway."""
-  quick = jax.config.read('jax_disable_most_optimizations')
-  return _OLDER_EMITTERS if quick and _on_cpu() else {}
+  """Options of programs that are called often; what JAX's flags and XLA_FLAGS say stands."""
+  if not _on_cpu():
+    return {}
+  if jax.config.read('jax_disable_most_optimizations'):
+    return _OLDER_EMITTERS
+  return {} if _LEVEL in os.environ.get('XLA_FLAGS', '') else _SHORT_LOOPS_IN_VECTORS
 
 
 def options_of_one_call(seconds: float) -> dict[str, Any]:
@@ -25,7 +33,7 @@ def options_of_one_call(seconds: float) -> dict[str, Any]:
   Args:
     seconds: that it takes to run, optimized.
   """
-  return _UNOPTIMIZED | _OLDER_EMITTERS if seconds < _SHORT_S and _on_cpu() else {}
+  return _UNOPTIMIZED | _OLDER_EMITTERS if seconds < _SHORT_S and _on_cpu() else options()
 
 
 def _on_cpu() -> bool:

@@ -12,6 +12,7 @@ from persona_jax.data.buckets import single
 from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.persona import arms as persona_arms
+from persona_jax.runtime import compiling
 from persona_jax.training import benchmark
 from persona_jax.training.fine_tune import (
   FineTuner,
@@ -53,7 +54,10 @@ def measure(config: Config, repeats: int) -> dict[str, Any]:
     np.full(1, recipe.label_weight, np.float32),
   )
   tuner = FineTuner(config, recipe)
-  fine_tune = jax.jit(functools.partial(fine_tune_and_predict, tuner, *steps, steps, 1))
+  fine_tune = jax.jit(
+    functools.partial(fine_tune_and_predict, tuner, *steps, steps, 1),
+    compiler_options=compiling.options(),
+  )
   task = FoldTask(params, inputs.normaliser, (batching.pad(own, len(own)),))
   fine_tuned_s = benchmark.median_s(
     lambda: jax.block_until_ready(fine_tune(task, support, shared)), repeats

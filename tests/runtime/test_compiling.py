@@ -1,5 +1,7 @@
 """What the compiler is told, that programs give the same for it, and when they are traced."""
 
+import subprocess
+import sys
 import time
 
 import jax
@@ -14,6 +16,12 @@ def gpu(monkeypatch):
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
 
 
+@pytest.fixture(autouse=True)
+def no_flags(monkeypatch):
+  """The tests' own flags are for tests that compile much."""
+  monkeypatch.setenv('XLA_FLAGS', '')
+
+
 def quick(monkeypatch):
   monkeypatch.setattr(jax.config, 'read', lambda name: name == 'jax_disable_most_optimizations')
 
@@ -23,7 +31,6 @@ def test_quick_programs_of_cpus_compile_the_older_way(monkeypatch):
     return parallel.over_folds(lambda _, x, shared: x * shared, parallel.fold_mesh())
 
   arrays = (), np.arange(6, dtype=np.float32).reshape(2, 3), np.float32(2)
-  assert compiling.options() == {}
   expected = double()(*arrays)
   quick(monkeypatch)
   (option,) = compiling.options()
@@ -31,8 +38,45 @@ def test_quick_programs_of_cpus_compile_the_older_way(monkeypatch):
   np.testing.assert_array_equal(double()(*arrays), expected)
 
 
+_TIMING = """
+import time
+import jax, jax.numpy as jnp
+from persona_jax.runtime import compiling
+
+program = jax.jit(lambda x, y: jnp.exp2(x - y[:, None]), compiler_options=compiling.options())
+
+def least_s(num_steps):
+  x, y = jnp.zeros((512, 48, num_steps)), jnp.zeros((512, num_steps))
+  seconds = []
+  for _ in range(20):
+    started = time.perf_counter()
+    jax.block_until_ready(program(x, y))
+    seconds.append(time.perf_counter() - started)
+  return min(seconds)
+
+print(least_s(24), least_s(48))
+"""
+
+
+def test_exponentials_of_short_loops_are_computed_in_vectors():
+  """Half as many take half as long; one by one, twice as long (XLA reads its flags once)."""
+  half, whole = map(
+    float,
+    subprocess.run(
+      [sys.executable, '-c', _TIMING], capture_output=True, text=True, check=True
+    ).stdout.split(),
+  )
+  assert half < whole
+
+
+def test_a_level_of_the_environment_stands(monkeypatch):
+  assert compiling.options()['xla_backend_optimization_level'] == 2
+  monkeypatch.setenv('XLA_FLAGS', '--xla_backend_optimization_level=3')
+  assert compiling.options() == {}
+
+
 def test_what_runs_once_and_for_long_is_optimized():
-  assert compiling.options_of_one_call(100) == {}
+  assert compiling.options_of_one_call(100) == compiling.options()
   short = compiling.options_of_one_call(0.1)
   assert short['xla_backend_optimization_level'] == 0
   x = np.arange(6, dtype=np.float32)
