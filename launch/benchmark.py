@@ -62,11 +62,12 @@ def main() -> None:
 
 def measure(shape: str, config_json: str, folds: int, repeats: int) -> dict:
   config = ml_collections.ConfigDict(json.loads(config_json))
-  common.start_jax(config, folds)
+  of_many_people = shape == people_benchmark.PEOPLE  # as in `launch.predict`
+  common.start_jax(config, common.num_cores() if of_many_people else folds)
   jax.config.update('jax_enable_compilation_cache', False)  # compile_s is to be a first run's
   if shape == personal_benchmark.PERSON:
     return personal_benchmark.measure(config_lib.paper(), repeats)
-  if shape == people_benchmark.PEOPLE:
+  if of_many_people:
     return people_benchmark.measure(config_lib.paper(), repeats)
   if shape == epoch_benchmark.MOSI:
     return epoch_benchmark.measure(config, folds, repeats)

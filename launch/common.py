@@ -21,7 +21,7 @@ from persona_jax import arms
 from persona_jax import config as config_lib
 from persona_jax.errors import UserError
 from persona_jax.predictor import people
-from persona_jax.runtime import parallel, preemption
+from persona_jax.runtime import allocator, parallel, preemption
 from persona_jax.types import Config
 
 FLAGS = flags.FLAGS
@@ -145,22 +145,26 @@ def run(main: Callable[[], None], grace: float = 0.0) -> None:
   app.run(lambda _: _guarded(main, grace), flags_parser=_parse)
 
 
-def start_jax(config: Config, num_folds: int, distributed: bool = False) -> None:
-  """Readies JAX: the compilation cache, and on a CPU one device a core for folds side by side.
+def start_jax(config: Config, side_by_side: int, distributed: bool = False) -> None:
+  """Readies JAX: the compilation cache, and on a CPU one device a core for what runs side by side.
 
   Small tensors use one core nearly as well as two, so two folds on a device each take little more
   time than one fold over both cores.
+
+  Args:
+    side_by_side: how many folds, or shares of clips, can use a device of their own.
   """
   # Tracing makes millions of objects that stay, and takes a sixth longer if Python often looks for
   # garbage among them.
   gc.set_threshold(_GARBAGE_THRESHOLD)
+  allocator.keep_freed_memory()
   if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
     jax.config.update('jax_compilation_cache_dir', str(CACHE.expanduser()))
   if distributed:
     _join()
   if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
-    side_by_side = 1 if parallel.without_jit() else max(1, min(num_cores(), num_folds))
-    jax.config.update('jax_num_cpu_devices', side_by_side)
+    num_devices = 1 if parallel.without_jit() else max(1, min(num_cores(), side_by_side))
+    jax.config.update('jax_num_cpu_devices', num_devices)
   if config.quick_compile:
     jax.config.update('jax_disable_most_optimizations', True)
   # On accelerators JAX itself would round the factors of float32 products; CPUs never do.

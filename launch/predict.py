@@ -27,7 +27,7 @@ OUTPUT = flags.DEFINE_string(
 
 def main() -> None:
   folder = pathlib.Path(PREDICTOR.value)
-  common.start_jax(storage.settings(folder), 1)
+  common.start_jax(storage.settings(folder), common.num_cores())
   model = predictor.load(folder)
   given = adaptation.read(model, common.clips_source(CLIPS, CONFIG), USER.value, ONLY.value)
   table = adaptation.predictions(model, people.People(USERS.value, ARM.value), given)

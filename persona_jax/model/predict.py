@@ -14,11 +14,13 @@ from persona_jax.data.batching import Indices
 from persona_jax.data.buckets import Buckets
 from persona_jax.model.build import PersonalPredictor, call
 from persona_jax.model.heads import READ
+from persona_jax.runtime import compiling, parallel
 from persona_jax.types import Array, Clips, Normaliser, Params, RaggedClips
 
 _PORTION = 4096  # clips that lie on the device together
 CHUNK = 32  # clips predicted at a time: the activations of more would leave the caches
 _FEW = 8  # clips of a user predicted at a time, so that little of what is computed is padding
+_SHARE = 16  # clips for which a second core is worth it
 
 
 def gather(
@@ -73,10 +75,14 @@ def of_batch(function: Callable[[Clips], Any], clips: Clips, normaliser: Normali
   Args:
     function: of `predict`, say, with its model and parameters bound.
   """
-  count = len(next(iter(clips.masks.values())))
-  return _in_chunks(
-    lambda chosen: function(standardised(clips.at(chosen), normaliser)), jnp.arange(count), CHUNK
-  )
+
+  def of_share(own: Clips) -> Any:
+    count = len(next(iter(own.masks.values())))
+    return _in_chunks(
+      lambda chosen: function(standardised(own.at(chosen), normaliser)), jnp.arange(count), CHUNK
+    )
+
+  return parallel.over_clips(of_share, clips, _SHARE)
 
 
 def of_corpus(
@@ -171,7 +177,7 @@ def at_once(
     for m in clips.frames
   }
 
-  @jax.jit
+  @functools.partial(jax.jit, compiler_options=compiling.options())
   def run(params: Params, normaliser: Normaliser, clips: RaggedClips, chosen: Any) -> Any:
     bound = functools.partial(function, params)
     return of_corpus(bound, clips, normaliser, chosen, buckets.steps)

@@ -25,6 +25,7 @@ from persona_jax.runtime import compiling
 
 Tree = Any
 FOLD, TRIAL = AXES = ('fold', 'trial')
+CLIP = 'clip'
 
 # The share of what JAX takes of an accelerator's memory for the copies of the model that learn at a
 # time: beside them lie attention's scores (3 GB), the corpus and the folds' states. JAX takes 12 GB
@@ -215,6 +216,29 @@ def _loop(function: Callable[[Tree], Tree], stacked: Tree) -> Tree:
     return lax.map(function, stacked)
   result = function(jax.tree.map(lambda leaf: leaf[0], stacked))
   return jax.tree.map(lambda leaf: leaf[None], result)
+
+
+def over_clips(function: Callable[[Tree], Tree], clips: Tree, least: int) -> Tree:
+  """`function(clips)`, to which clips are independent: every CPU device computes an equal share.
+
+  One model leaves cores idle, since XLA computes its encoders one after the other. On accelerators
+  it fills a device, and clips are not shared.
+
+  Args:
+    clips: a tree of arrays [n, ...], within a jitted function.
+    least: clips of a device. Where there are fewer, or clips cannot be shared evenly, fewer devices
+      are used.
+  """
+  (count,) = {len(leaf) for leaf in jax.tree.leaves(clips)}
+  most = min(len(jax.local_devices()), count // least) if _loops() and not without_jit() else 1
+  size = max((n for n in range(1, most + 1) if count % n == 0), default=1)
+  if size == 1:
+    return function(clips)
+  mesh = jax.make_mesh((size,), (CLIP,), (AxisType.Auto,), devices=jax.local_devices()[:size])
+  shared_out = PartitionSpec(CLIP)
+  return jax.shard_map(
+    function, mesh=mesh, in_specs=shared_out, out_specs=shared_out, check_vma=False
+  )(clips)
 
 
 def is_primary_process() -> bool:

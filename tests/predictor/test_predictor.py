@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import jax
 import numpy as np
 import pytest
 from makers import predicted
@@ -12,6 +13,7 @@ from persona_jax.errors import UserError
 from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.persona import arms
+from persona_jax.predictor import batches
 from persona_jax.types import Clips
 
 
@@ -132,3 +134,17 @@ def test_a_person_without_clips_is_nobody_and_another_predictors_person_is_refus
     predictor.person(tmp_path / 'b.safetensors')
   with pytest.raises(UserError, match='adapted with another predictor'):
     predictor.predict(clips, stranger)
+
+
+def test_many_clips_are_shared_by_devices_and_predicted_as_by_one(
+  predictor, strangers, monkeypatch
+):
+  clips = clips_of(strangers, np.arange(150) % len(strangers.labels))
+  devices, shared, read = jax.local_devices(), predictor.predict(clips), predictor.read(clips)
+  padded = batches.padded(clips, 256, predictor.steps)
+  found, _ = predictor._programs.read(predictor.params, predictor.normaliser, padded)
+  assert len(devices) == len(found.sharding.device_set) == 2
+  monkeypatch.setattr(jax, 'local_devices', lambda: devices[:1])
+  alone = dataclasses.replace(predictor)  # with programs of its own
+  for one, two in zip((*alone.predict(clips), *alone.read(clips)), (*shared, *read), strict=True):
+    np.testing.assert_allclose(one, two, rtol=0, atol=1e-5)

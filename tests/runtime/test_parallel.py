@@ -1,6 +1,9 @@
 """How folds and trials are laid over devices and their memory."""
 
+import functools
+
 import jax
+import numpy as np
 import pytest
 
 from persona_jax.runtime import parallel
@@ -66,3 +69,32 @@ def test_trials_of_all_folds_count_in_memory(accelerators, trial_bytes, vmapped,
   # Four devices with half of the folds and half of the trials each: 5 x 20 at a time.
   assert parallel.vmapped_trials(80, 20, mesh(2, 2), trial_bytes) == vmapped
   assert parallel.trials_of_a_call(80, vmapped, mesh(2, 2)) == 2 * length
+
+
+@pytest.mark.parametrize(
+  'count, share',
+  [
+    (8, 4),
+    (6, 3),
+    (7, 7),  # cannot be shared evenly
+    (4, 4),  # two each are too few
+  ],
+)
+def test_clips_are_shared_by_devices_where_there_are_enough(count, share):
+  shares = []
+
+  def doubled(clips):
+    shares.append(len(clips))
+    return 2 * clips
+
+  clips = np.arange(count, dtype=np.float32)
+  found = jax.jit(functools.partial(parallel.over_clips, doubled, least=3))(clips)
+  np.testing.assert_array_equal(found, 2 * clips)
+  assert set(shares) == {share}
+  assert len(found.sharding.device_set) == count // share
+
+
+def test_accelerators_share_no_clips(accelerators):
+  clips = np.ones(8, np.float32)
+  found = jax.jit(lambda clips: parallel.over_clips(lambda own: 2 * own, clips, 1))(clips)
+  assert len(found.sharding.device_set) == 1
