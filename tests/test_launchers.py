@@ -1,13 +1,16 @@
 """What all launchers have in common: their help, their mistakes, and how JAX is started."""
 
 import json
+import subprocess
+import sys
 
 import jax
 import pytest
-from launchers import complaint, fresh, output_of, run, start
+from launchers import ROOT, complaint, fresh, output_of, run, start
 
 from configs import synthetic
 from launch import common
+from persona_jax.runtime import allocator
 
 
 @pytest.mark.parametrize(
@@ -96,6 +99,35 @@ def test_a_smoke_run_compiles_quickly(monkeypatch):
   assert 'jax_disable_most_optimizations' not in updates
   common.start_jax(synthetic.get_config('smoke'), 1)
   assert updates['jax_disable_most_optimizations'] is True
+
+
+def test_launchers_keep_freed_memory(monkeypatch):
+  calls = []
+  monkeypatch.setattr(jax.config, 'update', lambda name, value: None)
+  monkeypatch.setattr(allocator, 'keep_freed_memory', lambda: calls.append(True))
+  common.start_jax(synthetic.get_config(), 1)
+  assert calls
+
+
+_PREDICTING = """
+from absl import flags
+from launch import common, predict
+from persona_jax.predictor import storage
+
+def start_jax(config, side_by_side):
+  raise SystemExit(f'{side_by_side} devices')
+
+common.start_jax, common.num_cores, storage.settings = start_jax, lambda: 3, lambda folder: None
+flags.FLAGS(['predict', '--predictor=none', '--clips=none'])
+predict.main()
+"""
+
+
+def test_clips_are_predicted_on_a_device_per_core():
+  ended = subprocess.run(
+    [sys.executable, '-c', _PREDICTING], cwd=ROOT, capture_output=True, text=True
+  )
+  assert ended.stderr.strip() == '3 devices'
 
 
 def test_a_core_per_fold_and_seed(monkeypatch):
