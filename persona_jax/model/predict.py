@@ -20,7 +20,7 @@ from persona_jax.types import Array, Clips, Normaliser, Params, RaggedClips
 _PORTION = 4096  # clips that lie on the device together
 CHUNK = 32  # clips predicted at a time: the activations of more would leave the caches
 _FEW = 8  # clips of a user predicted at a time, so that little of what is computed is padding
-_SHARE = 16  # clips for which a second core is worth it
+_SHARE = 16  # clips per core; another core is not worth it for fewer
 
 
 def gather(

@@ -219,15 +219,15 @@ def _loop(function: Callable[[Tree], Tree], stacked: Tree) -> Tree:
 
 
 def over_clips(function: Callable[[Tree], Tree], clips: Tree, least: int) -> Tree:
-  """`function(clips)`, to which clips are independent: every CPU device computes an equal share.
+  """Returns `function(clips)`, of which every CPU device computes an equal share.
 
   One model leaves cores idle, since XLA computes its encoders one after the other. On accelerators
   it fills a device, and clips are not shared.
 
   Args:
-    clips: a tree of arrays [n, ...], within a jitted function.
-    least: clips of a device. Where there are fewer, or clips cannot be shared evenly, fewer devices
-      are used.
+    function: of a tree of arrays [n, ...] to another; each clip is computed by itself.
+    clips: the arrays, within a jitted function.
+    least: the fewest clips of a device. As many devices are used as can share n evenly.
   """
   (count,) = {len(leaf) for leaf in jax.tree.leaves(clips)}
   most = min(len(jax.local_devices()), count // least) if _loops() and not without_jit() else 1
@@ -235,10 +235,9 @@ def over_clips(function: Callable[[Tree], Tree], clips: Tree, least: int) -> Tre
   if size == 1:
     return function(clips)
   mesh = jax.make_mesh((size,), (CLIP,), (AxisType.Auto,), devices=jax.local_devices()[:size])
-  shared_out = PartitionSpec(CLIP)
-  return jax.shard_map(
-    function, mesh=mesh, in_specs=shared_out, out_specs=shared_out, check_vma=False
-  )(clips)
+  laid = PartitionSpec(CLIP)
+  mapped = jax.shard_map(function, mesh=mesh, in_specs=laid, out_specs=laid, check_vma=False)
+  return mapped(clips)
 
 
 def is_primary_process() -> bool:
