@@ -177,7 +177,7 @@ def at_once(
     for m in clips.frames
   }
 
-  @functools.partial(jax.jit, compiler_options=compiling.options())
+  @compiling.jit
   def run(params: Params, normaliser: Normaliser, clips: RaggedClips, chosen: Any) -> Any:
     bound = functools.partial(function, params)
     return of_corpus(bound, clips, normaliser, chosen, buckets.steps)

@@ -29,7 +29,7 @@ class Programs:
   @functools.cached_property
   def read(self) -> Program:
     """(params, normaliser, clips) -> predictions [n], and what the head reads [n, width]."""
-    return _compiled(functools.partial(_read, build(self._config.model)))
+    return compiling.jit(functools.partial(_read, build(self._config.model)))
 
   @functools.cached_property
   def answer(self) -> Program:
@@ -37,13 +37,13 @@ class Programs:
 
     Each clip is of the person at its place in the table.
     """
-    return _compiled(functools.partial(_answer, build(self._config.model)))
+    return compiling.jit(functools.partial(_answer, build(self._config.model)))
 
   def plain(self, arm: str) -> Program:
     """(params, normaliser, clips) -> predictions [n] of an arm's model."""
     if arm not in self._of_arm:
       model = build(self._config.model) if arm == BASELINE else self._tuner(arm).model
-      self._of_arm[arm] = _compiled(functools.partial(_predict, model))
+      self._of_arm[arm] = compiling.jit(functools.partial(_predict, model))
     return self._of_arm[arm]
 
   def fine_tune(self, arm: str) -> Program:
@@ -54,15 +54,11 @@ class Programs:
       def personalise(params: Params, normaliser: Normaliser, clips: Clips, *rest: Array) -> Params:
         return tuner.personalise(params, predict.standardised(clips, normaliser), *rest)
 
-      self._tuners[arm] = _compiled(personalise)
+      self._tuners[arm] = compiling.jit(personalise)
     return self._tuners[arm]
 
   def _tuner(self, arm: str) -> FineTuner:
     return FineTuner(self._config, recipes(self._config.adapt)[arm])
-
-
-def _compiled(function: Callable[..., Any]) -> Program:
-  return jax.jit(function, compiler_options=compiling.options())
 
 
 def _read(

@@ -1,6 +1,7 @@
 """What the compiler is told beyond JAX's own flags."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,6 +15,11 @@ _LEVEL = 'xla_backend_optimization_level'
 _SHORT_LOOPS_IN_VECTORS = {_LEVEL: 2}
 _UNOPTIMIZED = {_LEVEL: 0, 'xla_llvm_disable_expensive_passes': True}
 _SHORT_S = 2  # seconds for which optimizing takes longer than it saves
+
+
+def jit(function: Callable[..., Any], **arguments: Any) -> Any:
+  """`jax.jit` with `options`, and with further arguments of `jax.jit`."""
+  return jax.jit(function, compiler_options=options(), **arguments)
 
 
 def options() -> dict[str, Any]:

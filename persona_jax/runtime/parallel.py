@@ -207,7 +207,7 @@ def over_folds(
     check_vma=False,
   )
   donated = (0,) if donate_state else ()
-  return Program(jax.jit(mapped, donate_argnums=donated, compiler_options=compiling.options()))
+  return Program(compiling.jit(mapped, donate_argnums=donated))
 
 
 def _loop(function: Callable[[Tree], Tree], stacked: Tree) -> Tree:

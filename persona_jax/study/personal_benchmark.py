@@ -54,10 +54,7 @@ def measure(config: Config, repeats: int) -> dict[str, Any]:
     np.full(1, recipe.label_weight, np.float32),
   )
   tuner = FineTuner(config, recipe)
-  fine_tune = jax.jit(
-    functools.partial(fine_tune_and_predict, tuner, *steps, steps, 1),
-    compiler_options=compiling.options(),
-  )
+  fine_tune = compiling.jit(functools.partial(fine_tune_and_predict, tuner, *steps, steps, 1))
   task = FoldTask(params, inputs.normaliser, (batching.pad(own, len(own)),))
   fine_tuned_s = benchmark.median_s(
     lambda: jax.block_until_ready(fine_tune(task, support, shared)), repeats

@@ -17,7 +17,7 @@ class FirstStates:
   def __init__(self, study: Study):
     self._study = study
     steps = Pretraining(build(study.config.model), study.config, study.folds.buckets.steps)
-    self._create = jax.jit(steps.create_state, compiler_options=compiling.options())
+    self._create = compiling.jit(steps.create_state)
 
   def shapes(self) -> TrainState:
     """Shapes and types, by which a checkpoint is read; the same for all folds."""
