@@ -2,10 +2,10 @@
 
   python -m launch.study --config=configs/synthetic.py --workdir=runs/demo
 
-It takes four to fourteen minutes on two CPU cores, two of them for compilation. Expect a baseline
-MAE of 1.0 to 1.1 on the ten held-out speakers, 0.8 after personalising (a predictor that knows
-every persona has 0.49), and an interval of the paired difference that excludes 0. With `:smoke` it
-takes less than a minute once compiled, and its scores mean nothing.
+It takes three to fourteen minutes on two CPU cores, one or two of them for compilation. Expect a
+baseline MAE of 1.0 to 1.1 on the ten held-out speakers, 0.8 after personalising (a predictor that
+knows every persona has 0.49), and an interval of the paired difference that excludes 0. With
+`:smoke` it takes less than a minute once compiled, and its scores mean nothing.
 """
 
 from persona_jax import config as config_lib
