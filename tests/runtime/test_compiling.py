@@ -43,7 +43,7 @@ import time
 import jax, jax.numpy as jnp
 from persona_jax.runtime import compiling
 
-program = jax.jit(lambda x, y: jnp.exp2(x - y[:, None]), compiler_options=compiling.options())
+program = compiling.jit(lambda x, y: jnp.exp2(x - y[:, None]))
 
 def least_s(num_steps):
   x, y = jnp.zeros((512, 48, num_steps)), jnp.zeros((512, num_steps))
@@ -67,6 +67,13 @@ def test_exponentials_of_short_loops_are_computed_in_vectors():
     ).stdout.split(),
   )
   assert half < whole
+
+
+def test_programs_over_folds_are_compiled_with_the_options(monkeypatch):
+  made = []
+  monkeypatch.setattr(jax, 'jit', lambda function, **arguments: made.append(arguments))
+  parallel.over_folds(lambda _, x, shared: x * shared, parallel.fold_mesh(), donate_state=True)
+  assert made == [dict(compiler_options=compiling.options(), donate_argnums=(0,))]
 
 
 def test_a_level_of_the_environment_stands(monkeypatch):
