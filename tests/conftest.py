@@ -3,20 +3,20 @@
 import os
 from importlib import metadata
 
-os.environ['JAX_PLATFORMS'] = 'cpu'
-# Tests compile much and compute little: a fourth of the time to compile, in launchers too.
-os.environ['XLA_FLAGS'] = ' '.join(
-  [
-    os.environ.get('XLA_FLAGS', ''),
-    '--xla_backend_optimization_level=0',
-    '--xla_llvm_disable_expensive_passes=true',
-    *(  # XLA aborts at a flag that it does not know
-      ['--xla_cpu_use_fusion_emitters=false']
-      if metadata.version('jaxlib').startswith('0.10.')
-      else []
-    ),
-  ]
-)
+if os.environ.setdefault('JAX_PLATFORMS', 'cpu') == 'cpu':
+  # Tests compile much and compute little: a fourth of the time to compile, in launchers too.
+  os.environ['XLA_FLAGS'] = ' '.join(
+    [
+      os.environ.get('XLA_FLAGS', ''),
+      '--xla_backend_optimization_level=0',
+      '--xla_llvm_disable_expensive_passes=true',
+      *(  # XLA aborts at a flag that it does not know
+        ['--xla_cpu_use_fusion_emitters=false']
+        if metadata.version('jaxlib').startswith('0.10.')
+        else []
+      ),
+    ]
+  )
 # Every program is compiled by one process alone: by default small ones are not kept.
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
