@@ -167,8 +167,6 @@ def start_jax(config: Config, side_by_side: int, distributed: bool = False) -> N
     jax.config.update('jax_num_cpu_devices', num_devices)
   if config.quick_compile:
     jax.config.update('jax_disable_most_optimizations', True)
-  # On accelerators JAX itself would round the factors of float32 products; CPUs never do.
-  jax.config.update('jax_default_matmul_precision', config.model.matmul_precision)
 
 
 def num_cores() -> int:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import jax
@@ -22,6 +23,7 @@ class PersonalPredictor(nn.Module):
   adapter: nn.Module
   base: nn.Module
   attend_to_padding: bool = False
+  matmul_precision: str = 'float32'  # see `precision`
 
   def __call__(self, clips: Clips, train: bool = False) -> Array:
     """Predicts sentiment [B]; needs a 'dropout' key when `train` is set."""
@@ -35,7 +37,15 @@ class PersonalPredictor(nn.Module):
     """
     sequences = {m: sequence * clips.masks[m][..., None] for m, sequence in clips.sequences.items()}
     masks = {m: mask | self.attend_to_padding for m, mask in clips.masks.items()}
-    return self.base(*self.adapter(sequences, masks, train), train)
+    with self.precision():
+      return self.base(*self.adapter(sequences, masks, train), train)
+
+  def precision(self) -> AbstractContextManager:
+    """The precision of the model's matrix products, within which gradients are to be taken too.
+
+    JAX itself lets GPUs round the factors of float32 products to TF32.
+    """
+    return jax.default_matmul_precision(self.matmul_precision)
 
 
 def call(module: nn.Module, params: Params, *args: Any, **kwargs: Any) -> jax.Array:
@@ -65,7 +75,8 @@ def _build(entry: BaseModel, config: Config, distilling: bool) -> PersonalPredic
     padding='VALID' if reference else 'SAME',
     distilling=distilling,
   )
-  return PersonalPredictor(adapter, entry(config, 1 + distilling), attend_to_padding=reference)
+  base = entry(config, 1 + distilling)
+  return PersonalPredictor(adapter, base, reference, config.matmul_precision)
 
 
 def expect_kernels_fit(config: Config, steps: Mapping[str, int]) -> None:

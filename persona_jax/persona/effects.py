@@ -69,6 +69,7 @@ def no_evidence(num_features: int) -> Evidence:
   )
 
 
+@jax.default_matmul_precision('float32')
 def evidence(features: Array, targets: Array, weights: Array) -> Evidence:
   """The evidence of K clips.
 
@@ -93,6 +94,7 @@ def remove(whole: Evidence, part: Evidence) -> Evidence:
   return jax.tree.map(jnp.subtract, whole, part)
 
 
+@jax.default_matmul_precision('float32')
 def posterior(effects: Effects, seen: Evidence) -> Coefficients:
   """The posterior of a speaker's coefficients; without evidence it is the prior.
 
@@ -106,6 +108,7 @@ def posterior(effects: Effects, seen: Evidence) -> Coefficients:
   return Coefficients(effects.mean + scale * (inverse @ projected), covariance)
 
 
+@jax.default_matmul_precision('float32')
 def log_marginal(effects: Effects, seen: Evidence) -> Array:
   """log p(targets | features) of a speaker's clips, with the coefficients integrated out: [].
 

@@ -123,6 +123,7 @@ def sentiment(prior: Prior, persona: Persona, predictions: Array) -> Sentiment:
   return summarised(jax.nn.softmax(log_density(prior, persona, predictions)))
 
 
+@jax.default_matmul_precision('float32')
 def summarised(density: Array) -> Sentiment:
   """Summarises densities on `GRID`, given as probabilities [n, num_points]."""
   lower, median, upper = (_quantile(density, level) for level in (0.05, 0.5, 0.95))

@@ -70,6 +70,7 @@ def fit_reading(read: Array, num_components: int = NUM_COMPONENTS) -> Reading:
   return Reading(centre.astype(np.float32), (rows / deviation[:kept, None]).T.astype(np.float32))
 
 
+@jax.default_matmul_precision('float32')
 def components(reading: Reading, read: Array) -> jax.Array:
   """z of clips: [n, num_components], from what the head reads of them [n, read_width]."""
   return jnp.asarray((read - reading.centre) @ reading.directions)
@@ -141,6 +142,7 @@ def density(prior: ResidualPrior, person: Evidence, predictions: Array, read: Ar
   return predictive(prior, own, features(prior.reading, predictions, read))
 
 
+@jax.default_matmul_precision('float32')
 def predictive(prior: ResidualPrior, own: Coefficients, phi: Array) -> jax.Array:
   """`density`, given the posterior of the person's coefficients and phi [n, num_features]."""
   mean = phi[:, 1] + phi @ own.mean

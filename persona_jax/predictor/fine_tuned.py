@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
@@ -81,6 +82,7 @@ def folded(params: Params) -> Params:
   return params | ({'adapter': adapter} if adapter else {})
 
 
+@jax.default_matmul_precision('float32')
 def _fold(network: dict[str, Any]) -> dict[str, Any]:
   hidden, output = network['hidden'], network['output']
   inner = jnp.tanh(network['embedding'] @ hidden['kernel'] + hidden['bias'])
