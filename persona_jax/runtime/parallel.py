@@ -32,6 +32,8 @@ CLIP = 'clip'
 # of a card of 16 GB, as is assumed where a device doesn't say how much it has.
 _LEARNING_SHARE, _ASSUMED_BYTES = 0.5, 12 * 10**9
 
+_TIMES_FASTER = 100.0  # an accelerator than two CPU cores
+
 
 def fold_mesh() -> Mesh:
   """All devices in a row."""
@@ -127,6 +129,11 @@ def trials_of_a_call(num_trials: int, vmapped: int, mesh: Mesh) -> int:
   return mesh.shape[TRIAL] * share
 
 
+def times_faster() -> float:
+  """How many times faster than on two CPU cores programs run here, roughly."""
+  return 1.0 if _loops() else _TIMES_FASTER
+
+
 def without_jit() -> bool:
   """Whether JAX compiles nothing, as with --debug_nans."""
   # JAX adds the attribute at run time.
@@ -150,7 +157,7 @@ class Program:
     Programs are traced one after the other, in the order of these calls.
 
     Args:
-      arrays: or what `replicate` returns with `shapes_alone`.
+      arrays: or what `replicate` returns with `shapes_alone`; of the host, for one device.
     """
     if self._compiled is None and not without_jit():
       lowered = _TRACING.submit(self._function.lower, *jax.tree.map(_shape, arrays))
@@ -172,8 +179,9 @@ _TRACING = ThreadPoolExecutor(max_workers=1, thread_name_prefix='tracing')
 _COMPILING = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix='compiling')
 
 
-def _shape(array: jax.Array) -> jax.ShapeDtypeStruct:
-  return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
+def _shape(array: Any) -> jax.ShapeDtypeStruct:
+  dtype = jax.dtypes.canonicalize_dtype(array.dtype)
+  return jax.ShapeDtypeStruct(array.shape, dtype, sharding=getattr(array, 'sharding', None))
 
 
 def over_folds(

@@ -217,7 +217,7 @@ class Layout:
   def _seconds(self, variant: Variant) -> float:
     """An estimate of what one support set takes."""
     steps = self._lengths.steps[variant.bucket]
-    return fine_tune.seconds(self._study.config, variant.shots, steps)
+    return fine_tune.seconds(self._study.config, variant.shots, steps) / parallel.times_faster()
 
   def _trial_bytes(self, params: Params, variant: Variant) -> int:
     config = self._study.config
