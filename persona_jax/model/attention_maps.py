@@ -5,7 +5,7 @@ import numpy as np
 
 from persona_jax.model.attention import MAPS
 from persona_jax.model.build import PersonalPredictor
-from persona_jax.runtime import compiling
+from persona_jax.runtime import compiling, parallel
 from persona_jax.types import Array, Clips, Params
 
 
@@ -20,22 +20,30 @@ def _encoder(modality: str) -> str:
   return f'{modality}_from_language'
 
 
-def onto_language(model: PersonalPredictor, params: Params, clips: Clips) -> dict[str, np.ndarray]:
+def program(model: PersonalPredictor) -> parallel.Program:
+  """The program of `onto_language`: (parameters, a clip) -> what the model keeps of it."""
+  return parallel.Program(
+    jax.jit(
+      lambda params, clips: model.apply({'params': params}, clips, mutable=MAPS)[1],
+      compiler_options=compiling.options_of_one_call(0),  # one clip takes no time
+    )
+  )
+
+
+def onto_language(
+  of_model: parallel.Program, params: Params, clips: Clips
+) -> dict[str, np.ndarray]:
   """How each other modality of a clip attends to the words, in the last crossmodal layer.
 
   Args:
+    of_model: its `program`.
     clips: B = 1, standardised.
 
   Returns:
     {modality: [T_q, T_k]} means over heads. Rows are the modality's steps and columns the words,
     the tokens last, without padding. Empty if the base model has no crossmodal encoders.
   """
-  program = jax.jit(
-    lambda p: model.apply({'params': p}, clips, mutable=MAPS),
-    compiler_options=compiling.options_of_one_call(0),  # one clip takes no time
-  )
-  _, state = program(params)
-  encoders = state[MAPS]['base']
+  encoders = of_model(params, clips)[MAPS]['base']
   maps = {}
   for modality, mask in clips.masks.items():
     name = _encoder(modality)

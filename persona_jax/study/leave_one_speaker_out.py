@@ -10,15 +10,17 @@ from persona_jax.data.study import Study
 from persona_jax.model.build import build
 from persona_jax.reporting import records, report
 from persona_jax.runtime import parallel
-from persona_jax.study import attention, readiness, teacher_predictions
+from persona_jax.study import readiness
 from persona_jax.study import workdir as workdir_lib
 from persona_jax.study.adaptation import StudyPersonaliser
+from persona_jax.study.attention import AttentionOfFirstUser
 from persona_jax.study.personas import BayesianArms
+from persona_jax.study.teacher_predictions import TeacherPredictor
 from persona_jax.study.trials import Predictions, Recorder, trials_by_control
 from persona_jax.training import losses, pretrain
 from persona_jax.training.pretrain import Pretrained
 from persona_jax.training.tensorboard import epoch_log
-from persona_jax.types import Config
+from persona_jax.types import Config, Params
 
 
 @contextlib.contextmanager
@@ -56,11 +58,16 @@ def run(config: Config, workdir: pathlib.Path, tensorboard: bool = False) -> str
     The report; an empty string on a process that is not the primary one.
   """
   with opened(config, workdir) as study:
-    personaliser = StudyPersonaliser(study)
-    teachers = pretrain_folds(study, tensorboard, personaliser.compile_ahead)
+    predictor, personaliser = TeacherPredictor(study), StudyPersonaliser(study)
+    attention = AttentionOfFirstUser(study)
+
+    def compile_ahead(like: Params) -> None:
+      for stage in (predictor, personaliser, attention):
+        stage.compile_ahead(like)
+
+    teachers = pretrain_folds(study, tensorboard, compile_ahead)
     names = [fold.name for fold in study.folds.of_teachers]
-    predictions = teacher_predictions.predict_with_teacher(study, teachers)
-    of_teacher = dict(zip(names, predictions, strict=True))
+    of_teacher = dict(zip(names, predictor.predict(teachers), strict=True))
     bayesian = BayesianArms(study, teachers)
     recorder = Recorder(study)
     for results in personaliser.run(teachers):
@@ -76,7 +83,7 @@ def run(config: Config, workdir: pathlib.Path, tensorboard: bool = False) -> str
     recorder.write()
     if not parallel.is_primary_process():
       return ''
-    attention.write_of_first_user(study, teachers[0])
+    attention.write(teachers[0])
     return report.write([workdir], workdir)
 
 

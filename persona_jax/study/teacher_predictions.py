@@ -19,7 +19,8 @@ from persona_jax.training import memory
 from persona_jax.training.checkpoint import Checkpoints
 from persona_jax.training.feed import Feed
 from persona_jax.training.pretrain import Pretrained
-from persona_jax.types import Array
+from persona_jax.training.steps import Shared
+from persona_jax.types import Array, Params
 
 STAGE, READING = 'plain', 'reading'
 _STREAMED_CLIPS = 2048  # of a fold that are brought together, where clips are streamed
@@ -49,44 +50,87 @@ class TeacherReadings(NamedTuple):
   read: Array
 
 
-def predict_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[TeacherPredictions]:
+class TeacherPredictor:
   """Predicts the held-out clips with every teacher; saved predictions are reused.
 
   So a fold's baseline stays the same to the last bit when users or arms are added to a study.
   """
-  folds, with_valid = study.folds.of_teachers, MEAN_SHIFT in study.config.study.arms
-  results = {fold.name: saved for fold in folds if (saved := _load(study, fold)) is not None}
-  todo = [
-    i
-    for i, fold in enumerate(folds)
-    if fold.name not in results or with_valid and not len(results[fold.name].valid)
-  ]
-  for group in _groups(study, todo, teachers):
-    predicted = _predict_folds(
-      study, [folds[i] for i in group], [teachers[i] for i in group], with_valid
-    )
-    for i, new in zip(group, predicted, strict=True):
-      fold = folds[i]
-      expect_finite(f'{fold.name} ({fold.label})', BASELINE, new.held_out)
-      if fold.name in results:
-        new = new._replace(held_out=results[fold.name].held_out)
-      _save(study, fold, new)
-      results[fold.name] = new
-  return [results[fold.name] for fold in folds]
+
+  def __init__(self, study: Study):
+    """Loads what earlier runs have predicted."""
+    self._study, self._with_valid = study, MEAN_SHIFT in study.config.study.arms
+    self._folds = study.folds.of_teachers
+    self._results = {
+      fold.name: saved for fold in self._folds if (saved := _load(study, fold)) is not None
+    }
+    self._programs: dict[int, _Program] = {}
+
+  def compile_ahead(self, like: Params) -> None:
+    """Begins to compile what the first folds need, whose teachers are still to be trained.
+
+    Args:
+      like: the shapes and types of a teacher's parameters.
+    """
+    for group in list(_groups(self._study, self._todo(), like))[:1]:
+      self._program(len(group)).compile(like, *self._clips_of(group))
+
+  def predict(self, teachers: Sequence[Pretrained]) -> list[TeacherPredictions]:
+    """What each teacher of `FoldPlan.of_teachers` predicts.
+
+    Raises:
+      UserError: a prediction is not finite.
+    """
+    for group in _groups(self._study, self._todo(), teachers[0].params):
+      folds, clips = self._clips_of(group)
+      params = [teachers[i].params for i in group]
+      predicted = self._program(len(group))(params, folds, clips)
+      for fold, rows in zip(folds, predicted, strict=True):
+        self._keep(fold, TeacherPredictions(*np.split(rows, [len(fold.held_out)])))
+    return [self._results[fold.name] for fold in self._folds]
+
+  def _todo(self) -> list[int]:
+    """The places of the folds that lack predictions."""
+    return [
+      i
+      for i, fold in enumerate(self._folds)
+      if fold.name not in self._results
+      or self._with_valid
+      and not len(self._results[fold.name].valid)
+    ]
+
+  def _clips_of(self, group: Sequence[int]) -> tuple[list[Fold], list[np.ndarray]]:
+    """Some folds, and the clips to predict of each."""
+    folds = [self._folds[i] for i in group]
+    if not self._with_valid:
+      return folds, [fold.held_out for fold in folds]
+    return folds, [np.concatenate([fold.held_out, fold.valid]) for fold in folds]
+
+  def _program(self, num_folds: int) -> '_Program':
+    if num_folds not in self._programs:
+      sizes = self._study.folds.held_out_sizes
+      if self._with_valid:
+        sizes = tuple(map(operator.add, sizes, self._study.folds.valid_sizes))
+      self._programs[num_folds] = _Program(self._study, predict.predict, num_folds, sizes)
+    return self._programs[num_folds]
+
+  def _keep(self, fold: Fold, new: TeacherPredictions) -> None:
+    expect_finite(f'{fold.name} ({fold.label})', BASELINE, new.held_out)
+    if fold.name in self._results:
+      new = new._replace(held_out=self._results[fold.name].held_out)
+    _save(self._study, fold, new)
+    self._results[fold.name] = new
 
 
-def _groups(
-  study: Study, todo: Sequence[int], teachers: Sequence[Pretrained]
-) -> Iterator[Sequence[int]]:
-  """Splits the folds to predict into those that one call holds."""
+def _groups(study: Study, todo: Sequence[int], params: Params) -> Iterator[Sequence[int]]:
+  """Splits the folds to predict into those that one call holds.
+
+  Args:
+    params: of one teacher, or their shapes.
+  """
   if not todo:
     return
   fold_bytes = memory.copy_bytes(
-    teachers[0].params,
-    study.folds.buckets.longest,
-    study.corpus.clips.widths,
-    1,
-    study.config.model,
+    params, study.folds.buckets.longest, study.corpus.clips.widths, 1, study.config.model
   )
   size = parallel.prediction_group_size(len(todo), parallel.fold_mesh(), fold_bytes)
   for start in range(0, len(todo), size):
@@ -116,16 +160,11 @@ def read_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[Teac
       if (found := checkpoints.newest()) is not None:
         results[fold.name] = TeacherReadings(**found[1])
   todo = [i for i, fold in enumerate(folds) if fold.name not in results]
-  for group in _groups(study, todo, teachers):
-    chosen, of_chosen = [folds[i] for i in group], [teachers[i] for i in group]
-    found = _map_folds(
-      study,
-      chosen,
-      of_chosen,
-      predict.predict_and_read,
-      [everything] * len(group),
-      study.folds.buckets.sizes([everything]),
-    )
+  sizes = study.folds.buckets.sizes([everything])
+  for group in _groups(study, todo, teachers[0].params):
+    chosen, params = [folds[i] for i in group], [teachers[i].params for i in group]
+    program = _Program(study, predict.predict_and_read, len(group), sizes)
+    found = program(params, chosen, [everything] * len(group))
     for fold, rows in zip(chosen, found, strict=True):
       new = TeacherReadings(*rows)
       expect_finite(f'{fold.name} ({fold.label})', BASELINE, rows[0])
@@ -135,63 +174,68 @@ def read_with_teacher(study: Study, teachers: Sequence[Pretrained]) -> list[Teac
   return [results[fold.name] for fold in folds]
 
 
-def _predict_folds(
-  study: Study, folds: Sequence[Fold], teachers: Sequence[Pretrained], with_valid: bool
-) -> list[TeacherPredictions]:
-  """Predicts all of `folds` in one compiled call."""
-  clips = [
-    np.concatenate([fold.held_out, fold.valid]) if with_valid else fold.held_out for fold in folds
-  ]
-  sizes = study.folds.held_out_sizes
-  if with_valid:
-    sizes = tuple(map(operator.add, sizes, study.folds.valid_sizes))
-  predictions = _map_folds(study, folds, teachers, predict.predict, clips, sizes)
-  return [
-    TeacherPredictions(*np.split(row, [len(fold.held_out)]))
-    for fold, row in zip(folds, predictions, strict=True)
-  ]
+class _Program:
+  """`predict.predict`, or another function like it, of clips of some folds."""
 
+  def __init__(
+    self, study: Study, function: Callable[..., Any], num_folds: int, sizes: Sequence[int]
+  ):
+    """`sizes` are what the clips of each bucket are padded to."""
+    self._study, self._mesh = study, parallel.fold_mesh()
+    # At least two folds per device: XLA drops a loop of one and rounds otherwise, and a fold's
+    # records would depend on how many devices and neighbours it had.
+    self._size = parallel.padded(max(num_folds, 2 * self._mesh.size), self._mesh.size)
+    self._feed = Feed(study.corpus, study.folds.buckets, self._mesh)
+    self._at_once = _STREAMED_CLIPS if self._feed.streams else sum(sizes)
+    self._sizes = [min(count, self._at_once) for count in sizes]
+    model, steps = build(study.config.model), study.folds.buckets.steps
 
-def _map_folds(
-  study: Study,
-  folds: Sequence[Fold],
-  teachers: Sequence[Pretrained],
-  function: Callable[..., Any],
-  clips: Sequence[np.ndarray],
-  sizes: tuple[int, ...],
-) -> list[Any]:
-  """`predict.predict`, or another function like it, of every fold's clips [n]: [n, ...] per fold.
+    def one_fold(params, inputs, shared):
+      normaliser, indices = inputs
+      bound = functools.partial(function, model, params)
+      return predict.of_corpus(bound, shared.clips, normaliser, indices, steps)
 
-  Args:
-    sizes: what the clips of each bucket are padded to.
-  """
-  mesh, model, buckets = parallel.fold_mesh(), build(study.config.model), study.folds.buckets
-  # At least two folds per device: XLA drops a loop of one and rounds otherwise, and a fold's
-  # records would depend on how many devices and neighbours it had.
-  size = parallel.padded(max(len(folds), 2 * mesh.size), mesh.size)
+    self._program = parallel.over_folds(one_fold, self._mesh)
 
-  def one_fold(params, inputs, shared):
-    normaliser, indices = inputs
-    bound = functools.partial(function, model, params)
-    return predict.of_corpus(bound, shared.clips, normaliser, indices, buckets.steps)
-
-  program, feed = parallel.over_folds(one_fold, mesh), Feed(study.corpus, buckets, mesh)
-  params = parallel.shard(parallel.stack([each.params for each in teachers], size), mesh)
-  at_once = _STREAMED_CLIPS if feed.streams else sum(sizes)
-  sizes = tuple(min(count, at_once) for count in sizes)
-  found: list[list[Any]] = [[] for _ in clips]
-  for start in range(0, max(map(len, clips)), at_once):
-    now = [each[start : start + at_once] for each in clips]
-    shared, place = feed.of(np.concatenate(now), [size * count for count in sizes])
-    inputs = [
-      (study.normaliser(fold), tuple(place(part.clips) for part in buckets.pad(own, sizes)))
-      for fold, own in zip(folds, now, strict=True)
-    ]
-    rows = parallel.fetch(
-      program(params, parallel.shard(parallel.stack(inputs, size), mesh), shared)
+  def compile(self, like: Params, folds: Sequence[Fold], clips: Sequence[np.ndarray]) -> None:
+    """Begins to compile, for parameters of the shapes and types `like`."""
+    untrained = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+    now = [each[: self._at_once] for each in clips]
+    self._program.compile(
+      self._stacked([untrained] * len(folds), shapes_alone=True),
+      *self._inputs(folds, now, shapes_alone=True),
     )
-    for i, own in enumerate(now):
-      found[i].append(
-        jax.tree.map(lambda each, i=i, own=own: buckets.restore(own, sizes, each[i]), rows)
+
+  def __call__(
+    self, params: Sequence[Params], folds: Sequence[Fold], clips: Sequence[np.ndarray]
+  ) -> list[Any]:
+    """Of every fold's clips [n], with the parameters of its teacher: [n, ...] per fold."""
+    stacked, buckets = self._stacked(params), self._study.folds.buckets
+    found: list[list[Any]] = [[] for _ in clips]
+    for start in range(0, max(map(len, clips)), self._at_once):
+      now = [each[start : start + self._at_once] for each in clips]
+      rows = parallel.fetch(self._program(stacked, *self._inputs(folds, now)))
+      for i, own in enumerate(now):
+        found[i].append(
+          jax.tree.map(lambda each, i=i, own=own: buckets.restore(own, self._sizes, each[i]), rows)
+        )
+    return [jax.tree.map(lambda *parts: np.concatenate(parts), *each) for each in found]
+
+  def _stacked(self, params: Sequence[Params], shapes_alone: bool = False) -> Params:
+    return parallel.shard(parallel.stack(list(params), self._size), self._mesh, shapes_alone)
+
+  def _inputs(
+    self, folds: Sequence[Fold], clips: Sequence[np.ndarray], shapes_alone: bool = False
+  ) -> tuple[Any, Shared]:
+    """What the program takes beside the parameters."""
+    buckets, sizes = self._study.folds.buckets, self._sizes
+    most = [self._size * count for count in sizes]
+    shared, place = self._feed.of(np.concatenate(clips), most, shapes_alone)
+    inputs = [
+      (
+        self._study.normaliser(fold),
+        tuple(place(part.clips) for part in buckets.pad(own, sizes)),
       )
-  return [jax.tree.map(lambda *parts: np.concatenate(parts), *each) for each in found]
+      for fold, own in zip(folds, clips, strict=True)
+    ]
+    return parallel.shard(parallel.stack(inputs, self._size), self._mesh, shapes_alone), shared

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +17,7 @@ from persona_jax.errors import UserError
 from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.reporting.summaries import UserPredictions
-from persona_jax.runtime import compiling
+from persona_jax.runtime import compiling, parallel
 from persona_jax.study import workdir as workdir_lib
 from persona_jax.training import damage, fine_tune, losses, pretrain
 from persona_jax.training.fine_tune import FineTuner
@@ -52,6 +53,9 @@ class UserSession:
   study: Study
   case: Case
   teacher: Pretrained
+  _programs: dict[tuple[str, int], parallel.Program] = dataclasses.field(
+    default_factory=dict, repr=False
+  )
 
   @classmethod
   def open(cls, config: Config, workdir: pathlib.Path, user: str) -> 'UserSession':
@@ -73,6 +77,11 @@ class UserSession:
       )
     return [self.study.corpus.names[clip] for clip in draws.support[draw][:num_support]]
 
+  def compile_ahead(self, support: Sequence[str], arm: str) -> None:
+    """Begins to compile what `adapt` runs; of the teacher, shapes and types are enough."""
+    indices = self._indices(support)
+    self._program(arm, len(indices)).compile(*self._arguments(indices, arm))
+
   def adapt(self, support: Sequence[str], arm: str) -> Adapted:
     """Fine-tunes the teacher on the clips named in `support`.
 
@@ -80,20 +89,8 @@ class UserSession:
       UserError: a clip is not the user's, or none is left to score; a parameter is not finite.
     """
     indices = self._indices(support)
-    recipe = fine_tune.recipes(self.study.config.adapt)[arm]
-    seconds = fine_tune.seconds(self.study.config, len(indices), self.study.folds.buckets.longest)
-    program = jax.jit(
-      self.fine_tuner(arm).personalise, compiler_options=compiling.options_of_one_call(seconds)
-    )
-    params = jax.device_get(
-      program(
-        self.teacher.params,
-        self.gather(indices),
-        self.study.corpus.labels[indices],
-        np.ones(len(indices), np.float32),
-        np.float32(recipe.label_weight),
-      )
-    )
+    program = self._program(arm, len(indices))
+    params = jax.device_get(program(*self._arguments(indices, arm)))
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
       raise UserError(
         f'{self.case.name} ({self.case.user.name}), arm {arm}: a parameter is not finite; '
@@ -118,6 +115,28 @@ class UserSession:
       corpus.labels[clips],
       predictions,
       np.isin(clips, adapted.support if adapted else []),
+    )
+
+  def _program(self, arm: str, num_clips: int) -> parallel.Program:
+    """The program that fine-tunes on so many clips, made once."""
+    if (arm, num_clips) not in self._programs:
+      longest = self.study.folds.buckets.longest
+      seconds = fine_tune.seconds(self.study.config, num_clips, longest)
+      self._programs[arm, num_clips] = parallel.Program(
+        jax.jit(
+          self.fine_tuner(arm).personalise, compiler_options=compiling.options_of_one_call(seconds)
+        )
+      )
+    return self._programs[arm, num_clips]
+
+  def _arguments(self, indices: np.ndarray, arm: str) -> tuple[Any, ...]:
+    """What the program of a support set [K] takes."""
+    return (
+      self.teacher.params,
+      self.gather(indices),
+      self.study.corpus.labels[indices],
+      np.ones(len(indices), np.float32),
+      np.float32(fine_tune.recipes(self.study.config.adapt)[arm].label_weight),
     )
 
   def gather(self, indices: np.ndarray) -> Clips:

@@ -25,7 +25,7 @@ def test_maps_are_of_the_valid_steps_and_sum_to_one(name, modalities):
   model = build(config)
   variables = jax.jit(model.init)(fast_key(0), clips)
   assert set(variables) == {'params'}
-  found = attention_maps.onto_language(model, variables['params'], clips)
+  found = attention_maps.onto_language(attention_maps.program(model), variables['params'], clips)
   assert set(found) == modalities
   assert attention_maps.has_crossmodal(model, variables['params'], clips) == bool(modalities)
   for modality, table in found.items():

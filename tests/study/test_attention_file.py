@@ -18,7 +18,7 @@ def session(study, teachers):
 def test_a_base_model_without_crossmodal_attention_has_no_maps(session, study, teachers):
   study.config.study.attention = True
   assert not attention.has_attention(session)
-  attention.write_of_first_user(study, teachers[0])
+  attention.AttentionOfFirstUser(study).write(teachers[0])
   assert not (study.workdir / files.ATTENTION).exists()
 
 
@@ -29,12 +29,12 @@ def test_the_query_clip_with_most_words_is_shown_before_and_after(session, monke
   support = by_words[[0, 1, 2, -1]]  # the three with most words are learned from
   moved = jax.tree.map(lambda leaf: leaf + 1, session.teacher.params)
 
-  def maps(model, params, clips):
+  def maps(program, params, clips):
     shown = clips.masks['language'].sum() + 1000 * (params is moved)
     return {'audio': np.array([[shown]])}
 
   monkeypatch.setattr(attention_maps, 'onto_language', maps)
-  attention.write(session, Adapted('fs_ua', moved, support))
+  attention.write(session, Adapted('fs_ua', moved, support), maps)
   written = files.read_json(session.study.workdir / files.ATTENTION)
   shown = words[np.setdiff1d(own, support)].max()
   assert written == dict(

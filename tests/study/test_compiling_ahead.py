@@ -5,9 +5,12 @@ import dataclasses
 import jax
 import numpy as np
 
+from persona_jax import files
+from persona_jax.model import attention_maps
 from persona_jax.runtime import parallel
-from persona_jax.study import leave_one_speaker_out
+from persona_jax.study import attention, leave_one_speaker_out
 from persona_jax.study.adaptation import StudyPersonaliser
+from persona_jax.study.teacher_predictions import TeacherPredictor
 from persona_jax.training.checkpoint import Checkpoints
 
 
@@ -40,10 +43,44 @@ def test_what_is_compiled_ahead_is_what_runs(teachers, study, tmp_path, monkeypa
       np.testing.assert_array_equal(found[name][cell], rows, err_msg=f'{name} {cell}')
 
 
-def test_nothing_is_compiled_for_what_is_done(teachers, study, monkeypatch):
-  list(StudyPersonaliser(study).run(teachers))
+def test_what_is_compiled_ahead_predicts(teachers, study, tmp_path, monkeypatch):
+  expected = TeacherPredictor(study).predict(teachers)
   begun = compiled(monkeypatch)
-  StudyPersonaliser(study).compile_ahead(jax.eval_shape(lambda: teachers[0].params))
+  again = TeacherPredictor(dataclasses.replace(study, workdir=tmp_path / 'again'))
+  with monkeypatch.context() as patch:
+    patch.setattr(jax, 'make_array_from_callback', None)
+    again.compile_ahead(jax.eval_shape(lambda: teachers[0].params))
+  (program,) = begun
+  program._function = None  # to compile anew would fail
+  for ours, theirs in zip(again.predict(teachers), expected, strict=True):
+    np.testing.assert_array_equal(ours.held_out, theirs.held_out)
+
+
+def test_what_is_compiled_ahead_draws_attention(teachers, study, monkeypatch):
+  study.config.study.attention = True
+  monkeypatch.setattr(attention, 'has_attention', lambda session: True)
+  expected = np.array([[0.5]])
+  monkeypatch.setattr(
+    attention_maps, 'onto_language', lambda program, params, clips: {'audio': expected}
+  )
+  begun, writer = compiled(monkeypatch), attention.AttentionOfFirstUser(study)
+  writer.compile_ahead(jax.eval_shape(lambda: teachers[0].params))
+  assert len(begun) == 2  # one fine-tunes, one makes maps
+  for program in begun:
+    program._function = None
+  writer.write(teachers[0])
+  written = files.read_json(study.workdir / files.ATTENTION)
+  assert written['before'] == written['after'] == {'audio': expected.tolist()}
+
+
+def test_nothing_is_compiled_for_what_is_done(teachers, study, monkeypatch):
+  study.config.study.attention = True
+  list(StudyPersonaliser(study).run(teachers))
+  TeacherPredictor(study).predict(teachers)
+  files.write_json(study.workdir / files.ATTENTION, {})
+  begun = compiled(monkeypatch)
+  for stage in (StudyPersonaliser, TeacherPredictor, attention.AttentionOfFirstUser):
+    stage(study).compile_ahead(jax.eval_shape(lambda: teachers[0].params))
   assert begun == []
 
 

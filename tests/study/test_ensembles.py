@@ -12,10 +12,11 @@ from makers import SMALLEST, smallest_grouped
 
 from persona_jax import arms as arms_lib
 from persona_jax.arms import CONTROLS, ENSEMBLES, MEMBER_OF
-from persona_jax.study import leave_one_speaker_out, teacher_predictions
+from persona_jax.study import leave_one_speaker_out
 from persona_jax.study.adaptation import StudyPersonaliser
 from persona_jax.study.personas import BayesianArms
 from persona_jax.study.programs import Cell
+from persona_jax.study.teacher_predictions import TeacherPredictor
 from persona_jax.training import pretrain
 
 SINGLE = ('baseline', 'mean_shift', 'fs_ua', 'fs_ua_kd', *arms_lib.BAYESIAN)
@@ -67,7 +68,7 @@ def of_each_teacher(finished):
   workdir, _ = finished
   with leave_one_speaker_out.opened(of_two_teachers(), workdir) as study:
     teachers = pretrain.pretrain(study)
-    plain = teacher_predictions.predict_with_teacher(study, teachers)
+    plain = TeacherPredictor(study).predict(teachers)
     *_, personal = StudyPersonaliser(study).run(teachers)
   return study, teachers, plain, personal
 

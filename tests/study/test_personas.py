@@ -78,7 +78,7 @@ def test_calibration_uses_no_clip_and_the_label_mean_does(finished):
 
 def test_running_again_reads_what_the_teachers_read_and_keeps_the_bytes(finished, monkeypatch):
   before = [(finished / name).read_bytes() for name in ('records.jsonl', 'predictions.csv')]
-  monkeypatch.setattr(teacher_predictions, '_map_folds', None)  # to read again would fail
+  monkeypatch.setattr(teacher_predictions, '_Program', None)  # to read again would fail
   leave_one_speaker_out.run(grouped(), finished)
   after = [(finished / name).read_bytes() for name in ('records.jsonl', 'predictions.csv')]
   assert after == before

@@ -11,6 +11,7 @@ from persona_jax.model import predict
 from persona_jax.model.build import build
 from persona_jax.runtime import parallel
 from persona_jax.study import teacher_predictions
+from persona_jax.study.teacher_predictions import TeacherPredictor
 from persona_jax.training import memory
 
 
@@ -24,7 +25,7 @@ def shifting(tmp_path_factory, corpus, config):
 
 @pytest.fixture(scope='module')
 def together(shifting, teachers):
-  return teacher_predictions.predict_with_teacher(shifting, teachers)
+  return TeacherPredictor(shifting).predict(teachers)
 
 
 def test_all_folds_predicted_in_one_call_are_each_predicted_alone(shifting, together, teachers):
@@ -38,9 +39,7 @@ def test_all_folds_predicted_in_one_call_are_each_predicted_alone(shifting, toge
 def test_validation_clips_are_predicted_for_the_mean_shift_alone(
   together, teachers, tmp_path, corpus, config
 ):
-  without_valid = teacher_predictions.predict_with_teacher(
-    Study.plan(config, corpus, tmp_path), teachers
-  )
+  without_valid = TeacherPredictor(Study.plan(config, corpus, tmp_path)).predict(teachers)
   for whole, without in zip(together, without_valid, strict=True):
     np.testing.assert_allclose(without.held_out, whole.held_out, atol=1e-5)
     assert not len(without.valid)
@@ -50,18 +49,18 @@ def test_accelerators_predict_as_many_folds_as_memory_holds(
   together, teachers, shifting, tmp_path, monkeypatch
 ):
   """With memory for one fold per device: three folds on two devices take two calls."""
-  calls, predict_folds = [], teacher_predictions._predict_folds
+  calls, predict_folds = [], teacher_predictions._Program.__call__
   monkeypatch.setattr(
-    teacher_predictions,
-    '_predict_folds',
-    lambda study, folds, *rest: calls.append(len(folds)) or predict_folds(study, folds, *rest),
+    teacher_predictions._Program,
+    '__call__',
+    lambda self, params, *rest: calls.append(len(params)) or predict_folds(self, params, *rest),
   )
   monkeypatch.setattr(parallel, '_loops', lambda: False)
   clips = shifting.corpus.clips
   each = memory.copy_bytes(teachers[0].params, clips.steps, clips.widths, 1, shifting.config.model)
   monkeypatch.setattr(parallel, 'learning_bytes', lambda: each)
   other = Study.plan(shifting.config, shifting.corpus, tmp_path)
-  apart = teacher_predictions.predict_with_teacher(other, teachers)
+  apart = TeacherPredictor(other).predict(teachers)
   assert calls == [2, 1]
   for ours, theirs in zip(apart, together, strict=True):
     np.testing.assert_allclose(ours.held_out, theirs.held_out, atol=1e-4)
