@@ -1,4 +1,7 @@
-"""Runs the tests on two CPU devices, and finds the real data where it is at hand."""
+"""Runs the tests on two CPU devices, and finds the real data where it is at hand.
+
+With JAX_PLATFORMS=cuda,cpu and XLA_PYTHON_CLIENT_PREALLOCATE=false, they run on a GPU.
+"""
 
 import os
 from importlib import metadata
@@ -33,7 +36,10 @@ from persona_jax.data import loading
 from persona_jax.data.study import Study
 from persona_jax.training import pretrain
 
+ON_CPUS = os.environ['JAX_PLATFORMS'] == 'cpu'
 jax.config.update('jax_num_cpu_devices', 2)
+if not ON_CPUS:  # what tests compare with is exact; `test_precision.py` looks at the package's own
+  jax.config.update('jax_default_matmul_precision', 'float32')
 if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
   jax.config.update('jax_compilation_cache_dir', str(common.CACHE.expanduser()))
 
@@ -53,6 +59,11 @@ LONGEST = (
 def pytest_collection_modifyitems(items) -> None:
   places = {name: place for place, name in enumerate(LONGEST)}
   items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+  if not ON_CPUS:
+    elsewhere = pytest.mark.skip(reason='about CPU devices; run without JAX_PLATFORMS')
+    for item in items:
+      if item.get_closest_marker('cpus'):
+        item.add_marker(elsewhere)
 
 
 SHARED_DATA = pathlib.Path(__file__).parents[2] / 'shared' / 'data'

@@ -33,6 +33,7 @@ def test_clips_lie_one_behind_the_other():
   assert clips.at(np.array([0])).sequences['audio'].dtype == np.float32
 
 
+@pytest.mark.cpus
 def test_every_device_of_a_cpu_uses_the_frames_as_they_are():
   """So that a corpus takes its memory once. JAX copies what is not aligned."""
   frames = made().clips.frames['audio']

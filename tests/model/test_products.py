@@ -25,6 +25,7 @@ def test_product_and_gradients_are_those_of_matmul(num_inputs, num_outputs):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.cpus
 @SHAPES
 def test_weight_gradients_are_rows_times_columns(num_inputs, num_outputs):
   """No product contracts rows of its left factor or columns of its right one once compiled."""

@@ -8,6 +8,8 @@ from persona_jax.model import attention, score_blocks, softmax_attention
 from persona_jax.model.score_blocks import Blocks
 from persona_jax.model.softmax_attention import attend
 
+pytestmark = pytest.mark.cpus
+
 LENGTHS = pytest.mark.parametrize('num_queries, num_keys', [(19, 30), (30, 19), (24, 24), (9, 30)])
 
 

@@ -121,6 +121,7 @@ def most_scores(function, *arrays) -> int:
   return max(math.prod(shape[:-2]) for shape in shapes if shape[-2:] == (11, 9))
 
 
+@pytest.mark.cpus
 @pytest.mark.parametrize('function', [ours, jax.grad(lambda *a: ours(*a).sum())])
 def test_cpus_compute_whole_vectors_of_queries(function):
   of_scores = {

@@ -136,6 +136,7 @@ def test_a_person_without_clips_is_nobody_and_another_predictors_person_is_refus
     predictor.predict(clips, stranger)
 
 
+@pytest.mark.cpus
 def test_many_clips_are_shared_by_devices_and_predicted_as_by_one(
   predictor, strangers, monkeypatch
 ):

@@ -26,6 +26,7 @@ def quick(monkeypatch):
   monkeypatch.setattr(jax.config, 'read', lambda name: name == 'jax_disable_most_optimizations')
 
 
+@pytest.mark.cpus
 def test_quick_programs_of_cpus_compile_the_older_way(monkeypatch):
   def double():
     return parallel.over_folds(lambda _, x, shared: x * shared, parallel.fold_mesh())
@@ -58,6 +59,7 @@ print(least_s(24), least_s(48))
 """
 
 
+@pytest.mark.cpus
 def test_exponentials_of_short_loops_are_computed_in_vectors():
   """Along 24 steps they take half as long as along 48; one by one they took twice as long."""
   half, whole = map(
@@ -76,12 +78,14 @@ def test_programs_over_folds_are_compiled_with_the_options(monkeypatch):
   assert made == [dict(compiler_options=compiling.options(), donate_argnums=(0,))]
 
 
+@pytest.mark.cpus
 def test_a_level_of_the_environment_stands(monkeypatch):
   assert compiling.options()['xla_backend_optimization_level'] == 2
   monkeypatch.setenv('XLA_FLAGS', '--xla_backend_optimization_level=3')
   assert compiling.options() == {}
 
 
+@pytest.mark.cpus
 def test_what_runs_once_and_for_long_is_optimized():
   assert compiling.options_of_one_call(100) == compiling.options()
   short = compiling.options_of_one_call(0.1)

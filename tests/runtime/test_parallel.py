@@ -21,6 +21,7 @@ def accelerators(monkeypatch):
   monkeypatch.setattr(parallel, 'learning_bytes', lambda: 1000)
 
 
+@pytest.mark.cpus
 def test_groups_and_trials_fill_the_devices():
   folds = parallel.fold_mesh()
   assert folds.size == parallel.group_size(3, folds, fold_bytes=10**12) == 2
@@ -71,6 +72,7 @@ def test_trials_of_all_folds_count_in_memory(accelerators, trial_bytes, vmapped,
   assert parallel.trials_of_a_call(80, vmapped, mesh(2, 2)) == 2 * length
 
 
+@pytest.mark.cpus
 @pytest.mark.parametrize(
   'count, share',
   [

@@ -9,6 +9,8 @@ from persona_jax.runtime import parallel
 from persona_jax.study.adaptation import StudyPersonaliser
 from persona_jax.training import memory, pretrain
 
+pytestmark = pytest.mark.cpus
+
 
 @pytest.fixture(scope='module')
 def config(config):

@@ -10,6 +10,8 @@ import pytest
 from launchers import personalised_alone, run, start
 from makers import SMALLEST
 
+pytestmark = pytest.mark.cpus
+
 # How work is laid out doesn't depend on the model.
 FLAGS = [*SMALLEST, '--config.study.num_users=2']
 FIRST_USER = 'speaker04'

@@ -45,6 +45,7 @@ def test_validation_clips_are_predicted_for_the_mean_shift_alone(
     assert not len(without.valid)
 
 
+@pytest.mark.cpus
 def test_accelerators_predict_as_many_folds_as_memory_holds(
   together, teachers, shifting, tmp_path, monkeypatch
 ):

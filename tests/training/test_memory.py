@@ -22,6 +22,8 @@ from persona_jax.runtime import parallel
 from persona_jax.training import fine_tune, memory, steps
 from persona_jax.types import Normaliser, RaggedClips
 
+pytestmark = pytest.mark.cpus
+
 GB = 10**9
 
 

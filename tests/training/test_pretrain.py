@@ -159,6 +159,7 @@ def test_a_fold_without_an_undamaged_checkpoint_starts_over(finished, teachers, 
   assert 'checkpoint of fold_01_seed_0 is left; its pre-training starts over' in caplog.text
 
 
+@pytest.mark.cpus
 def test_begun_on_one_device_and_resumed_on_two_no_epoch_is_trained_twice(
   teachers, study, monkeypatch
 ):
