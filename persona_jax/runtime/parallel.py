@@ -151,17 +151,20 @@ class Program:
     self._function = function
     self._compiled: Future | None = None
 
-  def compile(self, *arrays: Tree) -> None:
+  def compile(self, *arrays: Tree, ahead: bool = False) -> None:
     """Begins to compile for arrays of these shapes, the only ones that it is called with then.
 
     Programs are traced one after the other, in the order of these calls.
 
     Args:
       arrays: or what `replicate` returns with `shapes_alone`; of the host, for one device.
+      ahead: it is not needed yet. Fewer such programs are compiled at a time, which takes less
+        memory.
     """
     if self._compiled is None and not without_jit():
       lowered = _TRACING.submit(self._function.lower, *jax.tree.map(_shape, arrays))
-      self._compiled = _COMPILING.submit(lambda: lowered.result().compile())
+      pool = _COMPILING_AHEAD if ahead else _COMPILING
+      self._compiled = pool.submit(lambda: lowered.result().compile())
 
   def lower(self, *arrays: Tree) -> Any:
     """As of a jitted function, for what the compiler says of it."""
@@ -176,7 +179,9 @@ class Program:
 # Two programs traced in turns would both be late: Python runs one thread at a time. The compiler
 # works beside it.
 _TRACING = ThreadPoolExecutor(max_workers=1, thread_name_prefix='tracing')
-_COMPILING = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix='compiling')
+_CORES = os.cpu_count() or 1
+_COMPILING = ThreadPoolExecutor(_CORES, thread_name_prefix='compiling')
+_COMPILING_AHEAD = ThreadPoolExecutor(max(1, _CORES // 2), thread_name_prefix='compiling ahead')
 
 
 def _shape(array: Any) -> jax.ShapeDtypeStruct:

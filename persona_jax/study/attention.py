@@ -36,7 +36,7 @@ class AttentionOfFirstUser:
     session = UserSession(self._study, self._study.folds.cases[0], untrained)
     if has_attention(session):
       session.compile_ahead(session.support_of_draw(0), self._arm)
-      self._maps.compile(like, session.gather(session.case.user.clips[:1]))
+      self._maps.compile(like, session.gather(session.case.user.clips[:1]), ahead=True)
       self._begun = session
 
   def write(self, teacher: Pretrained) -> None:

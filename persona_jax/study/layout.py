@@ -122,7 +122,7 @@ class Layout:
       )
     ]
     for call in calls:
-      call.program.compile(laid, call.supports, shared)
+      call.program.compile(laid, call.supports, shared, ahead=group.shapes_alone)
     return Work(laid, shared, calls)
 
   def _calls(

@@ -204,6 +204,7 @@ class _Program:
     self._program.compile(
       self._stacked([untrained] * len(folds), shapes_alone=True),
       *self._inputs(folds, now, shapes_alone=True),
+      ahead=True,
     )
 
   def __call__(

@@ -80,7 +80,7 @@ class UserSession:
   def compile_ahead(self, support: Sequence[str], arm: str) -> None:
     """Begins to compile what `adapt` runs; of the teacher, shapes and types are enough."""
     indices = self._indices(support)
-    self._program(arm, len(indices)).compile(*self._arguments(indices, arm))
+    self._program(arm, len(indices)).compile(*self._arguments(indices, arm), ahead=True)
 
   def adapt(self, support: Sequence[str], arm: str) -> Adapted:
     """Fine-tunes the teacher on the clips named in `support`.

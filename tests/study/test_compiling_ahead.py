@@ -14,14 +14,22 @@ from persona_jax.study.teacher_predictions import TeacherPredictor
 from persona_jax.training.checkpoint import Checkpoints
 
 
+def begin_ahead(stage, teachers, monkeypatch):
+  """Lets a stage compile ahead, in the threads that are for this; no array comes to a device."""
+  with monkeypatch.context() as patch:
+    patch.setattr(jax, 'make_array_from_callback', None)
+    patch.setattr(parallel, '_COMPILING', None)
+    stage.compile_ahead(jax.eval_shape(lambda: teachers[0].params))
+
+
 def compiled(monkeypatch):
   """How often programs began to be compiled, in a list that grows."""
   begun, compile = [], parallel.Program.compile
 
-  def noticed(self, *arrays):
+  def noticed(self, *arrays, **options):
     if self._compiled is None:
       begun.append(self)
-    compile(self, *arrays)
+    compile(self, *arrays, **options)
 
   monkeypatch.setattr(parallel.Program, 'compile', noticed)
   return begun
@@ -31,9 +39,7 @@ def test_what_is_compiled_ahead_is_what_runs(teachers, study, tmp_path, monkeypa
   *_, expected = StudyPersonaliser(study).run(teachers)
   begun = compiled(monkeypatch)
   again = StudyPersonaliser(dataclasses.replace(study, workdir=tmp_path / 'again'))
-  with monkeypatch.context() as patch:
-    patch.setattr(jax, 'make_array_from_callback', None)  # to bring anything to a device would fail
-    again.compile_ahead(jax.eval_shape(lambda: teachers[0].params))
+  begin_ahead(again, teachers, monkeypatch)
   assert len(begun) == len(again._programs) > 0
   *_, found = again.run(teachers)
   assert len(begun) == len(again._programs)
@@ -47,9 +53,7 @@ def test_what_is_compiled_ahead_predicts(teachers, study, tmp_path, monkeypatch)
   expected = TeacherPredictor(study).predict(teachers)
   begun = compiled(monkeypatch)
   again = TeacherPredictor(dataclasses.replace(study, workdir=tmp_path / 'again'))
-  with monkeypatch.context() as patch:
-    patch.setattr(jax, 'make_array_from_callback', None)
-    again.compile_ahead(jax.eval_shape(lambda: teachers[0].params))
+  begin_ahead(again, teachers, monkeypatch)
   (program,) = begun
   program._function = None  # to compile anew would fail
   for ours, theirs in zip(again.predict(teachers), expected, strict=True):
@@ -64,7 +68,7 @@ def test_what_is_compiled_ahead_draws_attention(teachers, study, monkeypatch):
     attention_maps, 'onto_language', lambda program, params, clips: {'audio': expected}
   )
   begun, writer = compiled(monkeypatch), attention.AttentionOfFirstUser(study)
-  writer.compile_ahead(jax.eval_shape(lambda: teachers[0].params))
+  begin_ahead(writer, teachers, monkeypatch)
   assert len(begun) == 2  # one fine-tunes, one makes maps
   for program in begun:
     program._function = None
