@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from traced import precisions
 
 from persona_jax import config as config_lib
 from persona_jax.data import batching
@@ -21,24 +22,6 @@ from persona_jax.training.steps import Pretraining
 from persona_jax.types import MODALITIES
 
 STEPS, WIDTHS = dict(zip(MODALITIES, (5, 9, 11), strict=True)), dict.fromkeys(MODALITIES, 4)
-
-
-def precisions(function, *arguments):
-  """Those of all matrix products and convolutions that a function is traced to."""
-  found = set()
-
-  def walk(jaxpr):
-    for equation in jaxpr.eqns:
-      if equation.primitive.name in ('dot_general', 'conv_general_dilated'):
-        precision = equation.params['precision']
-        found.update(precision if isinstance(precision, tuple) else [precision])
-      for value in jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, 'eqns')):
-        inner = getattr(value, 'jaxpr', value)
-        if hasattr(inner, 'eqns'):
-          walk(inner)
-
-  walk(jax.make_jaxpr(function)(*arguments).jaxpr)
-  return found
 
 
 @pytest.fixture
@@ -58,16 +41,22 @@ def test_training_is_as_exact_as_the_config_says(says, expected, name, where, mo
   config.model.update(name=name, num_layers=3, width=6, num_heads=2, matmul_precision=says)
   shared, inputs, clips = benchmark.random_clips(STEPS, WIDTHS, 4)
   steps = Pretraining(build.build(config.model), config, [STEPS])
+  tuner = FineTuner(config, recipes(config.adapt)['fs_ua_token'])
   fold = inputs, batching.stack([batching.pad(clips, 4)])
   state = jax.eval_shape(steps.create_state, inputs, shared)
-  tuner = FineTuner(config, recipes(config.adapt)['fs_ua_token'])
   arrays = shared.clips.padded(clips, STEPS), shared.labels, np.ones(4, np.float32), np.float32(1)
   for function, arguments in (
     (functools.partial(steps.train_step, 0), (state, fold, shared)),
     (steps.end_epoch, (state, fold, shared)),
     (tuner.personalise, (state.params, *arrays)),
   ):
+    if where == 'accelerators':  # two folds in one program
+      function, arguments = jax.vmap(function), jax.tree.map(two_of, arguments)
     assert precisions(function, *arguments) == {lax.Precision[expected]}
+
+
+def two_of(leaf):
+  return jax.ShapeDtypeStruct((2, *np.shape(leaf)), leaf.dtype)
 
 
 def effects_of(num_features):

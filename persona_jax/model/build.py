@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import jax
@@ -23,7 +22,7 @@ class PersonalPredictor(nn.Module):
   adapter: nn.Module
   base: nn.Module
   attend_to_padding: bool = False
-  matmul_precision: str = 'float32'  # see `precision`
+  matmul_precision: str = 'float32'  # JAX itself lets GPUs round factors to TF32
 
   def __call__(self, clips: Clips, train: bool = False) -> Array:
     """Predicts sentiment [B]; needs a 'dropout' key when `train` is set."""
@@ -37,15 +36,8 @@ class PersonalPredictor(nn.Module):
     """
     sequences = {m: sequence * clips.masks[m][..., None] for m, sequence in clips.sequences.items()}
     masks = {m: mask | self.attend_to_padding for m, mask in clips.masks.items()}
-    with self.precision():
+    with jax.default_matmul_precision(self.matmul_precision):
       return self.base(*self.adapter(sequences, masks, train), train)
-
-  def precision(self) -> AbstractContextManager:
-    """The precision of the model's matrix products, within which gradients are to be taken too.
-
-    JAX itself lets GPUs round the factors of float32 products to TF32.
-    """
-    return jax.default_matmul_precision(self.matmul_precision)
 
 
 def call(module: nn.Module, params: Params, *args: Any, **kwargs: Any) -> jax.Array:

@@ -67,6 +67,7 @@ def load_torch_mult(
   params = _to_flax(parameters, num_layers)
   mult = MulT(num_layers, num_heads, DropoutRates(0, 0, 0, 0), 0, reference_positions=True)
 
+  @jax.default_matmul_precision('float32')  # as PyTorch
   def predict(language: Array, audio: Array, vision: Array) -> Array:
     frames = dict(zip(MODALITIES, (language, audio, vision), strict=True))
     sequences = {m: _project(m, parameters[_projection(m)], x) for m, x in frames.items()}

@@ -19,12 +19,18 @@ from persona_jax.types import Array
 
 def matmul(inputs: Array, kernel: Array) -> Array:
   """inputs [..., I] @ kernel [I, O] -> [..., O]."""
-  return _matmul_on_cpu(inputs, kernel) if _on_cpu() else inputs @ kernel
+  return _matmul_on_cpu(precision(), inputs, kernel) if _on_cpu() else inputs @ kernel
 
 
-def dot_general(inputs: Array, kernel: Array, dimensions: Any, **precision: Any) -> Array:
+def precision() -> str | None:
+  """The precision of products where this is called, for gradients that are traced elsewhere."""
+  # JAX adds the attribute at run time.
+  return jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def dot_general(inputs: Array, kernel: Array, dimensions: Any, **others: Any) -> Array:
   """`matmul` as the `dot_general` of `nn.Dense`, which contracts the last axis of its inputs."""
-  del dimensions, precision  # those of `nn.Dense` by default
+  del dimensions, others  # those of `nn.Dense` by default
   return matmul(inputs, kernel)
 
 
@@ -53,23 +59,27 @@ def _on_cpu() -> bool:
   return jax.default_backend() == 'cpu'
 
 
-@jax.custom_vjp
-def _matmul_on_cpu(inputs: Array, kernel: Array) -> Array:
-  return inputs @ kernel
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _matmul_on_cpu(how_exact: str | None, inputs: Array, kernel: Array) -> Array:
+  return _forward(how_exact, inputs, kernel)[0]
 
 
-def _forward(inputs: Array, kernel: Array):
-  return inputs @ kernel, (inputs, kernel)
+def _forward(how_exact: str | None, inputs: Array, kernel: Array):
+  with jax.default_matmul_precision(how_exact):
+    return inputs @ kernel, (inputs, kernel)
 
 
-def _backward(factors: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+def _backward(
+  how_exact: str | None, factors: tuple[Array, Array], gradient: Array
+) -> tuple[Array, Array]:
   inputs, kernel = factors
   rows, gradient_rows = (x.reshape(-1, x.shape[-1]) for x in (inputs, gradient))
-  if kernel.shape[0] <= kernel.shape[1]:
-    kernel_gradient = _transposed(rows) @ gradient_rows
-  else:
-    kernel_gradient = lax.optimization_barrier(_transposed(gradient_rows) @ rows).T
-  return gradient @ kernel.T, kernel_gradient
+  with jax.default_matmul_precision(how_exact):
+    if kernel.shape[0] <= kernel.shape[1]:
+      kernel_gradient = _transposed(rows) @ gradient_rows
+    else:
+      kernel_gradient = lax.optimization_barrier(_transposed(gradient_rows) @ rows).T
+    return gradient @ kernel.T, kernel_gradient
 
 
 _matmul_on_cpu.defvjp(_forward, _backward)

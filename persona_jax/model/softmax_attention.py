@@ -13,14 +13,14 @@ are multiples of 8 only, so accelerators run this as well, with larger chunks.
 
 import functools
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
-from persona_jax.model import fast_prng, score_block, score_blocks
+from persona_jax.model import fast_prng, products, score_block, score_blocks
 from persona_jax.model.score_block import LOG2_E, AttentionMask, Dropout, Operands
 from persona_jax.model.score_blocks import LANES, Blocks
 from persona_jax.types import Array
@@ -80,8 +80,8 @@ def attend(
     assert dropout_key is not None, 'dropout needs a key'
     keys = jax.random.split(dropout_key, num_clips * num_heads)
     operands = operands._replace(dropout_words=fast_prng.words(keys))
-  dropout = Dropout(dropout_rate, num_queries)
-  attended = cast(jax.Array, _attend(dropout, blocks, operands))
+  how = _How(products.precision(), Dropout(dropout_rate, num_queries), blocks)
+  attended = cast(jax.Array, _attend(how, operands))
   return attended.reshape(num_clips, width, -1)[:, :, :num_queries].swapaxes(1, 2)
 
 
@@ -100,16 +100,29 @@ def mean_weights(query: Array, key: Array, num_heads: int, mask: AttentionMask) 
   return jnp.where(visible, weights, 0).mean(axis=1)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _attend(dropout: Dropout, blocks: Blocks, operands: Operands) -> Array:
+class _How(NamedTuple):
+  """What the forward and the backward pass have in common.
+
+  Attributes:
+    precision: of their matrix products, that of the caller of `attend`.
+    dropout, blocks: of the scores.
+  """
+
+  precision: str | None
+  dropout: Dropout
+  blocks: Blocks
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _attend(how: _How, operands: Operands) -> Array:
   """[B H, C, T_q]."""
-  return _forward(dropout, blocks, operands)[0]
+  return _forward(how, operands)[0]
 
 
-def _forward(dropout: Dropout, blocks: Blocks, operands: Operands):
+def _forward(how: _How, operands: Operands):
   attended, log_normaliser = _in_chunks(
-    functools.partial(_attend_chunk, dropout, blocks, _sums_terms(blocks, operands)),
-    blocks,
+    functools.partial(_attend_chunk, how, _sums_terms(how.blocks, operands)),
+    how.blocks,
     operands,
     _transposed(operands.value, operands.query),
   )
@@ -117,11 +130,11 @@ def _forward(dropout: Dropout, blocks: Blocks, operands: Operands):
   return attended, (operands, attended, checkpoint_name(log_normaliser, SAVED))
 
 
-def _backward(dropout: Dropout, blocks: Blocks, residuals, gradient: Array):
+def _backward(how: _How, residuals, gradient: Array):
   operands, attended, log_normaliser = residuals
   query, key, value = _in_chunks(
-    functools.partial(_gradient_chunk, dropout, blocks),
-    blocks,
+    functools.partial(_gradient_chunk, how),
+    how.blocks,
     operands,
     _transposed(operands.key, operands.query),
     log_normaliser,
@@ -146,22 +159,26 @@ def _transposed(array: Array, query: Array) -> Array:
 
 
 def _attend_chunk(
-  dropout: Dropout, blocks: Blocks, sums_terms: bool, operands: Operands, value: Array
+  how: _How, sums_terms: bool, operands: Operands, value: Array
 ) -> tuple[Array, Array]:
   """`score_block.results` of a chunk of heads; the value is [n, C, T_k]."""
-  if blocks.number > 1:
-    return score_blocks.attend(dropout, blocks, operands, value)
-  products = score_block.sum_of_terms if sums_terms else score_block.products
-  return score_block.results(score_block.of_keys(dropout, operands, value, products))
+  precision, dropout, blocks = how
+  with jax.default_matmul_precision(precision):
+    if blocks.number > 1:
+      return score_blocks.attend(dropout, blocks, operands, value)
+    multiply = score_block.sum_of_terms if sums_terms else score_block.products
+    return score_block.results(score_block.of_keys(dropout, operands, value, multiply))
 
 
 def _gradient_chunk(
-  dropout: Dropout, blocks: Blocks, operands: Operands, key: Array, *of_queries: Array
+  how: _How, operands: Operands, key: Array, *of_queries: Array
 ) -> tuple[Array, Array, Array]:
   """`score_block.gradients` of a chunk of heads; the key is [n, C, T_k]."""
-  if blocks.number > 1:
-    return score_blocks.gradients(dropout, blocks, operands, key, *of_queries)
-  return score_block.gradients(dropout, operands, key, *of_queries)
+  precision, dropout, blocks = how
+  with jax.default_matmul_precision(precision):
+    if blocks.number > 1:
+      return score_blocks.gradients(dropout, blocks, operands, key, *of_queries)
+    return score_block.gradients(dropout, operands, key, *of_queries)
 
 
 def _padded(

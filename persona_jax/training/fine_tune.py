@@ -128,8 +128,7 @@ class FineTuner:
 
     def step(carry, is_first):
       learning, state, teacher = carry
-      with self.model.precision():
-        gradients, teacher = jax.grad(loss_of, has_aux=True)(learning, teacher, is_first)
+      gradients, teacher = jax.grad(loss_of, has_aux=True)(learning, teacher, is_first)
       gradients, back = optimizer.vectors_and_back(gradients)
       updates, state = self._optimizer.update(gradients, state)
       learning = optax.apply_updates(learning, back(cast(optimizer.Vectors, updates)))

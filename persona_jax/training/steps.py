@@ -75,8 +75,7 @@ class Pretraining:
       predictions = call(self._model, params, clips, train=True, rngs={'dropout': dropout_key})
       return losses.l1(predictions, labels, batch.weights)
 
-    with self._model.precision():
-      loss, gradients = jax.value_and_grad(loss_of)(state.params)
+    loss, gradients = jax.value_and_grad(loss_of)(state.params)
     gradients, back = optimizer.vectors_and_back(gradients)
     updates, optimizer_state = self._optimizer.update(gradients, state.optimizer)
     updates = jax.tree.map(lambda update: update * state.plateau.scale, updates)

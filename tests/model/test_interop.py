@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import parity_files
 import pytest
+from jax import lax
+from traced import precisions
 
 from persona_jax.errors import UserError
 from persona_jax.model.interop import load_torch_mult
@@ -46,6 +48,13 @@ def test_every_gradient_norm_agrees(reference):
     np.testing.assert_allclose(
       np.linalg.norm(gradients[name]), expected, rtol=1e-3, atol=1e-7, err_msg=name
     )
+
+
+def test_products_are_exact(small):
+  def loss_of(parameters):
+    return load_torch_mult(parameters, *small.size)(*small.inputs).sum()
+
+  assert precisions(jax.grad(loss_of), small.parameters) == {lax.Precision.HIGHEST}
 
 
 @pytest.mark.skipif(

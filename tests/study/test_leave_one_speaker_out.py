@@ -56,6 +56,7 @@ def grown(begun):
   return workdir, larger, trained, todo_lists
 
 
+@pytest.mark.cpus
 def test_teachers_are_reused_and_old_records_stay_byte_for_byte(begun, grown):
   workdir, _, trained, todo_lists = grown
   assert trained == []

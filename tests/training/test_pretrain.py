@@ -32,6 +32,7 @@ def expect_same(ours, theirs):
       np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
 
 
+@pytest.mark.cpus
 def test_resumed_is_uninterrupted(teachers, study, monkeypatch):
   """Stops one fold after one epoch and another after two, as a kill between two saves would."""
 
@@ -283,6 +284,7 @@ def test_finished_folds_are_read_not_trained(finished, teachers, monkeypatch):
   np.testing.assert_array_equal(again[2].curves, teachers[2].curves)
 
 
+@pytest.mark.cpus
 def test_a_fold_alone_is_the_fold_in_the_study(teachers, tmp_path, corpus, config):
   alone = config.copy_and_resolve_references()
   alone.study.folds = (2,)
