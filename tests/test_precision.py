@@ -69,13 +69,13 @@ def test_what_is_known_of_people_is_exact():
   components = np.ones((5, 2), np.float32)
   prior = ResidualPrior(Reading(read[0], components[:3]), effects_of(4))
 
-  def known(predictions, components, labels):
+  def known(predictions, components, labels, read):
     person = arms.observe_components(predictions, components, labels, jnp.ones(5))
     seen = person.residual
     slope = jax.grad(effects.log_marginal)(prior.effects, seen)
     return slope, posterior.summarised(residual.density(prior, seen, predictions, read))
 
-  assert precisions(known, rows, components, rows) == {lax.Precision.HIGHEST}
+  assert precisions(known, rows, components, rows, read) == {lax.Precision.HIGHEST}
 
 
 def test_tokens_are_folded_exactly():
