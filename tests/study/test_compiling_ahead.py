@@ -13,6 +13,8 @@ from persona_jax.study.adaptation import StudyPersonaliser
 from persona_jax.study.teacher_predictions import TeacherPredictor
 from persona_jax.training.checkpoint import Checkpoints
 
+STAGES = (TeacherPredictor, StudyPersonaliser, attention.AttentionOfFirstUser)
+
 
 def begin_ahead(stage, teachers, monkeypatch):
   """Lets a stage compile ahead, in the threads that are for this; no array comes to a device."""
@@ -67,40 +69,46 @@ def test_what_is_compiled_ahead_draws_attention(teachers, study, monkeypatch):
   monkeypatch.setattr(
     attention_maps, 'onto_language', lambda program, params, clips: {'audio': expected}
   )
+  made, make = [], parallel.Program.__init__
+  monkeypatch.setattr(
+    parallel.Program, '__init__', lambda self, function: made.append(self) or make(self, function)
+  )
   begun, writer = compiled(monkeypatch), attention.AttentionOfFirstUser(study)
   begin_ahead(writer, teachers, monkeypatch)
-  assert len(begun) == 2  # one fine-tunes, one makes maps
-  for program in begun:
-    program._function = None
   writer.write(teachers[0])
+  assert len(made) == 2 and set(made) == set(begun)  # one fine-tunes, one makes maps
   written = files.read_json(study.workdir / files.ATTENTION)
   assert written['before'] == written['after'] == {'audio': expected.tolist()}
 
 
 def test_nothing_is_compiled_for_what_is_done(teachers, study, monkeypatch):
   study.config.study.attention = True
+  monkeypatch.setattr(attention, 'has_attention', lambda session: True)
   list(StudyPersonaliser(study).run(teachers))
   TeacherPredictor(study).predict(teachers)
   files.write_json(study.workdir / files.ATTENTION, {})
   begun = compiled(monkeypatch)
-  for stage in (StudyPersonaliser, TeacherPredictor, attention.AttentionOfFirstUser):
+  for stage in STAGES:
     stage(study).compile_ahead(jax.eval_shape(lambda: teachers[0].params))
-  assert begun == []
+  attention.AttentionOfFirstUser(study).write(teachers[0])
+  assert begun == [] and files.read_json(study.workdir / files.ATTENTION) == {}
 
 
 def test_a_study_compiles_ahead(config, tmp_path, monkeypatch):
-  """Once, and before the first epoch ends."""
-  events, ahead, save = [], StudyPersonaliser.compile_ahead, Checkpoints.save
-
-  def compile_ahead(self, like):
-    events.append('ahead')
-    ahead(self, like)
+  """Every stage once, in the order of their use, and before the first epoch ends."""
+  events, save = [], Checkpoints.save
 
   def saved(self, step, tree):
     events.append('save')
     save(self, step, tree)
 
-  monkeypatch.setattr(StudyPersonaliser, 'compile_ahead', compile_ahead)
+  for stage in STAGES:
+
+    def compile_ahead(self, like, stage=stage, ahead=stage.compile_ahead):
+      events.append(stage)
+      ahead(self, like)
+
+    monkeypatch.setattr(stage, 'compile_ahead', compile_ahead)
   monkeypatch.setattr(Checkpoints, 'save', saved)
   leave_one_speaker_out.run(config, tmp_path)
-  assert events[:2] == ['ahead', 'save'] and events.count('ahead') == 1
+  assert events[:4] == [*STAGES, 'save'] and not set(STAGES) & set(events[4:])

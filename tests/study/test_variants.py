@@ -6,8 +6,10 @@ import pytest
 
 from persona_jax.data import buckets, loading
 from persona_jax.data.study import Study
+from persona_jax.runtime import parallel
 from persona_jax.study import variants
 from persona_jax.study.adaptation import StudyPersonaliser
+from persona_jax.study.layout import Layout
 from persona_jax.study.programs import Cell
 from persona_jax.study.user_session import UserSession
 from persona_jax.study.variants import Variant
@@ -75,3 +77,14 @@ def test_variants_change_no_prediction(trained, tmp_path, monkeypatch):
   session = UserSession(study, case, teachers[0])  # pads to the longest clip
   alone = session.predict(session.adapt(session.support_of_draw(0), 'fs_ua')).predictions
   np.testing.assert_allclose(exact[case.name][Cell('fs_ua', 5)][0], alone, atol=1e-4)
+
+
+def test_accelerators_compile_fewer(trained, monkeypatch):
+  """Where fine-tuning is faster, a program more saves less."""
+  study, _ = trained
+  monkeypatch.setattr(buckets, 'COMPILE_S', 5e-4)
+  on_cpus = Layout(study)
+  monkeypatch.setattr(parallel, '_loops', lambda: False)
+  elsewhere = Layout(study)
+  for name, several in on_cpus._variants.items():
+    assert len(several) > len(elsewhere._variants[name]) == 1
