@@ -52,7 +52,8 @@ class AttentionOfFirstUser:
 
   def _is_wanted(self) -> bool:
     exists = (self._study.workdir / files.ATTENTION).exists()
-    return self._study.config.study.attention and not exists
+    wanted = self._study.config.study.attention and not exists
+    return wanted and parallel.is_primary_process()
 
 
 def has_attention(session: UserSession) -> bool:

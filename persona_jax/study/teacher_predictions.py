@@ -86,6 +86,7 @@ class TeacherPredictor:
       predicted = self._program(len(group))(params, folds, clips)
       for fold, rows in zip(folds, predicted, strict=True):
         self._keep(fold, TeacherPredictions(*np.split(rows, [len(fold.held_out)])))
+    self._programs.clear()  # and with them the clips on the devices
     return [self._results[fold.name] for fold in self._folds]
 
   def _todo(self) -> list[int]:

@@ -1,6 +1,8 @@
 """The programs of the second stage, compiled while the first one trains."""
 
 import dataclasses
+import gc
+import weakref
 
 import jax
 import numpy as np
@@ -60,6 +62,11 @@ def test_what_is_compiled_ahead_predicts(teachers, study, tmp_path, monkeypatch)
   program._function = None  # to compile anew would fail
   for ours, theirs in zip(again.predict(teachers), expected, strict=True):
     np.testing.assert_array_equal(ours.held_out, theirs.held_out)
+  held = weakref.ref(program)
+  del program
+  begun.clear()
+  gc.collect()
+  assert held() is None  # nor the clips that it has on the devices
 
 
 def test_what_is_compiled_ahead_draws_attention(teachers, study, monkeypatch):
