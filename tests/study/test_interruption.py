@@ -94,12 +94,14 @@ def test_a_second_interrupt_leaves_at_once(tmp_path):
   process = fresh(
     'pretrain',
     '--config=configs/synthetic.py:smoke',
+    '--config.quick_compile=False',
+    '--config.model.num_layers=4',
     f'--workdir={tmp_path}',
     JAX_COMPILATION_CACHE_DIR=str(tmp_path / 'cache'),
     XLA_FLAGS='',  # compiles slowly
   )
   wait_for(process, tmp_path, 'checkpoints')
-  time.sleep(2)
+  time.sleep(4)
   process.send_signal(signal.SIGINT)
   time.sleep(0.5)
   assert process.poll() is None
