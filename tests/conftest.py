@@ -1,12 +1,14 @@
 """Runs the tests on two CPU devices, and finds the real data where it is at hand.
 
-With JAX_PLATFORMS=cuda,cpu and XLA_PYTHON_CLIENT_PREALLOCATE=false, they run on a GPU.
+PERSONA_JAX_PLATFORMS=cuda,cpu and XLA_PYTHON_CLIENT_PREALLOCATE=false run them on a GPU.
 """
 
 import os
 from importlib import metadata
 
-if os.environ.setdefault('JAX_PLATFORMS', 'cpu') == 'cpu':
+# Not JAX's own variable, which may be set for other reasons.
+os.environ['JAX_PLATFORMS'] = os.environ.get('PERSONA_JAX_PLATFORMS', 'cpu')
+if os.environ['JAX_PLATFORMS'] == 'cpu':
   # Tests compile much and compute little: a fourth of the time to compile, in launchers too.
   os.environ['XLA_FLAGS'] = ' '.join(
     [
@@ -60,7 +62,7 @@ def pytest_collection_modifyitems(items) -> None:
   places = {name: place for place, name in enumerate(LONGEST)}
   items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
   if not ON_CPUS:
-    elsewhere = pytest.mark.skip(reason='about CPU devices; run without JAX_PLATFORMS')
+    elsewhere = pytest.mark.skip(reason='about CPU devices; run without PERSONA_JAX_PLATFORMS')
     for item in items:
       if item.get_closest_marker('cpus'):
         item.add_marker(elsewhere)

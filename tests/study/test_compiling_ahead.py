@@ -101,6 +101,16 @@ def test_nothing_is_compiled_for_what_is_done(teachers, study, monkeypatch):
   assert begun == [] and files.read_json(study.workdir / files.ATTENTION) == {}
 
 
+def test_one_process_draws_attention(teachers, study, monkeypatch):
+  study.config.study.attention = True
+  monkeypatch.setattr(attention, 'has_attention', lambda session: True)
+  monkeypatch.setattr(parallel, 'is_primary_process', lambda: False)
+  begun, writer = compiled(monkeypatch), attention.AttentionOfFirstUser(study)
+  begin_ahead(writer, teachers, monkeypatch)
+  writer.write(teachers[0])
+  assert begun == [] and not (study.workdir / files.ATTENTION).exists()
+
+
 def test_a_study_compiles_ahead(config, tmp_path, monkeypatch):
   """Every stage once, in the order of their use, and before the first epoch ends."""
   events, save = [], Checkpoints.save
