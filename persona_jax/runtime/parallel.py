@@ -21,7 +21,7 @@ from jax import lax
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from persona_jax.runtime import compiling
+from persona_jax.runtime import allocator, compiling
 
 Tree = Any
 FOLD, TRIAL = AXES = ('fold', 'trial')
@@ -166,7 +166,7 @@ class Program:
     if self._compiled is None and not without_jit():
       lowered = _TRACING.submit(self._function.lower, *jax.tree.map(_shape, arrays))
       pool = _COMPILING_AHEAD if ahead else _COMPILING
-      self._compiled = pool.submit(lambda: lowered.result().compile())
+      self._compiled = pool.submit(_compiled, lowered)
 
   def lower(self, *arrays: Tree) -> Any:
     """As of a jitted function, for what the compiler says of it."""
@@ -184,6 +184,12 @@ _TRACING = ThreadPoolExecutor(max_workers=1, thread_name_prefix='tracing')
 _CORES = os.cpu_count() or 1
 _COMPILING = ThreadPoolExecutor(_CORES, thread_name_prefix='compiling')
 _COMPILING_AHEAD = ThreadPoolExecutor(max(1, _CORES // 2), thread_name_prefix='compiling ahead')
+
+
+def _compiled(lowered: Future) -> Any:
+  program = lowered.result().compile()
+  allocator.give_back_freed_memory()
+  return program
 
 
 def _shape(array: Any) -> jax.ShapeDtypeStruct:

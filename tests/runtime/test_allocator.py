@@ -1,4 +1,4 @@
-"""That freed memory is kept: the kernel counts pages that it hands out."""
+"""That freed memory is kept, as the kernel's counts of pages show, until it is given back."""
 
 import platform
 import subprocess
@@ -27,17 +27,56 @@ print(new_pages())
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='an allocator of glibc alone')
+# Memory that a thread has freed, in its own heap and in pieces, as the compiler's is.
+_GIVING_BACK = f"""
+import os, threading
+from persona_jax.runtime import allocator
+
+def resident():
+  with open('/proc/self/statm') as file:
+    return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+def allocate():
+  pieces = [bytes(1000) for _ in range({_NUM_BYTES} // 1000)]
+  last = bytes(1000)  # nothing before it can be given back by cutting off the end of the heap
+  del pieces
+  kept.append(last)
+
+assert allocator.keep_freed_memory()
+kept = []
+thread = threading.Thread(target=allocate)
+thread.start()
+thread.join()
+before = resident()
+allocator.give_back_freed_memory()
+print(before, resident())
+"""
+
+glibc_alone = pytest.mark.skipif(
+  platform.libc_ver()[0] != 'glibc', reason='an allocator of glibc alone'
+)
+
+
+def _printed(program: str) -> list[int]:
+  done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
+  return [int(number) for number in done.stdout.split()]
+
+
+@glibc_alone
 def test_what_is_freed_is_used_again():
-  printed = subprocess.run(
-    [sys.executable, '-c', _COUNTING], capture_output=True, text=True, check=True
-  ).stdout
-  before, after = map(int, printed.split())
+  before, after = _printed(_COUNTING)
   assert before > _NUM_BYTES // 2**22  # pages are of 4 KB to 2 MB
   assert after < before / 10
+
+
+@glibc_alone
+def test_what_is_freed_can_be_given_back():
+  before, after = _printed(_GIVING_BACK)
+  assert after < before - _NUM_BYTES / 2
 
 
 def test_other_c_libraries_are_left_alone(monkeypatch):
   monkeypatch.setattr(platform, 'libc_ver', lambda: ('', ''))
   monkeypatch.setattr(allocator.ctypes, 'CDLL', lambda name: pytest.fail('called the library'))
   assert not allocator.keep_freed_memory()
+  allocator.give_back_freed_memory()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import jax
@@ -110,6 +111,16 @@ def test_gpus_compile_without_a_search(is_quick, gpu, monkeypatch):
 def test_other_accelerators_are_told_nothing(monkeypatch):
   monkeypatch.setattr(jax, 'default_backend', lambda: 'tpu')
   assert compiling.options() == compiling.options_of_one_call(0.1) == {}
+
+
+def test_the_memory_that_compiling_took_is_given_back(monkeypatch):
+  given_back = threading.Event()
+  monkeypatch.setattr(parallel.allocator, 'give_back_freed_memory', given_back.set)
+  program = parallel.over_folds(lambda _, x, shared: x + shared, parallel.fold_mesh())
+  arrays = (), np.ones((2, 3), np.float32), np.float32(1)
+  assert (program(*arrays) == 2).all() and not given_back.is_set()
+  program.compile(*arrays)
+  assert (program(*arrays) == 2).all() and given_back.is_set()
 
 
 def test_programs_are_traced_one_after_the_other_in_order():
