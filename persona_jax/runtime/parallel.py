@@ -11,6 +11,7 @@ program on the same host values, and process 0 alone writes files and speaks.
 
 import math
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -178,6 +179,10 @@ class Program:
     return self._compiled.result()(*arrays)
 
 
+# Seconds to read a program from the compilation cache, at most. To compile one takes longer, and
+# much memory, which is given back.
+_CACHED_S = 3.0
+
 # Two programs traced in turns would both be late: Python runs one thread at a time. The compiler
 # works beside it.
 _TRACING = ThreadPoolExecutor(max_workers=1, thread_name_prefix='tracing')
@@ -187,8 +192,11 @@ _COMPILING_AHEAD = ThreadPoolExecutor(max(1, _CORES // 2), thread_name_prefix='c
 
 
 def _compiled(lowered: Future) -> Any:
-  program = lowered.result().compile()
-  allocator.give_back_freed_memory()
+  traced = lowered.result()
+  started = time.monotonic()
+  program = traced.compile()
+  if time.monotonic() - started > _CACHED_S:
+    allocator.give_back_freed_memory()
   return program
 
 

@@ -113,14 +113,16 @@ def test_other_accelerators_are_told_nothing(monkeypatch):
   assert compiling.options() == compiling.options_of_one_call(0.1) == {}
 
 
-def test_the_memory_that_compiling_took_is_given_back(monkeypatch):
+@pytest.mark.parametrize('seconds, gives_back', [(0, True), (600, False)])
+def test_the_memory_that_compiling_took_is_given_back(seconds, gives_back, monkeypatch):
+  monkeypatch.setattr(parallel, '_CACHED_S', seconds)
   given_back = threading.Event()
   monkeypatch.setattr(parallel.allocator, 'give_back_freed_memory', given_back.set)
   program = parallel.over_folds(lambda _, x, shared: x + shared, parallel.fold_mesh())
   arrays = (), np.ones((2, 3), np.float32), np.float32(1)
-  assert (program(*arrays) == 2).all() and not given_back.is_set()
   program.compile(*arrays)
-  assert (program(*arrays) == 2).all() and given_back.is_set()
+  assert (program(*arrays) == 2).all()
+  assert given_back.is_set() == gives_back
 
 
 def test_programs_are_traced_one_after_the_other_in_order():
